@@ -1,0 +1,256 @@
+//! Background work as jobs that are stepped: by a thread of their own in production, inline in a simulation.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{Error, Op, Result};
+
+/// What a job wants after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// It did something: to be stepped again at once.
+    Again,
+    /// It found nothing to do: to be stepped when woken, or after this time if one is given.
+    Wait(Option<Duration>),
+    /// Never to be stepped again.
+    Done,
+}
+
+/// Work in pieces. A step does one bounded piece (a group written, a block merged) and holds no lock when it returns.
+pub trait Job: Send {
+    /// Does the next piece of work, if there is one.
+    fn step(&mut self) -> Step;
+}
+
+/// The handle of a running job. Dropping it stops the job as [`stop`](Self::stop) does.
+pub trait Worker: Send + Sync + fmt::Debug {
+    /// Tells the job that there is work: it is stepped soon, also if it is in the middle of a step just now.
+    fn wake(&self);
+
+    /// Steps the job here and now until it waits, if it has no thread of its own; returns whether it did anything.
+    /// Whoever is about to block on a job's result calls this first, holding no lock.
+    fn drive(&self) -> bool;
+
+    /// Whether the job has a thread of its own, so that blocking on its result makes sense.
+    fn is_thread(&self) -> bool;
+
+    /// Ends the job after the step it is in: when this returns, it is dropped and no step runs any more.
+    fn stop(&self);
+}
+
+/// Starts workers.
+pub trait Spawn: Send + Sync + fmt::Debug {
+    /// Starts a worker for `job`. `name` (at most 15 bytes are shown by most systems) is for people.
+    ///
+    /// # Errors
+    /// Where no thread can be had.
+    fn spawn(&self, name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>>;
+}
+
+/// A thread a worker.
+///
+/// ```
+/// use laminar_vfs::{Job, Spawn, Step, Threads, completion, Completer};
+/// struct Once(Option<Completer<u32>>);
+/// impl Job for Once {
+///     fn step(&mut self) -> Step {
+///         if let Some(completer) = self.0.take() { completer.complete(42) }
+///         Step::Done
+///     }
+/// }
+/// let (completer, completion) = completion();
+/// let worker = Threads::new().spawn("answer", Box::new(Once(Some(completer)))).unwrap();
+/// assert_eq!(completion.wait(Some(&*worker)), Some(42));
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Threads;
+
+impl Threads {
+    /// Workers that are threads.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[derive(Default)]
+struct Signal {
+    woken: bool,
+    stopped: bool,
+}
+
+#[derive(Default)]
+struct Control {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+struct ThreadWorker {
+    control: Arc<Control>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spawn for Threads {
+    fn spawn(&self, name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
+        let control = Arc::new(Control::default());
+        let for_thread = Arc::clone(&control);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(job, &for_thread))
+            .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
+        Ok(Arc::new(ThreadWorker { control, thread: Mutex::new(Some(thread)) }))
+    }
+}
+
+fn run(mut job: Box<dyn Job>, control: &Control) {
+    loop {
+        if control.signal.lock().stopped {
+            return;
+        }
+        match job.step() {
+            Step::Again => {}
+            Step::Done => return,
+            Step::Wait(limit) => {
+                let mut signal = control.signal.lock();
+                let idle = |signal: &mut Signal| !signal.woken && !signal.stopped;
+                match limit {
+                    None => control.changed.wait_while(&mut signal, idle),
+                    Some(limit) => drop(control.changed.wait_while_for(&mut signal, idle, limit)),
+                }
+                signal.woken = false;
+            }
+        }
+    }
+}
+
+impl Worker for ThreadWorker {
+    fn wake(&self) {
+        let mut signal = self.control.signal.lock();
+        if !signal.woken {
+            signal.woken = true;
+            self.control.changed.notify_one();
+        }
+    }
+
+    fn drive(&self) -> bool {
+        false
+    }
+
+    fn is_thread(&self) -> bool {
+        true
+    }
+
+    fn stop(&self) {
+        self.control.signal.lock().stopped = true;
+        self.control.changed.notify_one();
+        let thread = self.thread.lock().take();
+        match thread {
+            // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
+            Some(thread) if thread.thread().id() != std::thread::current().id() => drop(thread.join()),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for ThreadWorker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for ThreadWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ThreadWorker")
+    }
+}
+
+/// Workers without threads, for simulations: a job is stepped only by [`Worker::drive`] of whoever waits for it, or
+/// by [`Inline::drive_all`]. Everything happens on the caller's thread, in an order that repeats.
+#[derive(Debug, Clone, Default)]
+pub struct Inline {
+    workers: Arc<Mutex<Vec<Weak<InlineWorker>>>>,
+}
+
+impl Inline {
+    /// No workers yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Steps every job once, in the order they were spawned; returns whether any wanted to be stepped again at once.
+    #[must_use]
+    pub fn step_all(&self) -> bool {
+        let workers: Vec<_> = self.workers.lock().iter().filter_map(Weak::upgrade).collect();
+        let busy = workers.iter().filter(|worker| worker.step_once() == Some(Step::Again)).count();
+        busy > 0
+    }
+
+    /// Steps every job until all of them wait.
+    pub fn drive_all(&self) {
+        while self.step_all() {}
+    }
+}
+
+impl Spawn for Inline {
+    fn spawn(&self, _name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
+        let worker = Arc::new(InlineWorker { job: Mutex::new(Some(job)) });
+        let mut workers = self.workers.lock();
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.push(Arc::downgrade(&worker));
+        Ok(worker)
+    }
+}
+
+struct InlineWorker {
+    job: Mutex<Option<Box<dyn Job>>>,
+}
+
+impl InlineWorker {
+    /// One step, unless the job is gone or is being stepped further up on this very stack.
+    fn step_once(&self) -> Option<Step> {
+        let mut job = self.job.try_lock()?;
+        let step = job.as_mut()?.step();
+        if step == Step::Done {
+            *job = None;
+        }
+        Some(step)
+    }
+}
+
+impl Worker for InlineWorker {
+    fn wake(&self) {}
+
+    fn drive(&self) -> bool {
+        let mut busy = false;
+        loop {
+            match self.step_once() {
+                Some(Step::Again) => busy = true,
+                Some(Step::Done) => return true,
+                Some(Step::Wait(_)) | None => return busy,
+            }
+        }
+    }
+
+    fn is_thread(&self) -> bool {
+        false
+    }
+
+    fn stop(&self) {
+        if let Some(mut job) = self.job.try_lock() {
+            *job = None;
+        }
+    }
+}
+
+impl fmt::Debug for InlineWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InlineWorker")
+    }
+}

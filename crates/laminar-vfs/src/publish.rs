@@ -1,0 +1,80 @@
+//! Publication: a file with given bytes appears under its name whole, or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use crate::{Error, Kind, Op, OpenMode, Result, Vfs};
+
+/// What the name of every unfinished file or directory ends with. Whoever opens a directory of ours may remove them.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// The name under which `name` is prepared.
+#[must_use]
+pub fn temporary_name(name: &OsStr) -> OsString {
+    let mut temporary = name.to_owned();
+    temporary.push(TEMPORARY_SUFFIX);
+    temporary
+}
+
+/// Whether a name is that of something unfinished.
+#[must_use]
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
+}
+
+/// Writes `bytes` to a temporary file beside `path`, syncs it, renames it to `path` (replacing a file there) and
+/// syncs the directory. When this returns, the file survives a power cut; before, the old state does.
+///
+/// # Errors
+/// Those of the five operations. The temporary file is removed if that can be done.
+pub fn publish(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<()> {
+    let (dir, name) = parts(path)?;
+    let temporary = dir.join(temporary_name(name));
+    let written = write_and_rename(vfs, &temporary, path, bytes);
+    if written.is_err() {
+        // What is left is only a temporary: the next opening removes it if this can't.
+        drop(vfs.remove_file(&temporary));
+    }
+    written?;
+    vfs.sync_dir(dir)
+}
+
+fn write_and_rename(vfs: &dyn Vfs, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    match vfs.remove_file(temporary) {
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => {}
+    }
+    let file = vfs.open(temporary, OpenMode::CreateNew)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    vfs.rename(temporary, path)
+}
+
+fn parts(path: &Path) -> Result<(&Path, &OsStr)> {
+    match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) => Ok((dir, name)),
+        _ => Err(Error::new(Op::Open, path, io::ErrorKind::InvalidInput.into())),
+    }
+}
+
+/// Creates `dir` and whichever of its parents are missing, and makes each new name durable. What exists stays.
+/// Returns whether anything was created.
+///
+/// # Errors
+/// `NotADirectory` where a file stands in the way.
+pub fn create_dir_durable(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
+    match vfs.kind(dir)? {
+        Some(Kind::Dir) => return Ok(false),
+        Some(_) => return Err(Error::new(Op::CreateDir, dir, io::ErrorKind::NotADirectory.into())),
+        None => {}
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_dir_durable(vfs, parent)?;
+    vfs.create_dir(dir)?;
+    vfs.sync_dir(parent)?;
+    Ok(true)
+}

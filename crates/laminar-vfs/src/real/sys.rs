@@ -1,0 +1,59 @@
+//! What differs between systems, and the one call that is `unsafe`: mapping a file.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+#[cfg(unix)]
+pub(super) fn write_at(file: &File, buf: &[u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, buf, offset)
+}
+
+#[cfg(windows)]
+pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    match std::os::windows::fs::FileExt::seek_read(file, buf, offset) {
+        // Reading beyond the end is an error on this system; the seam says 0.
+        Err(error) if error.raw_os_error() == Some(38) => Ok(0),
+        result => result,
+    }
+}
+
+#[cfg(windows)]
+pub(super) fn write_at(file: &File, buf: &[u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(file, buf, offset)
+}
+
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "the directory is opened to be synced, by the seam itself")]
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// NTFS journals its names and offers no call to sync a directory.
+#[cfg(windows)]
+pub(super) fn sync_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn evict(file: &File) {
+    // A hint: where it fails, reads come from the cache as before.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn evict(_file: &File) {}
+
+#[expect(unsafe_code, reason = "a mapping can't be had without it")]
+pub(super) fn map(file: &File) -> io::Result<memmap2::Mmap> {
+    // SAFETY: the bytes of a mapping must not change under a `&[u8]`. Files are mapped only after they were published
+    // whole, and no code of ours writes to, or cuts, a published file: it is unlinked, which keeps the mapping's bytes.
+    // `VfsFile::map` hands the same promise to other callers. Another program that edits our files while they are
+    // mapped is outside of what any mapping can guard against, and is excluded in ARCHITECTURE.md.
+    unsafe { memmap2::Mmap::map(file) }
+}

@@ -1,0 +1,84 @@
+//! Read-only bytes of a whole file, aligned, mapped or owned.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// How the bytes of a file get into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// The file is mapped: nothing is copied, and the operating system's cache holds the pages. A page that can't be
+    /// read later kills the process.
+    #[default]
+    Mapped,
+    /// The file is read into memory of its own: costs its size, and a disk error is only an error.
+    Owned,
+}
+
+/// Read-only bytes whose first byte lies on a 16-byte boundary at least.
+///
+/// ```
+/// use laminar_vfs::Region;
+/// let region = Region::copy_of(b"abc");
+/// assert_eq!(&*region, b"abc");
+/// assert_eq!(region.as_ptr() as usize % 16, 0);
+/// ```
+pub struct Region(Inner);
+
+enum Inner {
+    Mapped(memmap2::Mmap),
+    Owned { cells: Vec<u128>, len: usize },
+}
+
+impl Region {
+    pub(crate) fn mapped(map: memmap2::Mmap) -> Self {
+        Self(Inner::Mapped(map))
+    }
+
+    /// A zero-filled region of `len` bytes, filled in by `fill` before anyone sees it.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn filled_by<E>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let mut cells = vec![0u128; len.div_ceil(size_of::<u128>())];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut cells);
+        fill(bytes.split_at_mut(len).0)?;
+        Ok(Self(Inner::Owned { cells, len }))
+    }
+
+    /// A region of its own with the same bytes.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let filled = Self::filled_by(bytes.len(), |into| {
+            into.copy_from_slice(bytes);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match filled {
+            Ok(region) => region,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Whether the bytes are a mapping of the file, rather than memory of their own.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.0, Inner::Mapped(_))
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Mapped(map) => map,
+            Inner::Owned { cells, len } => bytemuck::cast_slice(cells).split_at(*len).0,
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("len", &self.len()).field("mapped", &self.is_mapped()).finish()
+    }
+}
