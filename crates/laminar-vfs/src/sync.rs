@@ -1,3 +1,5 @@
 //! Where this crate's locks and atomics come from, so that a model checker can take their place.
 
+pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+
 pub(crate) use parking_lot::{Condvar, Mutex};

@@ -1,8 +1,18 @@
 //! What differs between systems, and the one call that is `unsafe`: mapping a file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+/// Lets opening a pipe return at once; regular files don't know the difference.
+#[cfg(unix)]
+pub(super) fn without_waiting(options: &mut OpenOptions) {
+    const NONBLOCK: rustix::fs::OFlags = rustix::fs::OFlags::NONBLOCK;
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, NONBLOCK.bits().cast_signed());
+}
+
+#[cfg(not(unix))]
+pub(super) fn without_waiting(_options: &mut OpenOptions) {}
 
 #[cfg(unix)]
 pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
