@@ -1,0 +1,107 @@
+//! Which operator has which id. The truth is in namespace 0 of the state itself; this is what it says.
+
+use std::collections::{BTreeMap, HashSet};
+
+/// The namespace of the catalogue.
+pub(crate) const CATALOGUE_ID: u32 = 0;
+/// The name of the operator that a store's own methods use.
+pub(crate) const DEFAULT_OPERATOR: &str = "";
+
+/// An operator of a store, for quick access: see [`WalStateStore::operator_by_id`](crate::WalStateStore::operator_by_id). Stays valid as
+/// long as the store is open, also when the operator is cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperatorId(usize);
+
+/// Names and ids.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue {
+    slots: Vec<Slot>,
+    by_name: BTreeMap<Box<str>, OperatorId>,
+    live: HashSet<u32>,
+    greatest: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: Box<str>,
+    namespace: u32,
+}
+
+impl Catalogue {
+    /// The operator of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<OperatorId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The namespace that an operator's keys are in now.
+    pub(crate) fn namespace(&self, operator: OperatorId) -> Option<u32> {
+        self.slots.get(operator.0).map(|slot| slot.namespace)
+    }
+
+    /// An operator's name.
+    pub(crate) fn name(&self, operator: OperatorId) -> Option<&str> {
+        self.slots.get(operator.0).map(|slot| &*slot.name)
+    }
+
+    /// All names, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
+    }
+
+    /// A namespace that was never given out.
+    pub(crate) fn fresh_namespace(&self) -> u32 {
+        // Four billion clears do not happen: at one a second they take 136 years.
+        self.greatest.checked_add(1).expect("namespaces are not used up")
+    }
+
+    /// Takes over what the catalogue's entry for `name` says.
+    pub(crate) fn set(&mut self, name: &str, namespace: u32) -> OperatorId {
+        self.greatest = self.greatest.max(namespace);
+        self.live.insert(namespace);
+        if let Some(&operator) = self.by_name.get(name) {
+            if let Some(slot) = self.slots.get_mut(operator.0) {
+                if slot.namespace != namespace {
+                    self.live.remove(&slot.namespace);
+                }
+                slot.namespace = namespace;
+            }
+            return operator;
+        }
+        let operator = OperatorId(self.slots.len());
+        self.slots.push(Slot { name: name.into(), namespace });
+        self.by_name.insert(name.into(), operator);
+        operator
+    }
+
+    /// Whether every namespace up to the greatest is one of an operator: nothing was ever cleared.
+    pub(crate) fn all_live(&self) -> bool {
+        self.live.len() == self.greatest as usize
+    }
+
+    /// Whether entries under `namespace` are part of the state.
+    pub(crate) fn is_live(&self, namespace: u32) -> bool {
+        namespace == CATALOGUE_ID || self.live.contains(&namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cleared_operator_keeps_its_handle_and_never_gets_an_old_namespace() {
+        let mut catalogue = Catalogue::default();
+        let a = catalogue.set("a", 1);
+        let b = catalogue.set("b", 2);
+        assert_eq!(catalogue.fresh_namespace(), 3);
+        assert!(catalogue.all_live());
+        assert_eq!(catalogue.set("a", 3), a);
+        assert_eq!(catalogue.namespace(a), Some(3));
+        assert_eq!(catalogue.namespace(b), Some(2));
+        assert_eq!(catalogue.fresh_namespace(), 4);
+        assert!(!catalogue.all_live());
+        assert!(!catalogue.is_live(1) && catalogue.is_live(2) && catalogue.is_live(3) && catalogue.is_live(CATALOGUE_ID));
+        assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(catalogue.find("c"), None);
+    }
+}
