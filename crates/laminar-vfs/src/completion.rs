@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::Worker;
+use crate::sync::{Condvar, Mutex};
 
 struct State<T> {
     value: Option<T>,

@@ -35,6 +35,7 @@ mod real;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sync;
 mod vfs;
 
 pub use completion::{Completer, Completion, completion};
