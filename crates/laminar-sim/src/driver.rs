@@ -7,6 +7,7 @@ use std::time::Duration;
 use laminar_storage::{
     Env, Error, Lsn, MemoryStateStore, RecoveryReport, StateStore, StoreOptions, SyncPolicy, WalStateStore,
 };
+use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 
 use crate::op::{OPERATORS, Op};
@@ -28,8 +29,14 @@ impl Violation {
         Self { what: what.into(), place: None }
     }
 
+    /// Adds where it was seen.
+    pub(crate) fn with(self, place: &str) -> Self {
+        let place = self.place.map_or_else(|| place.to_owned(), |inner| format!("{inner}, {place}"));
+        Self { place: Some(place), ..self }
+    }
+
     pub(crate) fn at(self, number: usize, op: &Op) -> Self {
-        Self { place: Some(format!("operation {number}, {op:?}")), ..self }
+        self.with(&format!("operation {number}, {op:?}"))
     }
 }
 
@@ -63,6 +70,8 @@ pub struct Summary {
 /// How the process is going to die.
 #[derive(Debug, Clone, Copy)]
 struct Death {
+    /// The disk operation that it dies before.
+    at: u64,
     power_cut: Option<u64>,
 }
 
@@ -70,6 +79,7 @@ struct Death {
 pub struct Driver {
     disk: SimDisk,
     env: Env,
+    workers: Inline,
     options: StoreOptions,
     store: Option<WalStateStore>,
     oracle: Oracle,
@@ -87,7 +97,7 @@ impl Driver {
     /// Where the store can't be created.
     pub fn new(seed: u64) -> Result<Self, Violation> {
         let disk = SimDisk::new(seed);
-        let env = disk.env();
+        let (env, workers) = disk.env_and_workers();
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(50))];
         let options = StoreOptions::new()
@@ -101,6 +111,7 @@ impl Driver {
         let mut driver = Self {
             disk,
             env,
+            workers,
             options,
             store: None,
             oracle: Oracle::new(),
@@ -123,8 +134,8 @@ impl Driver {
             Op::Kill => return self.crash(None),
             Op::PowerCut(seed) => return self.crash(Some(*seed)),
             Op::DieAt(operations, power_cut) => {
-                self.disk.stop_after(u64::from(*operations));
-                self.death = Some(Death { power_cut: *power_cut });
+                self.disk.stop_at(u64::from(*operations));
+                self.death = Some(Death { at: self.disk.operations() + u64::from(*operations), power_cut: *power_cut });
                 Ok(())
             }
             Op::DieInRecovery(operations, seed) => {
@@ -133,13 +144,14 @@ impl Driver {
             }
             _ => self.apply_to_store(op),
         };
-        match result {
-            Ok(()) => Ok(()),
-            Err(Trouble::Violation(violation)) => Err(violation),
-            Err(Trouble::Error(error)) => match self.death {
-                Some(death) if self.disk.is_stopped() => self.crash(death.power_cut),
-                _ => Err(Violation::new(format!("an error that nothing explains: {error}"))),
-            },
+        match (result, self.death) {
+            (Ok(()), _) => Ok(()),
+            // A process that is gone can't be held to anything.
+            (Err(_), Some(death)) if self.disk.operations() > death.at => self.crash(death.power_cut),
+            (Err(Trouble::Violation(violation)), _) => Err(violation),
+            (Err(Trouble::Error(error)), _) => {
+                Err(Violation::new(format!("an error that nothing explains: {error}")))
+            }
         }
     }
 
@@ -182,14 +194,14 @@ impl Driver {
             Op::Checkpoint => self.checkpoint()?,
             Op::Background(steps) => {
                 for _ in 0..*steps {
-                    if !self.disk.step_jobs() {
+                    if !self.workers.step_all() {
                         break;
                     }
                 }
             }
             Op::Wait(ms) => {
-                self.disk.advance(Duration::from_millis(u64::from(*ms)));
-                let _ = self.disk.step_jobs();
+                self.disk.clock().advance(Duration::from_millis(u64::from(*ms)));
+                let _ = self.workers.step_all();
             }
             Op::Compare => self.compare()?,
             Op::Reopen => self.reopen()?,
@@ -243,13 +255,13 @@ impl Driver {
     fn crash(&mut self, power_cut: Option<u64>) -> Result<(), Violation> {
         self.summary.crashes += 1;
         self.death = None;
-        self.disk = match power_cut {
-            Some(seed) => self.disk.crash(seed),
+        match power_cut {
+            Some(seed) => self.disk = self.disk.crash(seed),
             None => self.disk.kill(),
-        };
+        }
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
-        self.env = self.disk.env();
+        (self.env, self.workers) = self.disk.env_and_workers();
         self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
     }
 
@@ -257,18 +269,18 @@ impl Driver {
     fn open(&mut self, crash: Crash) -> Result<(), Violation> {
         let mut crash = crash;
         if let Some((operations, seed)) = self.recovery_death.take() {
-            self.disk.stop_after(u64::from(operations));
+            let last = self.disk.operations() + u64::from(operations);
+            self.disk.stop_at(u64::from(operations));
             let opened = self.open_once();
-            let stopped = self.disk.is_stopped();
             if let Err(error) = &opened
-                && !stopped
+                && self.disk.operations() <= last
             {
                 return Err(Violation::new(format!("recovery failed: {error}")));
             }
             self.summary.crashes += 1;
             self.disk = self.disk.crash(seed);
             drop(opened);
-            self.env = self.disk.env();
+            (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;
         }
         let (store, report) = self.open_once().map_err(|error| Violation::new(format!("recovery failed: {error}")))?;

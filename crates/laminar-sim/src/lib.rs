@@ -7,10 +7,12 @@
 #![expect(clippy::missing_panics_doc, reason = "a panic here is a failed test")]
 
 mod driver;
+mod enumerate;
 mod op;
 mod oracle;
 mod seeds;
 
+pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use driver::{Driver, Summary, Violation};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::keyspace::Namespace;
+
 /// The namespace of the catalogue.
-pub(crate) const CATALOGUE_ID: u32 = 0;
+pub(crate) const CATALOGUE: Namespace = Namespace(0);
 /// The name of the operator that a store's own methods use.
 pub(crate) const DEFAULT_OPERATOR: &str = "";
 
@@ -17,14 +19,14 @@ pub struct OperatorId(usize);
 pub(crate) struct Catalogue {
     slots: Vec<Slot>,
     by_name: BTreeMap<Box<str>, OperatorId>,
-    live: HashSet<u32>,
+    live: HashSet<Namespace>,
     greatest: u32,
 }
 
 #[derive(Debug)]
 struct Slot {
     name: Box<str>,
-    namespace: u32,
+    namespace: Namespace,
 }
 
 impl Catalogue {
@@ -34,7 +36,7 @@ impl Catalogue {
     }
 
     /// The namespace that an operator's keys are in now.
-    pub(crate) fn namespace(&self, operator: OperatorId) -> Option<u32> {
+    pub(crate) fn namespace(&self, operator: OperatorId) -> Option<Namespace> {
         self.slots.get(operator.0).map(|slot| slot.namespace)
     }
 
@@ -49,14 +51,14 @@ impl Catalogue {
     }
 
     /// A namespace that was never given out.
-    pub(crate) fn fresh_namespace(&self) -> u32 {
+    pub(crate) fn fresh_namespace(&self) -> Namespace {
         // Four billion clears do not happen: at one a second they take 136 years.
-        self.greatest.checked_add(1).expect("namespaces are not used up")
+        Namespace(self.greatest.checked_add(1).expect("namespaces are not used up"))
     }
 
     /// Takes over what the catalogue's entry for `name` says.
-    pub(crate) fn set(&mut self, name: &str, namespace: u32) -> OperatorId {
-        self.greatest = self.greatest.max(namespace);
+    pub(crate) fn set(&mut self, name: &str, namespace: Namespace) -> OperatorId {
+        self.greatest = self.greatest.max(namespace.0);
         self.live.insert(namespace);
         if let Some(&operator) = self.by_name.get(name) {
             if let Some(slot) = self.slots.get_mut(operator.0) {
@@ -79,8 +81,8 @@ impl Catalogue {
     }
 
     /// Whether entries under `namespace` are part of the state.
-    pub(crate) fn is_live(&self, namespace: u32) -> bool {
-        namespace == CATALOGUE_ID || self.live.contains(&namespace)
+    pub(crate) fn is_live(&self, namespace: Namespace) -> bool {
+        namespace == CATALOGUE || self.live.contains(&namespace)
     }
 }
 
@@ -91,16 +93,16 @@ mod tests {
     #[test]
     fn a_cleared_operator_keeps_its_handle_and_never_gets_an_old_namespace() {
         let mut catalogue = Catalogue::default();
-        let a = catalogue.set("a", 1);
-        let b = catalogue.set("b", 2);
-        assert_eq!(catalogue.fresh_namespace(), 3);
+        let a = catalogue.set("a", Namespace(1));
+        let b = catalogue.set("b", Namespace(2));
+        assert_eq!(catalogue.fresh_namespace(), Namespace(3));
         assert!(catalogue.all_live());
-        assert_eq!(catalogue.set("a", 3), a);
-        assert_eq!(catalogue.namespace(a), Some(3));
-        assert_eq!(catalogue.namespace(b), Some(2));
-        assert_eq!(catalogue.fresh_namespace(), 4);
+        assert_eq!(catalogue.set("a", Namespace(3)), a);
+        assert_eq!(catalogue.namespace(a), Some(Namespace(3)));
+        assert_eq!(catalogue.namespace(b), Some(Namespace(2)));
+        assert_eq!(catalogue.fresh_namespace(), Namespace(4));
         assert!(!catalogue.all_live());
-        assert!(!catalogue.is_live(1) && catalogue.is_live(2) && catalogue.is_live(3) && catalogue.is_live(CATALOGUE_ID));
+        assert_eq!([0, 1, 2, 3].map(|id| catalogue.is_live(Namespace(id))), [true, false, true, true]);
         assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(catalogue.find("c"), None);
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use crate::keyspace::Namespace;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
 use crate::{OperatorId, Result, WalStateStore};
@@ -89,11 +90,11 @@ impl StateStore for Operator<'_> {
 #[derive(Clone, Copy)]
 pub struct OperatorView<'a> {
     layers: Layers<'a>,
-    namespace: u32,
+    namespace: Namespace,
 }
 
 impl<'a> OperatorView<'a> {
-    pub(crate) fn new(layers: Layers<'a>, namespace: u32) -> Self {
+    pub(crate) fn new(layers: Layers<'a>, namespace: Namespace) -> Self {
         Self { layers, namespace }
     }
 
@@ -108,15 +109,15 @@ impl<'a> OperatorView<'a> {
     /// The entries whose keys begin with `prefix`, ascending.
     #[must_use]
     pub fn prefix_scan(&self, prefix: &[u8]) -> Scan<'a> {
-        let beyond = after_prefix(prefix);
-        let upper = beyond.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.range_scan((Bound::Included(prefix), upper))
+        let (first, upper) = self.namespace.prefix(prefix);
+        self.layers.scan(Bound::Included(first), upper)
     }
 
     /// The entries whose keys lie within bounds, ascending.
     #[must_use]
-    pub fn range_scan(&self, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> Scan<'a> {
-        self.layers.scan(self.namespace, lower, upper)
+    pub fn range_scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Scan<'a> {
+        let (lower, upper) = self.namespace.range(range);
+        self.layers.scan(lower, upper)
     }
 
     /// How many entries there are, by counting them.
@@ -138,14 +139,6 @@ impl<'a> OperatorView<'a> {
 
 impl std::fmt::Debug for OperatorView<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OperatorView").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("OperatorView").field("namespace", &self.namespace.0).finish_non_exhaustive()
     }
-}
-
-/// The least key above all that begin with `prefix`; `None` if there is none such.
-pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
-    let mut beyond = prefix.get(..=last)?.to_vec();
-    *beyond.last_mut()? += 1;
-    Some(beyond)
 }

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use laminar_checkpoint::{Checkpoint, hash_key};
 
 use crate::Result;
-use crate::keyspace::{FullKey, namespace_range, user_key};
+use crate::keyspace::{FullKey, Namespace, strip};
 use crate::state::Scan;
 use crate::table::{Table, TableRange};
 
@@ -21,33 +21,29 @@ pub(crate) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     /// The value under a caller's key in a namespace.
-    pub(crate) fn get(self, namespace: u32, key: &[u8]) -> Result<Option<&'a [u8]>> {
-        let full = FullKey::new(namespace, key);
-        let hash = hash_key(self.hash_seed, &full);
-        if let Some(entry) = self.table.get(hash, &full) {
+    pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
+        let full = namespace.key(key);
+        let full = full.as_bytes();
+        let hash = hash_key(self.hash_seed, full);
+        if let Some(entry) = self.table.get(hash, full) {
             return Ok(entry.value);
         }
         match self.attached {
-            Some(checkpoint) => Ok(checkpoint.get_hashed(&full, hash)?),
+            Some(checkpoint) => Ok(checkpoint.get_hashed(full, hash)?),
             None => Ok(None),
         }
     }
 
-    /// The entries of a namespace within bounds of the caller's keys, ascending.
-    pub(crate) fn scan(self, namespace: u32, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Scan<'a> {
-        let (lower, upper) = namespace_range(namespace, lower, upper);
+    /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.
+    pub(crate) fn scan(self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
         let below = self.attached.map(|checkpoint| checkpoint.range(lower, upper).peekable());
-        Scan::new(Overlay { above: self.table.range(lower, upper).peekable(), below })
+        Scan::merged(Overlay { above: self.table.range(lower, upper).peekable(), below })
     }
 }
 
-pub(crate) fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    match bound {
-        Bound::Included(key) => Bound::Included(key),
-        Bound::Excluded(key) => Bound::Excluded(key),
-        Bound::Unbounded => Bound::Unbounded,
-    }
+pub(crate) fn as_slice(bound: &Bound<FullKey>) -> Bound<&[u8]> {
+    bound.as_ref().map(FullKey::as_bytes)
 }
 
 /// Two ascending sequences as one; where both have a key, the table's entry counts, and a tombstone of the table hides what is
@@ -85,14 +81,14 @@ impl<'a> Iterator for Overlay<'a> {
                     // What the table holds further on must not pass for the whole.
                     self.above.by_ref().for_each(drop);
                 }
-                return Some(entry.map(|(key, value)| (user_key(key), value)).map_err(Into::into));
+                return Some(entry.map(|(key, value)| (strip(key), value)).map_err(Into::into));
             }
             if layer == Ordering::Equal {
                 drop(self.below.as_mut()?.next());
             }
             let (key, entry) = self.above.next()?;
             if let Some(value) = entry.value {
-                return Some(Ok((user_key(key), value)));
+                return Some(Ok((strip(key), value)));
             }
         }
     }

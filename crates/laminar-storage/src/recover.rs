@@ -7,10 +7,11 @@ use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened, hash_key}
 use laminar_vfs::Env;
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
-use crate::catalogue::{CATALOGUE_ID, Catalogue};
+use crate::catalogue::{CATALOGUE, Catalogue};
 use crate::checkpointing::{Checkpointing, Periodic, RunLimits};
 use crate::format::{Identity, Record};
 use crate::identity::{self, Place};
+use crate::keyspace::Namespace;
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
@@ -180,8 +181,8 @@ impl Replayed {
                 return Err(corrupt(record.lsn, "a batch of the log does not end with its commit"));
             }
             match decoded {
-                Some(Record::Put { key, value }) => self.change(key, record.lsn, Some(value)),
-                Some(Record::Delete { key }) => self.change(key, record.lsn, None),
+                Some(Record::Put { key, value }) => self.change(key, record.lsn, Some(value))?,
+                Some(Record::Delete { key }) => self.change(key, record.lsn, None)?,
                 Some(Record::Commit(commit)) => {
                     if commit.first != first_change {
                         return Err(corrupt(record.lsn, "a commit does not name its first change"));
@@ -201,9 +202,10 @@ impl Replayed {
         }
     }
 
-    fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) {
+    fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
         self.records += 1;
-        self.table.insert(hash_key(self.hash_seed, key), key, lsn.get(), value);
+        self.table.insert(hash_key(self.hash_seed, key), key, lsn.get(), value)?;
+        Ok(())
     }
 }
 
@@ -257,11 +259,13 @@ fn assemble(
 fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
     let mut catalogue = Catalogue::default();
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-    for entry in OperatorView::new(layers, CATALOGUE_ID).range_scan(all) {
+    for entry in OperatorView::new(layers, CATALOGUE).range_scan(all) {
         let (name, value) = entry?;
         let namespace = value.try_into().map(u32::from_le_bytes).ok();
         match (std::str::from_utf8(name), namespace) {
-            (Ok(name), Some(namespace)) => drop(catalogue.set(name, namespace)),
+            (Ok(name), Some(namespace)) => {
+                catalogue.set(name, Namespace(namespace));
+            },
             _ => {
                 let reason = "an entry of the catalogue is not a name with its number";
                 return Err(Error::Corrupt { path: dir.to_owned(), offset: 0, reason });

@@ -9,10 +9,10 @@ use laminar_checkpoint::{Checkpoint, CheckpointManager, hash_key};
 use laminar_vfs::{Env, Lock};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
-use crate::catalogue::{CATALOGUE_ID, Catalogue, DEFAULT_OPERATOR};
+use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
 use crate::checkpointing::{Checkpointing, Periodic};
 use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
-use crate::keyspace::FullKey;
+use crate::keyspace::Namespace;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
 use crate::table::Table;
@@ -264,7 +264,7 @@ impl WalStateStore {
         Layers { table: &self.table, attached: self.attached.as_ref(), hash_seed: self.hash_seed }
     }
 
-    fn namespace(&self, id: OperatorId) -> Result<u32> {
+    fn namespace(&self, id: OperatorId) -> Result<Namespace> {
         let unknown = Error::InvalidOption { name: "operator", why: "a handle that this store gave out" };
         self.catalogue.namespace(id).ok_or(unknown)
     }
@@ -277,7 +277,7 @@ impl WalStateStore {
     fn enter(&mut self, name: &str) -> Result<OperatorId> {
         check("name", name.len(), MAX_NAME_BYTES)?;
         let namespace = self.catalogue.fresh_namespace();
-        self.write(CATALOGUE_ID, name.as_bytes(), Some(&namespace.to_le_bytes()))?;
+        self.write(CATALOGUE, name.as_bytes(), Some(&namespace.0.to_le_bytes()))?;
         Ok(self.catalogue.set(name, namespace))
     }
 
@@ -303,24 +303,25 @@ impl WalStateStore {
     }
 
     /// Logs a change, then makes it in the table: if the log refuses it, it has not happened.
-    fn write(&mut self, namespace: u32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+    fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
-        let full = FullKey::new(namespace, key);
-        let hash = hash_key(self.hash_seed, &full);
+        let full = namespace.key(key);
+        let full = full.as_bytes();
+        let hash = hash_key(self.hash_seed, full);
         let part = BatchPart::More;
         let logged = match value {
             Some(value) => {
-                let len = format::put_len(&full, value);
-                self.wal.append_with(len, part, |into| format::encode_put(into, &full, value))?
+                let len = format::put_len(full, value);
+                self.wal.append_with(len, part, |into| format::encode_put(into, full, value))?
             }
-            None if self.has_no_trace_of(hash, &full) => return Ok(()),
+            None if self.has_no_trace_of(hash, full) => return Ok(()),
             None => {
-                let len = format::delete_len(&full);
-                self.wal.append_with(len, part, |into| format::encode_delete(into, &full))?
+                let len = format::delete_len(full);
+                self.wal.append_with(len, part, |into| format::encode_delete(into, full))?
             }
         };
         self.first_change.get_or_insert(logged.start);
-        self.table.insert(hash, &full, logged.start.get(), value);
+        self.table.insert(hash, full, logged.start.get(), value)?;
         self.sweep();
         Ok(())
     }

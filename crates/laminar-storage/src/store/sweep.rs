@@ -3,7 +3,7 @@
 use laminar_checkpoint::hash_key;
 
 use super::WalStateStore;
-use crate::keyspace::namespace_of;
+use crate::keyspace::Namespace;
 use crate::table::Keep;
 
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
@@ -25,7 +25,7 @@ impl WalStateStore {
         let committed = self.first_change.unwrap_or(self.committed).get();
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
         self.table.sweep(STEPS, &mut |key, entry| {
-            if namespace_of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
+            if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
                 return Keep::Drop;
             }
             if entry.value.is_some() {
