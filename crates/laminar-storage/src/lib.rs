@@ -1,1 +1,14 @@
 //! Under construction in the commits that follow.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod hash;
+mod keyspace;
+mod memory;
+mod state;
+pub mod table;
+
+pub use error::{Error, Result};
+pub use memory::MemoryStateStore;
+pub use state::{Scan, StateStore};
