@@ -75,11 +75,6 @@ impl Catalogue {
         operator
     }
 
-    /// Whether every namespace up to the greatest is one of an operator: nothing was ever cleared.
-    pub(crate) fn all_live(&self) -> bool {
-        self.live.len() == self.greatest as usize
-    }
-
     /// Whether entries under `namespace` are part of the state.
     pub(crate) fn is_live(&self, namespace: Namespace) -> bool {
         namespace == CATALOGUE || self.live.contains(&namespace)
@@ -96,12 +91,10 @@ mod tests {
         let a = catalogue.set("a", Namespace(1));
         let b = catalogue.set("b", Namespace(2));
         assert_eq!(catalogue.fresh_namespace(), Namespace(3));
-        assert!(catalogue.all_live());
         assert_eq!(catalogue.set("a", Namespace(3)), a);
         assert_eq!(catalogue.namespace(a), Some(Namespace(3)));
         assert_eq!(catalogue.namespace(b), Some(Namespace(2)));
         assert_eq!(catalogue.fresh_namespace(), Namespace(4));
-        assert!(!catalogue.all_live());
         assert_eq!([0, 1, 2, 3].map(|id| catalogue.is_live(Namespace(id))), [true, false, true, true]);
         assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(catalogue.find("c"), None);

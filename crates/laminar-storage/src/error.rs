@@ -81,15 +81,15 @@ pub enum Error {
         /// Why each checkpoint was passed over.
         reasons: String,
     },
-    /// A key, value or name beyond its limit.
-    #[error("a {what} of {bytes} bytes is over the limit of {limit_bytes}")]
+    /// A key, value or name beyond its limit, or a table that would grow beyond its own. Nothing changed.
+    #[error("a {what} of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
-        /// `key`, `value` or `name`.
+        /// `key`, `value`, `name` or `table`.
         what: &'static str,
-        /// Its length.
-        bytes: usize,
+        /// Its size in bytes.
+        bytes: u64,
         /// The most that is taken.
-        limit_bytes: usize,
+        limit: u64,
     },
     /// An option out of its range.
     #[error("the option {name} is invalid: {why}")]

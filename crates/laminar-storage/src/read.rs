@@ -38,7 +38,7 @@ impl<'a> Layers<'a> {
     pub(crate) fn scan(self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
         let below = self.attached.map(|checkpoint| checkpoint.range(lower, upper).peekable());
-        Scan::merged(Overlay { above: self.table.range(lower, upper).peekable(), below })
+        Scan::of_layers(Overlay { above: self.table.range(lower, upper).peekable(), below })
     }
 }
 
@@ -48,7 +48,8 @@ pub(crate) fn as_slice(bound: &Bound<FullKey>) -> Bound<&[u8]> {
 
 /// Two ascending sequences as one; where both have a key, the table's entry counts, and a tombstone of the table hides what is
 /// below it. Ends at the first error.
-struct Overlay<'a> {
+#[derive(Debug)]
+pub(crate) struct Overlay<'a> {
     above: Peekable<TableRange<'a>>,
     below: Option<Peekable<laminar_checkpoint::Scan<'a>>>,
 }

@@ -15,6 +15,7 @@ use crate::keyspace::Namespace;
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
+use crate::store::Sweeping;
 use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
 
@@ -250,6 +251,7 @@ fn assemble(
         first_change: None,
         committed,
         refused: false,
+        sweeping: Sweeping::begin(),
         scratch: Vec::new(),
         closed: false,
         lock,

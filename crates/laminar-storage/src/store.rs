@@ -20,6 +20,8 @@ use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, Operato
 
 mod sweep;
 
+pub(crate) use sweep::Sweeping;
+
 /// A keyed state store whose every change is in a write-ahead log. See the [crate] for what survives what.
 ///
 /// There is one owner: changes take `&mut self`. The [`StateStore`] methods of the store itself work on the key space of the
@@ -65,6 +67,7 @@ pub struct WalStateStore {
     pub(crate) committed: Lsn,
     /// The last commit record is in the log's buffer, and the operating system had no space for it yet.
     pub(crate) refused: bool,
+    pub(crate) sweeping: Sweeping,
     pub(crate) scratch: Vec<u8>,
     pub(crate) closed: bool,
     /// Released last.
@@ -298,6 +301,7 @@ impl WalStateStore {
         self.check_open()?;
         if let Some(name) = self.catalogue.name(id).map(str::to_owned) {
             self.enter(&name)?;
+            self.sweeping = Sweeping::begin();
         }
         Ok(())
     }
@@ -321,6 +325,9 @@ impl WalStateStore {
             }
         };
         self.first_change.get_or_insert(logged.start);
+        if value.is_none() {
+            self.sweeping = Sweeping::begin();
+        }
         self.table.insert(hash, full, logged.start.get(), value)?;
         self.sweep();
         Ok(())
@@ -340,7 +347,8 @@ impl WalStateStore {
 }
 
 fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
-    if bytes > limit_bytes { Err(Error::TooLarge { what, bytes, limit_bytes }) } else { Ok(()) }
+    let (bytes, limit) = (bytes as u64, limit_bytes as u64);
+    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
 }
 
 impl StateStore for WalStateStore {
@@ -363,11 +371,11 @@ impl StateStore for WalStateStore {
     }
 
     fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>> {
-        Ok(self.default_view().map_or_else(Scan::empty, |view| view.prefix_scan(prefix)))
+        Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.prefix_scan(prefix)))
     }
 
     fn range_scan<'a>(&'a self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>> {
-        Ok(self.default_view().map_or_else(Scan::empty, |view| view.range_scan(range)))
+        Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.range_scan(range)))
     }
 
     fn len(&self) -> Result<u64> {

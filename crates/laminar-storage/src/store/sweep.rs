@@ -9,6 +9,22 @@ use crate::table::Keep;
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
+/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete
+/// or clear.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sweeping {
+    needed: bool,
+    /// Whether this round has left something that a later one may drop.
+    left: bool,
+}
+
+impl Sweeping {
+    /// A walk over the whole table, from wherever the hand stands: the round it is in, and the one after.
+    pub(crate) fn begin() -> Self {
+        Self { needed: true, left: true }
+    }
+}
+
 impl WalStateStore {
     /// Drops tombstones that hide nothing any more, and entries of namespaces that were cleared.
     ///
@@ -17,25 +33,32 @@ impl WalStateStore {
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
     /// later cut lies behind the delete.
     pub(super) fn sweep(&mut self) {
-        if self.table.tombstones() == 0 && self.catalogue.all_live() {
+        if !self.sweeping.needed {
             return;
         }
         let covered = self.attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some();
         let committed = self.first_change.unwrap_or(self.committed).get();
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
-        self.table.sweep(STEPS, &mut |key, entry| {
+        let mut left = false;
+        let swept = self.table.sweep(STEPS, &mut |key, entry| {
             if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
-                return Keep::Drop;
+                return Keep::No;
             }
             if entry.value.is_some() {
-                return Keep::Keep;
+                return Keep::Yes;
             }
             let denied = || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)));
             if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
-                return Keep::Drop;
+                return Keep::No;
             }
-            Keep::Keep
+            left = true;
+            Keep::Yes
         });
+        self.sweeping.left |= left;
+        if swept.came_round {
+            self.sweeping.needed = self.sweeping.left;
+            self.sweeping.left = false;
+        }
     }
 }
