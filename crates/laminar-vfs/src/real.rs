@@ -162,10 +162,9 @@ impl VfsFile for RealFile {
         if mode == ReadMode::Mapped && len > 0 {
             return at(Op::Map, &self.path, sys::map(&self.file)).map(Region::mapped);
         }
-        let too_large = || Error::new(Op::Map, &self.path, io::ErrorKind::OutOfMemory.into());
-        let len = usize::try_from(len).map_err(|_| too_large())?;
-        // The length is the file system's word, and a sparse file of any length costs an attacker nothing.
-        Vec::<u8>::new().try_reserve_exact(len).map_err(|_| too_large())?;
+        let len =
+            usize::try_from(len).map_err(|_| Error::new(Op::Map, &self.path, io::ErrorKind::OutOfMemory.into()))?;
+        at(Op::Map, &self.path, Region::expect_room(len))?;
         Region::filled_by(len, |bytes| self.read_exact_at(bytes, 0))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Each test gets a disk and an empty directory on it. At the end the disks are compared with each other: the same
 //! random calls must have the same outcomes on all.
-#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Waiting for a value, in every way there is.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 

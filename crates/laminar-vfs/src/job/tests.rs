@@ -1,3 +1,5 @@
+//! Workers with threads and without.
+
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 
 use super::*;

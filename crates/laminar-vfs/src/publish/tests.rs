@@ -1,3 +1,4 @@
+//! Publication and new directories, stopped and failed at every call.
 #![cfg(feature = "sim")]
 
 use super::*;
