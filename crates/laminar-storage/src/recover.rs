@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened, hash_key};
-use laminar_vfs::Env;
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
 use crate::catalogue::{CATALOGUE, Catalogue};
@@ -54,14 +53,22 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     report.created = true;
     report.duration = env.clock.now().saturating_sub(begun);
     let recovered = Replayed::new(identity.hash_seed, BTreeMap::new());
-    Ok((assemble(dir, options, identity, lock, Parts { wal, manager, attached: None, recovered })?, report))
+    let limits = run_limits(&options);
+    let checkpointing = Checkpointing::new(env, wal.clone(), manager.clone(), limits, options.max_retained);
+    let parts = Parts { wal, manager, checkpointing, attached: None, recovered };
+    Ok((assemble(dir, options, identity, lock, parts)?, report))
 }
 
 /// A new store's identity.
 pub(crate) fn fresh_identity(options: &StoreOptions) -> Identity {
     let random = &options.env.random;
-    let [low, high] = [0, 64].map(|shift| (random.id() >> shift) as u64 & u64::MAX);
-    Identity { log_id: options.log_id.unwrap_or_else(|| random.id()), hash_seed: low ^ high }
+    let (low, high) = halves(random.id());
+    Identity { log_id: random.id(), hash_seed: low ^ high }
+}
+
+fn halves(id: u128) -> (u64, u64) {
+    let [a, b, c, d, e, f, g, h, high @ ..] = id.to_le_bytes();
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes(high))
 }
 
 pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: CreateMode) -> WalOptions {
@@ -119,18 +126,28 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         wal = fresh;
         report.log_given_up = Some(moved);
     }
-    let offsets = opened.checkpoint.as_ref().map(|checkpoint| checkpoint.source_offsets().clone()).unwrap_or_default();
+    report.passed_over = opened.passed_over;
+    let limits = run_limits(&options);
+    let mut checkpointing =
+        Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let mut attached = opened.checkpoint;
+    if options.memory_budget.is_some_and(|budget| wal.end_lsn().get() - from.get() > budget) {
+        // More than fits goes into runs first; then there is nothing left to replay.
+        checkpointing.start(attached.take(), wal.end_lsn())?.wait()?;
+        attached = checkpointing.take_finished().flatten();
+    }
+    let from = attached.as_ref().map_or(from, |checkpoint| Lsn::new(checkpoint.wal_position()));
+    let offsets = attached.as_ref().map(|checkpoint| checkpoint.source_offsets().clone()).unwrap_or_default();
     let mut recovered = Replayed::new(identity.hash_seed, offsets);
     recovered.replay(&wal, from, dir)?;
 
-    report.checkpoint = opened.checkpoint.as_ref().map(laminar_checkpoint::Checkpoint::id);
-    report.blocks_healed = opened.checkpoint.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
-    report.passed_over = opened.passed_over;
+    report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
+    report.blocks_healed = attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
     report.replayed_from = from;
     report.records_replayed = recovered.records;
     report.commits_replayed = recovered.commits;
     report.source_offsets = recovered.offsets.clone();
-    let parts = Parts { wal, manager, attached: opened.checkpoint, recovered };
+    let parts = Parts { wal, manager, checkpointing, attached, recovered };
     let store = assemble(dir, options, identity, lock, parts)?;
     report.duration = env.clock.now().saturating_sub(begun);
     Ok((store, report))
@@ -210,10 +227,15 @@ impl Replayed {
     }
 }
 
+fn run_limits(options: &StoreOptions) -> RunLimits {
+    RunLimits { log_bytes: options.run_log_bytes, records: options.run_records }
+}
+
 /// What a store is put together from.
 struct Parts {
     wal: Wal,
     manager: CheckpointManager,
+    checkpointing: Checkpointing,
     attached: Option<laminar_checkpoint::Checkpoint>,
     recovered: Replayed,
 }
@@ -225,14 +247,12 @@ fn assemble(
     lock: laminar_vfs::Lock,
     parts: Parts,
 ) -> Result<WalStateStore> {
-    let Parts { wal, manager, attached, recovered } = parts;
+    let Parts { wal, manager, checkpointing, attached, recovered } = parts;
     let layers = Layers { table: &recovered.table, attached: attached.as_ref(), hash_seed: identity.hash_seed };
     let catalogue = read_catalogue(dir, layers)?;
-    let limits = RunLimits { log_bytes: options.run_log_bytes, records: options.run_records };
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
-    let env: Env = options.env;
-    let checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let env = options.env;
     let last = env.clock.now();
     Ok(WalStateStore {
         dir: dir.to_owned(),
@@ -252,6 +272,7 @@ fn assemble(
         committed,
         refused: false,
         sweeping: Sweeping::begin(),
+        memory_budget: options.memory_budget,
         scratch: Vec::new(),
         closed: false,
         lock,

@@ -68,6 +68,7 @@ pub struct WalStateStore {
     /// The last commit record is in the log's buffer, and the operating system had no space for it yet.
     pub(crate) refused: bool,
     pub(crate) sweeping: Sweeping,
+    pub(crate) memory_budget: Option<u64>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) closed: bool,
     /// Released last.
@@ -209,7 +210,8 @@ impl WalStateStore {
         if behind == 0 || self.checkpointing.running().is_some() {
             return false;
         }
-        behind >= self.checkpoint_log_bytes || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
+        let log_bytes = self.memory_budget.map_or(u64::MAX, |budget| budget / 4).min(self.checkpoint_log_bytes);
+        behind >= log_bytes || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
     }
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
@@ -256,6 +258,7 @@ impl WalStateStore {
     fn adopt_finished(&mut self) {
         if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
             self.attached = Some(checkpoint);
+            self.sweeping = Sweeping::begin();
         }
     }
 
