@@ -65,6 +65,7 @@ mod crash;
 mod damage;
 mod fault;
 mod file;
+mod handle;
 mod machine;
 mod names;
 mod page;
@@ -78,8 +79,9 @@ mod tree;
 pub use clock::SimClock;
 pub use crash::Pending;
 pub use fault::{Fault, FaultKind, is_gone};
+pub use handle::MAX_FILE_BYTES;
 pub use page::{PAGE_BYTES, SECTOR_BYTES};
-pub use process::MAX_FILE_BYTES;
+
 pub use random::SimRandom;
 
 use machine::Machine;

@@ -3,6 +3,10 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::file::Kept;
+use super::random::mix;
 use super::state::{Node, State};
 use super::tree::{DirNode, Ino};
 
@@ -82,13 +86,11 @@ impl NameOp {
             || (self.crosses && earlier.placing == Some(Placing::Directory))
     }
 
-    pub(super) fn describe(&self) -> String {
-        match (&self.gives, &self.takes) {
-            (Some(to), Some(from)) => format!("rename {} to {}", from.name.display(), to.name.display()),
-            (Some(to), None) => format!("name {}", to.name.display()),
-            (None, Some(from)) => format!("remove {}", from.name.display()),
-            (None, None) => "nothing".to_owned(),
-        }
+    pub(super) fn hash(&self) -> u64 {
+        self.sets().fold(u64::from(self.source_synced), |sum, set| {
+            let place = mix(set.dir as u64) ^ xxh3_64(set.name.as_encoded_bytes());
+            mix(sum ^ place).wrapping_add(set.to.map_or(0, |ino| mix(ino as u64)))
+        })
     }
 }
 
@@ -195,14 +197,25 @@ impl State {
         }
     }
 
-    /// Which changes of names survive when `chosen` is kept: those that have all they need.
-    fn survivors(&self, chosen: &dyn Fn(usize) -> bool) -> Vec<bool> {
-        let mut kept: Vec<bool> = Vec::with_capacity(self.names.len());
+    /// Which of the kept changes of names survive: those that have all they need.
+    fn survivors(&self, kept: Kept<'_>) -> Vec<bool> {
+        let mut survive: Vec<bool> = Vec::with_capacity(self.names.len());
         for (nth, op) in self.names.iter().enumerate() {
-            let whole = self.names.iter().zip(&kept).all(|(earlier, kept)| *kept || !op.needs(earlier));
-            kept.push(whole && chosen(nth));
+            let mut before = self.names.iter().zip(&survive);
+            survive.push(kept(nth) > 0 && before.all(|(earlier, survives)| *survives || !op.needs(earlier)));
         }
-        kept
+        survive
+    }
+
+    /// What each pending change is, for people.
+    pub(super) fn describe_names(&self) -> impl Iterator<Item = String> {
+        let place = |set: &Set| format!("{}/{}", self.path_of(set.dir).trim_end_matches('/'), set.name.display());
+        self.names.iter().map(move |op| match (&op.gives, &op.takes) {
+            (Some(to), Some(from)) => format!("rename {} to {}", place(from), place(to)),
+            (Some(to), None) => format!("name {}", place(to)),
+            (None, Some(from)) => format!("remove {}", place(from)),
+            (None, None) => "nothing".to_owned(),
+        })
     }
 
     /// Whether the two views of the names differ anywhere.
@@ -210,9 +223,9 @@ impl State {
         !self.names.is_empty() || self.any_diverged()
     }
 
-    /// The durable names with the chosen changes over them; both views of a directory show them.
-    pub(super) fn settle_names(&mut self, chosen: &dyn Fn(usize) -> bool) {
-        let kept = self.survivors(chosen);
+    /// Lets processes see the durable names with the kept changes over them; nothing is pending any more.
+    pub(super) fn settle_names(&mut self, kept: Kept<'_>) {
+        let survive = self.survivors(kept);
         let ops = std::mem::take(&mut self.names);
         for node in self.nodes_mut() {
             if matches!(node, Node::Dir(dir) if dir.diverged) {
@@ -225,7 +238,7 @@ impl State {
         for dir in ops.iter().flat_map(NameOp::sets).map(|set| set.dir) {
             self.edit_dir(dir, |dir| dir.cache = dir.disk.clone());
         }
-        for (op, _) in ops.iter().zip(kept).filter(|(_, kept)| *kept) {
+        for (op, _) in ops.iter().zip(survive).filter(|(_, survives)| *survives) {
             for set in op.sets() {
                 self.edit_dir(set.dir, |dir| _ = dir.cache.set(&set.name, set.to));
             }
@@ -235,11 +248,11 @@ impl State {
     /// Makes the names durable that processes see.
     pub(super) fn harden_names(&mut self) {
         for node in self.nodes_mut() {
-            if let Node::Dir(dir) = node {
-                let same = dir.cache.same(&dir.disk);
-                if !same {
-                    edit(node, |dir| dir.disk = dir.cache.clone());
-                }
+            if matches!(node, Node::Dir(dir) if dir.diverged || !dir.cache.same(&dir.disk)) {
+                edit(node, |dir| {
+                    dir.disk = dir.cache.clone();
+                    dir.diverged = false;
+                });
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The bytes of one file: 4 KiB pages that copies share until one of them is written.
 #![expect(clippy::indexing_slicing, reason = "places within a page are bounded by the loops that make them")]
 
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -110,6 +110,15 @@ impl Body {
             filled += piece.len;
         }
         len
+    }
+
+    /// All bytes, into memory of the same length that is zero already.
+    pub(super) fn copy_onto_zeros(&self, into: &mut [u8]) {
+        for (slot, into) in self.slots.iter().zip(into.chunks_mut(PAGE_BYTES)) {
+            if let Slot::Data(page) = slot {
+                into.copy_from_slice(&page.bytes[..into.len()]);
+            }
+        }
     }
 
     /// Puts `data` at `at` within a page; the length stays.
