@@ -32,12 +32,8 @@ impl Laminar {
     }
 }
 
-fn full(key: &Key) -> [u8; 20] {
-    let mut full = [0; 20];
-    full[3] = 1;
-    full[4..].copy_from_slice(key);
-    full
-}
+/// The key space of all keys.
+const SPACE: [u8; 4] = [0, 0, 0, 1];
 
 impl Store for Laminar {
     const NAME: &str = "table";
@@ -49,25 +45,22 @@ impl Store for Laminar {
 
     #[inline]
     fn put(&mut self, key: &Key, value: &[u8]) {
-        let key = full(key);
-        self.0.insert(self.0.hash(&key), &key, 1, Some(value)).expect("there is room");
+        self.0.insert(&self.0.key(SPACE, key), 1, Some(value)).expect("there is room");
     }
 
     #[inline]
     fn get(&self, key: &Key) -> Option<&[u8]> {
-        let key = full(key);
-        self.0.get(self.0.hash(&key), &key)?.value
+        self.0.get(&self.0.key(SPACE, key))?.value
     }
 
     #[inline]
     fn delete(&mut self, key: &Key) {
-        let key = full(key);
-        assert!(self.0.remove(self.0.hash(&key), &key));
+        assert!(self.0.remove(&self.0.key(SPACE, key)));
     }
 
     fn scan(&self, prefix: &[u8; 8]) -> (usize, usize) {
         let mut lower = [0; 12];
-        lower[3] = 1;
+        lower[..4].copy_from_slice(&SPACE);
         lower[4..].copy_from_slice(prefix);
         let mut upper = lower;
         let carry = upper.iter().rposition(|&byte| byte != u8::MAX).expect("the namespace is small");

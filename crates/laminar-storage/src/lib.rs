@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod hash;
 mod keyspace;
 mod memory;
 mod state;
