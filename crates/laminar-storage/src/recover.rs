@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened, hash_key};
+use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened};
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
 use crate::catalogue::{CATALOGUE, Catalogue};
@@ -173,7 +173,6 @@ fn log_ends_too_early(dir: &Path, end: Lsn) -> Error {
 /// What replaying the log gave.
 struct Replayed {
     table: Table,
-    hash_seed: u64,
     offsets: BTreeMap<String, u64>,
     records: u64,
     commits: u64,
@@ -183,7 +182,7 @@ struct Replayed {
 
 impl Replayed {
     fn new(hash_seed: u64, offsets: BTreeMap<String, u64>) -> Self {
-        Self { table: Table::new(hash_seed), hash_seed, offsets, records: 0, commits: 0, committed: None }
+        Self { table: Table::new(hash_seed), offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
@@ -222,7 +221,10 @@ impl Replayed {
 
     fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
         self.records += 1;
-        self.table.insert(hash_key(self.hash_seed, key), key, lsn.get(), value)?;
+        // A record too short for a key space was never written by a store.
+        if let Some(key) = self.table.whole_key(key) {
+            self.table.insert(&key, lsn.get(), value)?;
+        }
         Ok(())
     }
 }
@@ -248,7 +250,7 @@ fn assemble(
     parts: Parts,
 ) -> Result<WalStateStore> {
     let Parts { wal, manager, checkpointing, attached, recovered } = parts;
-    let layers = Layers { table: &recovered.table, attached: attached.as_ref(), hash_seed: identity.hash_seed };
+    let layers = Layers { table: &recovered.table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());

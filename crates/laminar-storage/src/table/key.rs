@@ -17,6 +17,12 @@ pub struct Key<'a> {
 }
 
 impl Key<'_> {
+    /// The hash, the same by which runs with this table's seed find the key.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// Bytes of key space and name.
     #[inline]
     pub(super) fn len(&self) -> usize {
