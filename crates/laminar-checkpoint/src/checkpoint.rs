@@ -227,6 +227,28 @@ impl Checkpoint {
         Ok(None)
     }
 
+    /// As [`get`](Self::get), where every run has the seed that `hash` was made with, as all runs of one
+    /// [`CheckpointManager`](crate::CheckpointManager) with a fixed seed have.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
+        for run in self.0.runs.iter().rev() {
+            if let Some(found) = run.get(hash, key)? {
+                return Ok(found.value());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether any run may hold something for `key`, a tombstone included; `hash` as in [`get_hashed`](Self::get_hashed).
+    /// `false` is certain.
+    #[must_use]
+    pub fn may_contain(&self, key: &[u8], hash: u64) -> bool {
+        self.0.runs.iter().any(|run| run.may_contain(hash, key))
+    }
+
     /// Whether `key` has a value.
     ///
     /// # Errors

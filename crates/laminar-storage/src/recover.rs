@@ -142,7 +142,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     recovered.replay(&wal, from, dir)?;
 
     report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
-    report.blocks_healed = attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
+    report.healed = attached.as_ref().map(laminar_checkpoint::Checkpoint::healed).unwrap_or_default();
     report.replayed_from = from;
     report.records_replayed = recovered.records;
     report.commits_replayed = recovered.commits;
@@ -306,7 +306,7 @@ impl RecoveryReport {
             created: false,
             checkpoint: None,
             passed_over: Vec::new(),
-            blocks_healed: 0,
+            healed: Vec::new(),
             identity_degraded: false,
             tail,
             replayed_from: from,

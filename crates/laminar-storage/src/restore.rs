@@ -43,7 +43,7 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
         return Err(Error::Foreign { path: dir.to_owned(), why: "there is a store already" });
     }
     let mut identity = fresh_identity(&options);
-    let source = Checkpoint::open(source, checkpoint_options(&options, identity).verify(Verify::All))?;
+    let source = Checkpoint::open(source, &checkpoint_options(&options, identity).verify(Verify::All))?;
     if let Some(run) = source.runs().first() {
         // Runs keep the hash they were written with, and a store has one for all.
         identity = Identity { hash_seed: run.hash_seed(), ..identity };
@@ -57,6 +57,6 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     for run in source.runs() {
         draft.link_run(run)?;
     }
-    draft.publish(Meta::new(position.get()).source_offsets(source.source_offsets().clone()))?;
+    draft.publish(Meta::at(position.get()).source_offsets(source.source_offsets().clone()))?;
     identity::end_creation(&*env.vfs, dir, identity)
 }

@@ -64,8 +64,8 @@ impl CheckpointJob {
             && self.merged.is_none()
             && let Some(plan) = self.manager.plan_merge(newest)
         {
-            let keep = LiveKeys::of(newest)?;
-            self.merging = Some(self.manager.merge(plan, Box::new(move |key| keep.contains(key)))?);
+            let live = LiveKeys::of(newest)?;
+            self.merging = Some(self.manager.merge_job(plan, Some(Arc::new(move |key| live.contains(key))))?);
         }
         Ok(())
     }
@@ -73,11 +73,8 @@ impl CheckpointJob {
     /// One step of a merge. A failed merge is given up; the next checkpoint plans a new one.
     fn merge(&mut self, mut merging: MergeJob) {
         match merging.step() {
-            Ok(false) => self.merging = Some(merging),
-            Ok(true) => match merging.finish() {
-                Ok(merged) => self.merged = Some(merged),
-                Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
-            },
+            Ok(None) => self.merging = Some(merging),
+            Ok(Some(merged)) => self.merged = Some(merged),
             Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
         }
     }
@@ -112,7 +109,6 @@ struct Making {
     begun: Duration,
     stage: Stage,
     offsets: BTreeMap<String, u64>,
-    entries_written: u64,
     bytes_merged: u64,
 }
 
@@ -120,7 +116,7 @@ enum Stage {
     /// Nothing done yet.
     Begin,
     /// Reading a stretch of the log.
-    Scan { draft: Draft, collector: Collector },
+    Scan { draft: Draft, is_oldest: bool, collector: Collector },
     /// Writing it as a run.
     Write { draft: Draft, collector: Collector, writer: RunWriter, next: usize, total: usize },
     /// Everything is written.
@@ -131,14 +127,14 @@ enum Stage {
 
 impl Making {
     fn new(request: Request, begun: Duration) -> Self {
-        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), entries_written: 0, bytes_merged: 0 }
+        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
     }
 
     /// The next piece of work. After an error the stage is `Ended`, and the draft is gone with its files.
     fn step(&mut self, job: &mut CheckpointJob) -> Result<Option<(Checkpoint, CheckpointInfo)>> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => self.begin(job)?,
-            Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
+            Stage::Scan { draft, is_oldest, collector } => self.scan(job, draft, is_oldest, collector)?,
             Stage::Write { draft, collector, writer, next, total } => {
                 self.write(job, draft, collector, writer, next, total)?;
             }
@@ -157,38 +153,39 @@ impl Making {
         job.wal.wait_durable(self.request.cut)?;
         let mut draft = job.manager.draft()?;
         let mut from = job.wal.start_lsn();
+        let mut is_oldest = true;
         if let Some(base) = &self.request.base {
             self.offsets = base.source_offsets().clone();
             from = Lsn::new(base.wal_position());
+            is_oldest = base.runs().is_empty();
             self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
         }
-        self.stage = self.next_stretch(job, draft, from)?;
+        self.stage = self.next_stretch(job, draft, is_oldest, from)?;
         Ok(())
     }
 
     /// The scan of what is left behind `from`, or the publication if nothing is.
-    fn next_stretch(&self, job: &CheckpointJob, draft: Draft, from: Lsn) -> Result<Stage> {
+    fn next_stretch(&self, job: &CheckpointJob, draft: Draft, is_oldest: bool, from: Lsn) -> Result<Stage> {
         let cut = self.request.cut;
         if from >= cut {
             return Ok(Stage::Publish { draft });
         }
         let view = job.wal.view(from..cut)?;
-        Ok(Stage::Scan { draft, collector: Collector::new(view, from, cut, job.limits) })
+        Ok(Stage::Scan { draft, is_oldest, collector: Collector::new(view, from, cut, job.limits) })
     }
 
-    fn scan(&mut self, job: &CheckpointJob, draft: Draft, mut collector: Collector) -> Result<()> {
+    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, is_oldest: bool, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
         let done = collector.cursor().get() - collector.from().get();
         self.progress().set(Phase::Scanning, done, self.request.cut.get() - collector.from().get());
         let Some(end) = collector.end() else {
-            self.stage = Stage::Scan { draft, collector };
+            self.stage = Stage::Scan { draft, is_oldest, collector };
             return Ok(());
         };
         let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
-        let oldest = draft.is_empty();
-        let position = if oldest { 0 } else { collector.from().get() };
-        let writer = draft.run_writer(position, end.get(), !oldest)?;
+        let position = if is_oldest { 0 } else { collector.from().get() };
+        let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, total as u64);
         self.stage = Stage::Write { draft, collector, writer, next: 0, total };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
@@ -207,10 +204,7 @@ impl Making {
         let until = total.min(next + STEP_RECORDS);
         for index in next..until {
             let Some(change) = collector.change(index)? else { break };
-            if change.value.is_some() || writer.keeps_tombstones() {
-                writer.push(change.key, change.value)?;
-                self.entries_written += 1;
-            }
+            writer.push(change.key, change.value)?;
         }
         self.progress().set(Phase::Writing, until as u64, total as u64);
         if until < total {
@@ -220,20 +214,20 @@ impl Making {
         draft.add_run(writer.finish()?)?;
         let end = collector.end().unwrap_or(self.request.cut);
         drop(collector);
-        self.stage = self.next_stretch(job, draft, end)?;
+        self.stage = self.next_stretch(job, draft, false, end)?;
         Ok(())
     }
 
     fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
         self.progress().set(Phase::Publishing, 0, 1);
-        let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        let meta = Meta::at(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
         let checkpoint = draft.publish(meta)?;
         let info = CheckpointInfo {
             id: checkpoint.id(),
             wal_position: self.request.cut,
             runs: checkpoint.runs().len(),
-            entries_written: self.entries_written,
-            bytes_written: checkpoint.stats().bytes_written,
+            entries_written: checkpoint.stats().entries_written,
+            bytes_written: checkpoint.stats().bytes_written - self.bytes_merged,
             bytes_merged: self.bytes_merged,
             duration: job.env.clock.now().saturating_sub(self.begun),
         };
@@ -244,7 +238,9 @@ impl Making {
 /// Puts the runs of `base` into the draft, a finished merge in place of its inputs if those are still neighbours there.
 /// Returns the bytes of the merge that was taken.
 fn take_over(draft: &mut Draft, base: &Checkpoint, merged: Option<MergedRun>) -> Result<u64> {
-    let merged = merged.filter(|merged| merged.replaces(base));
+    let begins = |position| base.runs().iter().any(|run| run.from() == position);
+    let ends = |position| base.runs().iter().any(|run| run.to() == position);
+    let merged = merged.filter(|merged| begins(merged.from()) && ends(merged.to()));
     let covered = merged.as_ref().map(|merged| merged.from()..merged.to());
     for run in base.runs() {
         if !covered.as_ref().is_some_and(|covered| covered.contains(&run.from())) {
