@@ -185,7 +185,7 @@ impl Driver {
                 self.oracle.change(|model| drop(model.remove(&(*operator, key))));
             }
             Op::Clear(operator) => {
-                with_operator(store, *operator, StateStore::clear)?;
+                with_operator(store, *operator, |state| state.clear())?;
                 self.oracle.change(|model| model.retain(|(of, _), _| of != operator));
             }
             Op::Commit => self.commit(false)?,

@@ -159,7 +159,7 @@ fn p3_what_is_recovered_is_durable() {
 fn p3_after_a_failed_sync_nothing_is_served_that_is_not_on_disk() {
     let (disk, mut store) = durable_commits(2);
     let ticket = commit(&mut store, 3).unwrap();
-    disk.fail(Fault::new(FaultKind::Eio).on(Op::SyncData));
+    disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData));
     assert!(ticket.wait().unwrap_err().is_poisoned());
     disk.kill();
     drop(store);
@@ -298,7 +298,7 @@ fn p6_a_checkpoint_is_all_or_nothing_at_every_disk_operation() {
 fn p6_a_checkpoint_is_never_ahead_of_the_durable_log() {
     let (disk, mut store) = durable_commits(1);
     commit(&mut store, 2).unwrap();
-    disk.fail(Fault::new(FaultKind::Eio).on(Op::SyncData).sticky());
+    disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData).sticky());
     let error = store.checkpoint().unwrap().wait().unwrap_err();
     assert!(error.is_poisoned(), "{error}");
     assert!(!disk.files().iter().any(|path| path.to_str().unwrap().contains("checkpoints/")), "{:?}", disk.files());
@@ -309,7 +309,7 @@ fn p7_a_failed_sync_of_the_log_is_final() {
     let (disk, mut store) = durable_commits(1);
     let first = commit(&mut store, 2).unwrap();
     let second = commit(&mut store, 3).unwrap();
-    disk.fail(Fault::new(FaultKind::Eio).on(Op::SyncData));
+    disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData));
     for ticket in [&first, &second, &first] {
         assert!(ticket.wait().unwrap_err().is_poisoned());
         assert!(!ticket.is_durable());
@@ -325,7 +325,7 @@ fn p7_a_failed_checkpoint_poisons_nothing_and_leaves_nothing() {
     let mut failed = 0;
     for at in 0..200 {
         let (disk, mut store) = durable_commits(3);
-        let on_checkpoints = Fault::new(FaultKind::Eio).path(|path| path.to_str().unwrap().contains("checkpoints"));
+        let on_checkpoints = Fault::new(FaultKind::Io).path(|path| path.to_str().unwrap().contains("checkpoints"));
         disk.fail(on_checkpoints.after(at));
         let made = store.checkpoint().unwrap().wait();
         disk.clear_faults();
