@@ -1,0 +1,270 @@
+//! Merges neighbouring runs into one, in steps, beside whatever else goes on.
+
+use std::fmt;
+use std::ops::Bound;
+use std::path::Path;
+
+use crate::checkpoint::Checkpoint;
+use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
+use crate::draft::random_seed;
+use crate::format::manifest::RunRecord;
+use crate::format::run::Identity;
+use crate::name::merge_name;
+use crate::run::{FinishedRun, Run, RunWriter};
+use crate::scan::Newest;
+use crate::sync::Arc;
+use crate::verify::Progress;
+use crate::{Error, Result};
+
+mod policy;
+
+/// A step merges about so many entries, or as many as make [`STEP_BYTES`].
+const STEP_ENTRIES: usize = 4096;
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Which keys a merge keeps.
+pub type Keep = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// Neighbouring runs that are worth merging.
+#[derive(Debug, Clone)]
+pub struct MergePlan {
+    /// Oldest first; at least two.
+    runs: Vec<Run>,
+    /// Nothing lies below the oldest.
+    is_base: bool,
+}
+
+impl MergePlan {
+    /// The first position that the merged run will cover.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        self.runs.first().map_or(0, Run::from)
+    }
+
+    /// The position just past what the merged run will cover.
+    #[must_use]
+    pub fn to(&self) -> u64 {
+        self.runs.last().map_or(0, Run::to)
+    }
+
+    /// The number of runs that become one.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The bytes of the files that are read.
+    #[must_use]
+    pub fn input_bytes(&self) -> u64 {
+        self.runs.iter().map(Run::bytes).sum()
+    }
+}
+
+impl CheckpointManager {
+    /// What to merge so that the next checkpoint has at most 16 runs; nothing if there is no need. The rule is that of
+    /// [FORMAT.md](crate::format), section "Merging".
+    #[must_use]
+    pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
+        let sizes: Vec<u64> = checkpoint.runs().iter().map(Run::bytes).collect();
+        let window = policy::window(&sizes)?;
+        let is_base = window.start == 0;
+        let runs = checkpoint.runs().get(window)?.to_vec();
+        Some(MergePlan { runs, is_base })
+    }
+
+    /// A plan that merges all runs into one, whatever it costs; nothing if there are fewer than two.
+    #[must_use]
+    pub fn plan_full_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
+        let runs = checkpoint.runs().to_vec();
+        (runs.len() > 1).then_some(MergePlan { runs, is_base: true })
+    }
+
+    /// Begins a merge. Keys that `keep` refuses are left out, whatever they held, and must never be asked for again: an
+    /// older run may still hold them. Where the plan begins at the oldest run, tombstones are left out.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::InvalidOption`] where the same merge is under way, and those of the disk.
+    pub fn merge_job(&self, plan: MergePlan, keep: Option<Keep>) -> Result<MergeJob> {
+        let shared = &self.shared;
+        let owner = shared.own()?;
+        let path = shared.dir.join(merge_name(plan.from(), plan.to()));
+        let busy = shared.begin(path).ok_or(Error::InvalidOption { name: "plan", why: "this merge is under way" })?;
+        crate::retain::remove_tree(shared.vfs(), &busy.path)?;
+        let options = &shared.options;
+        let hash_seed = plan.runs.first().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
+        let (from, to) = (plan.from(), plan.to());
+        let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: plan.is_base };
+        let writer = RunWriter::create(&options.env.vfs, &busy.path, identity, options.read_back)?;
+        let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
+        Ok(MergeJob { place: Some(place), plan, keep, writer: Some(writer), done: Bound::Unbounded, read: 0 })
+    }
+
+    /// Merges in one go. `progress` counts entries as bytes of the inputs.
+    ///
+    /// # Errors
+    /// Those of [`merge_job`](Self::merge_job) and of [`MergeJob::step`].
+    pub fn merge(&self, plan: MergePlan, keep: Option<Keep>, progress: &mut dyn FnMut(Progress)) -> Result<MergedRun> {
+        let mut job = self.merge_job(plan, keep)?;
+        loop {
+            let merged = job.step()?;
+            progress(job.progress());
+            if let Some(merged) = merged {
+                return Ok(merged);
+            }
+        }
+    }
+}
+
+/// Where the merged run is written, and the right to do so.
+struct Place {
+    shared: Arc<Shared>,
+    _owner: Owner,
+    busy: Busy,
+}
+
+/// A merge under way. Dropped before it is done, it leaves nothing behind.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Meta};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let first = manager.create(Create::new(1).entries([("a", Some("1"))]))?;
+/// let second = manager.create(Create::new(2).base(&first).entries([("b", Some("2"))]))?;
+/// let mut job = manager.merge_job(manager.plan_full_merge(&second).unwrap(), None)?;
+/// let merged = loop {
+///     if let Some(merged) = job.step()? { break merged }
+/// };
+/// let mut draft = manager.draft()?;
+/// draft.adopt(merged)?;
+/// let third = draft.publish(Meta::at(2))?;
+/// assert_eq!((third.runs().len(), third.len()?), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct MergeJob {
+    place: Option<Place>,
+    plan: MergePlan,
+    keep: Option<Keep>,
+    writer: Option<RunWriter>,
+    /// The lower bound of what is left: just above the last key that was merged.
+    done: Bound<Vec<u8>>,
+    /// Entries read so far, of all inputs.
+    read: u64,
+}
+
+impl MergeJob {
+    /// Does the next piece; returns the merged run once there is nothing left.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where an input is damaged beyond repair, [`Error::Abandoned`] once it is done or has failed,
+    /// and those of the disk. The merge is over then, and its file is gone.
+    pub fn step(&mut self) -> Result<Option<MergedRun>> {
+        let mut writer = self.writer.take().ok_or(Error::Abandoned)?;
+        if !self.merge_some(&mut writer)? {
+            self.writer = Some(writer);
+            return Ok(None);
+        }
+        let finished = writer.finish()?;
+        let place = self.place.take().ok_or(Error::Abandoned)?;
+        Ok(Some(MergedRun { place, finished, inputs: self.plan.runs.len(), is_moved: false }))
+    }
+
+    /// Merges a bounded number of entries; returns whether that was the rest.
+    fn merge_some(&mut self, writer: &mut RunWriter) -> Result<bool> {
+        let lower = self.done.as_ref().map(Vec::as_slice);
+        let limit = writer.bytes() + STEP_BYTES;
+        let mut last = None;
+        let mut entries = Newest::new(&self.plan.runs, lower, Bound::Unbounded);
+        for _ in 0..STEP_ENTRIES {
+            if writer.bytes() >= limit {
+                break;
+            }
+            let Some(entry) = entries.next() else { return Ok(true) };
+            let (key, value) = entry?;
+            if self.keep.as_ref().is_none_or(|keep| keep(key)) {
+                writer.push(key, value)?;
+            }
+            self.read += 1;
+            last = Some(key);
+        }
+        if let Some(last) = last {
+            self.done = Bound::Excluded(last.to_vec());
+        }
+        Ok(false)
+    }
+
+    /// How far it has come, with the entries of the inputs taken as all of one size.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let total_bytes = self.plan.input_bytes();
+        let entries: u64 = self.plan.runs.iter().map(Run::entries).sum();
+        let done = if self.writer.is_none() { entries } else { self.read.min(entries) };
+        let done_bytes = u128::from(total_bytes) * u128::from(done) / u128::from(entries.max(1));
+        let done_bytes = if entries == 0 { total_bytes } else { u64::try_from(done_bytes).unwrap_or(total_bytes) };
+        Progress { done_bytes, total_bytes }
+    }
+}
+
+impl fmt::Debug for MergeJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MergeJob").field("plan", &self.plan).field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
+/// A merged run that waits for the next checkpoint to [adopt](crate::Draft::adopt) it. Dropped before that, it goes away.
+pub struct MergedRun {
+    place: Place,
+    finished: FinishedRun,
+    inputs: usize,
+    is_moved: bool,
+}
+
+impl MergedRun {
+    /// The first position that it covers.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        self.record().from
+    }
+
+    /// The position just past what it covers.
+    #[must_use]
+    pub fn to(&self) -> u64 {
+        self.record().to
+    }
+
+    /// The number of runs that it was made of.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The file's length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.finished.bytes()
+    }
+
+    pub(crate) fn record(&self) -> &RunRecord {
+        &self.finished.record
+    }
+
+    pub(crate) fn move_to(mut self, path: &Path) -> Result<()> {
+        self.place.shared.vfs().rename(&self.finished.path, path)?;
+        self.is_moved = true;
+        Ok(())
+    }
+}
+
+impl Drop for MergedRun {
+    fn drop(&mut self) {
+        if !self.is_moved {
+            // Best effort: it is a temporary, and the next sweep removes it if this can't.
+            drop(self.place.shared.vfs().remove_file(&self.place.busy.path));
+        }
+    }
+}
+
+impl fmt::Debug for MergedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MergedRun").field("from", &self.from()).field("to", &self.to()).finish_non_exhaustive()
+    }
+}
