@@ -243,17 +243,11 @@ impl Checkpoint {
         Scan::new(&self.0.runs, Bound::Included(prefix), upper)
     }
 
-    /// The entries within `bounds`, in ascending order: `range::<[u8]>(..)` for all. Bounds that cross give none.
+    /// The entries within `bounds`, in ascending order: `range(..)` for all, `range(&b"a"[..]..)` from a key on. Bounds
+    /// that cross give none.
     #[must_use]
-    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, bounds: impl RangeBounds<K>) -> Scan<'_> {
-        let bytes = |bound: Bound<&K>| match bound {
-            Bound::Included(key) => Bound::Included(key.as_ref().to_vec()),
-            Bound::Excluded(key) => Bound::Excluded(key.as_ref().to_vec()),
-            Bound::Unbounded => Bound::Unbounded,
-        };
-        let (lower, upper) = (bytes(bounds.start_bound()), bytes(bounds.end_bound()));
-        let (lower, upper) = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
-        Scan::new(&self.0.runs, lower, upper)
+    pub fn range<'k>(&self, bounds: impl RangeBounds<&'k [u8]>) -> Scan<'_> {
+        Scan::new(&self.0.runs, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
     /// The number of keys that have a value. Counts by scanning, unless there is only one run.
