@@ -1,0 +1,143 @@
+//! What an operator codes against: the trait of all stores, and the iterator of their scans.
+
+use std::ops::Bound;
+
+use crate::Result;
+use crate::keyspace;
+use crate::read::Overlay;
+use crate::table::TableRange;
+
+/// Keyed state, ordered by key. Keys and values are byte strings; the empty ones are as good as any.
+///
+/// ```
+/// use laminar_storage::{MemoryStateStore, StateStore};
+///
+/// fn count(state: &mut impl StateStore, carrier: &[u8]) -> laminar_storage::Result<()> {
+///     let seen = state.get(carrier)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
+///     state.put(carrier, &(seen + 1).to_le_bytes())
+/// }
+///
+/// let mut state = MemoryStateStore::new();
+/// count(&mut state, b"UA")?;
+/// count(&mut state, b"UA")?;
+/// assert_eq!(state.get(b"UA")?, Some(&2_u64.to_le_bytes()[..]));
+/// # Ok::<(), laminar_storage::Error>(())
+/// ```
+pub trait StateStore {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// Where the store cannot read it.
+    fn get(&self, key: &[u8]) -> Result<Option<&[u8]>>;
+
+    /// Sets the value of `key`.
+    ///
+    /// # Errors
+    /// `TooLarge` where key or value are; and where the store cannot write. Nothing changed.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Removes `key`; one that is not there is no error.
+    ///
+    /// # Errors
+    /// Where the store cannot write. Nothing changed.
+    fn delete(&mut self, key: &[u8]) -> Result<()>;
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn contains(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    /// All keys that start with `prefix` and their values, ascending by key.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>>;
+
+    /// All keys between two bounds and their values, ascending by key. Bounds that hold nothing between them give nothing.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn range_scan<'a>(&'a self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>>;
+
+    /// The number of keys, exactly. May count them one by one.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn len(&self) -> Result<u64> {
+        self.range_scan((Bound::Unbounded, Bound::Unbounded))?.try_fold(0, |count, entry| entry.map(|_| count + 1))
+    }
+
+    /// Whether there is no key.
+    ///
+    /// # Errors
+    /// Where the store cannot read.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.range_scan((Bound::Unbounded, Bound::Unbounded))?.next().transpose()?.is_none())
+    }
+
+    /// About how many bytes keys and values have. Takes no time.
+    fn size_bytes(&self) -> u64;
+
+    /// Removes all keys.
+    ///
+    /// # Errors
+    /// Where the store cannot write. Nothing changed.
+    fn clear(&mut self) -> Result<()>;
+}
+
+/// An iterator over keys and values, ascending by key, that borrows them from the store.
+///
+/// Ends at the first error: nothing that follows it would be known to be whole.
+///
+/// ```
+/// use laminar_storage::{MemoryStateStore, StateStore};
+///
+/// let mut state = MemoryStateStore::new();
+/// state.put(b"route/EWR-ORD", b"3")?;
+/// state.put(b"route/JFK-LAX", b"5")?;
+/// state.put(b"tail/N14228", b"1")?;
+/// let routes = state.prefix_scan(b"route/")?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(routes, [(&b"route/EWR-ORD"[..], &b"3"[..]), (b"route/JFK-LAX", b"5")]);
+/// # Ok::<(), laminar_storage::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Scan<'a> {
+    source: Source<'a>,
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Nothing,
+    Table(TableRange<'a>),
+    Layers(Box<Overlay<'a>>),
+}
+
+impl<'a> Scan<'a> {
+    /// The live entries of a range of full keys, without their namespace.
+    pub(crate) fn of_table(range: TableRange<'a>) -> Self {
+        Self { source: Source::Table(range) }
+    }
+
+    /// The live entries of the layers of a durable store.
+    pub(crate) fn of_layers(overlay: Overlay<'a>) -> Self {
+        Self { source: Source::Layers(Box::new(overlay)) }
+    }
+
+    /// No entries.
+    pub(crate) fn of_nothing() -> Self {
+        Self { source: Source::Nothing }
+    }
+}
+
+impl<'a> Iterator for Scan<'a> {
+    type Item = Result<(&'a [u8], &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.source {
+            Source::Table(range) => range.find_map(|(key, entry)| Some(Ok((keyspace::strip(key), entry.value?)))),
+        }
+    }
+}

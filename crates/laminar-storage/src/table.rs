@@ -1,0 +1,268 @@
+//! The in-memory table: from key to the newest value, with the position in the log where it was written. Owns what a
+//! store holds in memory; knows neither log nor checkpoints.
+//!
+//! Three parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, and the
+//! *order* knows which key follows which. Point operations go through the index alone. The order is told of a key only
+//! when it is new or gone, and then in groups of up to 32, so that the cache misses of their descents overlap; until then
+//! [`Table::range`] merges the waiting keys in.
+
+use std::ops::Bound;
+
+use crate::Result;
+
+mod arena;
+mod block;
+mod index;
+mod key;
+mod order;
+mod pool;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use arena::{Arena, Slot};
+use block::Block;
+use index::Index;
+pub use key::{Key, SPACE_BYTES};
+use order::Order;
+pub use range::TableRange;
+
+/// Keys that wait for the order, at most.
+const GROUP: usize = 32;
+
+/// A map from key to entry, ordered, for one owner.
+///
+/// A key is four bytes that name a key space, and a name in it; it sorts as the two in a row. Names and values are byte
+/// strings of up to 32 MiB. No operation takes time in proportion to the size of the table: it grows by small pieces, and
+/// gives memory back in pieces. Entries may take up to 63 GiB.
+///
+/// ```
+/// use laminar_storage::table::{Change, Table};
+///
+/// let mut table = Table::new(7);
+/// let key = table.key(*b"carr", b"UA");
+/// assert_eq!(table.insert(&key, 1, Some(b"12"))?, Change::New);
+/// let entry = table.get(&key).unwrap();
+/// assert_eq!((entry.lsn, entry.value), (1, Some(&b"12"[..])));
+/// # Ok::<(), laminar_storage::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Table {
+    arena: Arena,
+    index: Index,
+    order: Order,
+    /// New entries that the order does not know yet.
+    added: Vec<Slot>,
+    /// Entries that are gone but that the order still refers to: detached in the arena, so that it can read their keys.
+    gone: Vec<Slot>,
+    bytes: u64,
+}
+
+/// What a table says about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<'a> {
+    /// The position in the log of the last write.
+    pub lsn: u64,
+    /// The value, at an address that is a multiple of 16; `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// What [`Table::insert`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The key was not there.
+    New,
+    /// The key was there, with this LSN, and a value of this many bytes or a tombstone.
+    Replaced {
+        /// The LSN of the entry that was replaced.
+        lsn: u64,
+        /// The length of its value in bytes; `None` for a tombstone.
+        value_bytes: Option<usize>,
+    },
+}
+
+/// Whether a sweep keeps an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Keep {
+    /// The entry stays.
+    Yes,
+    /// The entry is removed.
+    No,
+}
+
+/// What [`Table::sweep`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Entries removed.
+    pub removed: usize,
+    /// Whether the hand came to the end of the table, and stands at its start again.
+    pub came_round: bool,
+}
+
+impl Table {
+    /// An empty table, which takes no memory yet. The seed goes into the hashes.
+    pub const fn new(hash_seed: u64) -> Self {
+        Self::with_hasher(hash_seed, key::hash)
+    }
+
+    const fn with_hasher(hash_seed: u64, hasher: key::Hasher) -> Self {
+        Self {
+            arena: Arena::new(),
+            index: Index::new(hash_seed, hasher),
+            order: Order::new(),
+            added: Vec::new(),
+            gone: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
+    #[inline]
+    pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {
+        Key { space, name, hash: self.index.hash(space, name) }
+    }
+
+    /// The key that is written in a row, key space and name; `None` where there are too few bytes for a key space.
+    #[inline]
+    pub fn whole_key<'k>(&self, key: &'k [u8]) -> Option<Key<'k>> {
+        key.split_first_chunk().map(|(space, name)| self.key(*space, name))
+    }
+
+    /// The entry of `key`, perhaps a tombstone.
+    #[inline]
+    pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+        self.index.find(&self.arena, key).map(|slot| Entry::of(self.arena.block(slot)))
+    }
+
+    /// Sets the entry of `key`: a value, or a tombstone. `lsn` is below 2^63.
+    ///
+    /// A value that fits into the space of the one it replaces is written over it.
+    ///
+    /// # Errors
+    /// `TooLarge` where key or value are, or the table would become so. Nothing changed.
+    ///
+    /// # Panics
+    /// If `lsn` is 2^63 or more.
+    pub fn insert(&mut self, key: &Key<'_>, lsn: u64, value: Option<&[u8]>) -> Result<Change> {
+        assert!(lsn < block::NOT_AN_ENTRY, "positions in a log are below 2^63");
+        let new_bytes = value.map_or(0, <[u8]>::len) as u64;
+        let Some(slot) = self.index.find(&self.arena, key) else {
+            let slot = self.arena.insert(lsn, key, value)?;
+            self.index.insert(&self.arena, key.hash, slot);
+            self.add(slot);
+            self.bytes += key.len() as u64 + new_bytes;
+            return Ok(Change::New);
+        };
+        let old = Entry::of(self.arena.block(slot));
+        let (old_lsn, old_bytes) = (old.lsn, old.value.map(<[u8]>::len));
+        if !self.arena.overwrite(slot, lsn, value) {
+            let moved = self.arena.insert(lsn, key, value)?;
+            self.index.replace(key.hash, slot, moved);
+            self.drop_slot(slot);
+            self.add(moved);
+        }
+        self.bytes = self.bytes + new_bytes - old_bytes.unwrap_or(0) as u64;
+        Ok(Change::Replaced { lsn: old_lsn, value_bytes: old_bytes })
+    }
+
+    /// Removes the entry of `key`, tombstone or not. False if there was none.
+    pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        let Some(slot) = self.index.find(&self.arena, key) else { return false };
+        self.remove_slot(key.hash, slot);
+        true
+    }
+
+    /// The entries between two bounds of keys written in a row, ascending, with tombstones.
+    ///
+    /// Bounds that hold nothing between them give nothing, also where the lower is above the upper.
+    pub fn range(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> TableRange<'_> {
+        TableRange::new(self, lower, upper)
+    }
+
+    /// Goes on round the table for `steps` blocks of memory, about as many entries, and removes those that `keep` gives up.
+    ///
+    /// A few steps with each insert pass over everything in the end, at no one's expense: the hand follows the order of
+    /// the memory, which costs few cache misses. An entry that stays where it is, is seen once a round; one that moves
+    /// because its value changes size may be seen twice or, in that round, not at all.
+    pub fn sweep(&mut self, mut steps: usize, keep: &mut dyn FnMut(&[u8], &Entry<'_>) -> Keep) -> Swept {
+        let mut swept = Swept::default();
+        while let Some(slot) = self.arena.walk(&mut steps) {
+            let block = self.arena.block(slot);
+            if keep(block.key(), &Entry::of(block)) == Keep::No {
+                let hash = self.index.hash_whole(block.key());
+                self.remove_slot(hash, slot);
+                swept.removed += 1;
+            }
+        }
+        swept.came_round = steps > 0;
+        swept
+    }
+
+    /// Entries, tombstones included.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no entry, not even a tombstone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all keys and values; a tombstone counts its key.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Bytes of memory that the table uses.
+    pub fn resident_bytes(&self) -> u64 {
+        (self.arena.resident_bytes() + self.index.resident_bytes() + self.order.resident_bytes()) as u64
+    }
+
+    fn remove_slot(&mut self, hash: u64, slot: Slot) {
+        let block = self.arena.block(slot);
+        self.bytes -= (block.key().len() + block.value().map_or(0, <[u8]>::len)) as u64;
+        self.index.remove(hash, slot);
+        self.drop_slot(slot);
+    }
+
+    /// Has the order learn of a new entry, in time.
+    fn add(&mut self, slot: Slot) {
+        self.added.push(slot);
+        if self.added.len() == GROUP {
+            self.tell_order();
+        }
+    }
+
+    /// Gives an entry's block back, once the order no longer refers to it.
+    fn drop_slot(&mut self, slot: Slot) {
+        if let Some(at) = self.added.iter().position(|&added| added == slot) {
+            self.added.swap_remove(at);
+            self.arena.free(slot);
+            return;
+        }
+        self.arena.detach(slot);
+        self.gone.push(slot);
+        if self.gone.len() == GROUP {
+            self.tell_order();
+        }
+    }
+
+    fn tell_order(&mut self) {
+        // A key that went and came back waits in both lists: the old slot must go first.
+        self.order.remove(&mut self.arena, &self.gone);
+        self.gone.drain(..).for_each(|slot| self.arena.free(slot));
+        self.order.insert(&mut self.arena, &self.added);
+        self.added.clear();
+    }
+}
+
+impl<'a> Entry<'a> {
+    #[inline]
+    fn of(block: Block<'a>) -> Self {
+        Self { lsn: block.lsn(), value: block.value() }
+    }
+}

@@ -1,0 +1,335 @@
+//! Memory for entries: chunks of 16-byte cells, handed out in blocks and taken back into free lists by size. Owns the
+//! bytes of all entries; knows neither their order nor their hashes.
+//!
+//! A block is named by a [`Slot`]: chunk and first cell in 32 bits, which reaches 64 GiB. Free blocks are linked through
+//! their own first cell, so that no list ever has to grow, and a chunk whose last block is freed goes back to the
+//! system. Nothing here takes time in proportion to the whole: the dearest step is to let go of one chunk.
+
+use super::block::{self, Block, CELL_BYTES, Layout, MAX_BYTES, NOT_AN_ENTRY};
+use super::key::Key;
+use crate::{Error, Result};
+
+mod class;
+
+use class::{CLASSES, LARGEST, class_at_most, class_of};
+
+/// Names a block: the chunk in the high bits, the first cell within it in the low ones.
+pub(super) type Slot = u32;
+
+/// The bits of a slot that name a cell; a chunk has this many bits of cells, 4 MiB.
+const CELL_BITS: u32 = 18;
+const CHUNK_CELLS: usize = 1 << CELL_BITS;
+/// The first chunks are smaller, so that a small table costs little: 16 KiB, 64 KiB, 256 KiB, 1 MiB, then 4 MiB.
+const FIRST_CHUNK_CELLS: usize = 1 << 10;
+/// As many as 32 bits can name.
+const CHUNKS: usize = 1 << (32 - CELL_BITS);
+/// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
+/// so it never fails half way.
+const RESERVED_CHUNKS: usize = 64;
+/// The most that entries can take, in bytes.
+const LIMIT_BYTES: u64 = ((CHUNKS - RESERVED_CHUNKS) * CHUNK_CELLS * CELL_BYTES) as u64;
+/// The end of a free list.
+const NO_SLOT: Slot = Slot::MAX;
+/// The LSN field of free blocks: both top bits, and the previous free block in the low half.
+const FREE: u64 = 0b11 << 62;
+
+const _: () = assert!(align_of::<u128>() == CELL_BYTES && size_of::<u128>() == CELL_BYTES);
+
+#[derive(Debug, Default)]
+struct Chunk {
+    /// Empty where the chunk was let go. A chunk of one large block may be longer than the others.
+    cells: Box<[u128]>,
+    /// Cells handed out so far; blocks lie end to end below.
+    used: usize,
+    /// Cells in blocks that are not free.
+    taken: usize,
+}
+
+/// Chunks and free lists.
+#[derive(Debug)]
+pub(super) struct Arena {
+    chunks: Vec<Chunk>,
+    /// Chunks that were let go and whose numbers can be used again.
+    vacant: Vec<usize>,
+    /// The chunk that new blocks are cut from.
+    open: usize,
+    /// The first free block of each class.
+    free: [Slot; CLASSES],
+    /// The cells of the chunk last let go, kept so that a size near a boundary does not ask the system each time.
+    spare: Option<Box<[u128]>>,
+    resident_cells: usize,
+    /// Chunk and cell where [`Arena::walk`] goes on: the start of a block.
+    hand: (usize, usize),
+}
+
+#[expect(clippy::indexing_slicing, reason = "slots are made here, and name cells of chunks that exist")]
+impl Arena {
+    pub(super) const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            vacant: Vec::new(),
+            open: 0,
+            free: [NO_SLOT; CLASSES],
+            spare: None,
+            resident_cells: 0,
+            hand: (0, 0),
+        }
+    }
+
+    /// Bytes in use: cells handed out at least once in chunks that are kept.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.resident_cells * CELL_BYTES + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// The block at `slot`.
+    #[inline]
+    pub(super) fn block(&self, slot: Slot) -> Block<'_> {
+        let (chunk, cell) = place(slot);
+        Block::new(&bytemuck::cast_slice(&self.chunks[chunk].cells)[cell * CELL_BYTES..])
+    }
+
+    /// The key of the block at `slot`.
+    #[inline]
+    pub(super) fn key(&self, slot: Slot) -> &[u8] {
+        self.block(slot).key()
+    }
+
+    fn bytes_mut(&mut self, slot: Slot) -> &mut [u8] {
+        let (chunk, cell) = place(slot);
+        &mut bytemuck::cast_slice_mut(&mut self.chunks[chunk].cells)[cell * CELL_BYTES..]
+    }
+
+    /// Stores a new entry.
+    ///
+    /// # Errors
+    /// `TooLarge` where key or value exceed 32 MiB, or the arena is full.
+    pub(super) fn insert(&mut self, lsn: u64, key: &Key<'_>, value: Option<&[u8]>) -> Result<Slot> {
+        let value_bytes = value.map_or(0, <[u8]>::len);
+        let longest = key.len().max(value_bytes);
+        if longest > MAX_BYTES {
+            return Err(Error::TooLarge { what: "key or value", bytes: longest as u64, limit: MAX_BYTES as u64 });
+        }
+        let layout = Layout::new(key.len(), value_bytes);
+        let slot = self.allocate(layout.cells(), CHUNKS - RESERVED_CHUNKS).ok_or_else(|| Error::TooLarge {
+            what: "table",
+            bytes: LIMIT_BYTES + (layout.cells() * CELL_BYTES) as u64,
+            limit: LIMIT_BYTES,
+        })?;
+        block::write(self.bytes_mut(slot), layout, lsn, &[&key.space, key.name], value);
+        Ok(slot)
+    }
+
+    /// Stores a key that is not an entry: a separator of the order.
+    pub(super) fn insert_separator(&mut self, key: &[u8]) -> Slot {
+        let layout = Layout::new(key.len(), 0);
+        let Some(slot) = self.allocate(layout.cells(), CHUNKS) else {
+            unreachable!("entries leave {RESERVED_CHUNKS} chunks to separators")
+        };
+        block::write(self.bytes_mut(slot), layout, NOT_AN_ENTRY, &[key], None);
+        slot
+    }
+
+    /// Overwrites the value of an entry where it is. False, and nothing changed, if its block is of the wrong size.
+    pub(super) fn overwrite(&mut self, slot: Slot, lsn: u64, value: Option<&[u8]>) -> bool {
+        let block = self.block(slot);
+        let old = block.layout();
+        let Some(value) = value else {
+            block::write_value(self.bytes_mut(slot), old, lsn, None);
+            return true;
+        };
+        let new = Layout::new(block.key().len(), value.len());
+        if value.len() > MAX_BYTES || class_of(new.cells()) != class_of(old.cells()) {
+            return false;
+        }
+        block::write_value(self.bytes_mut(slot), new, lsn, Some(value));
+        true
+    }
+
+    /// Turns an entry into a mere key, which the order may still refer to.
+    pub(super) fn detach(&mut self, slot: Slot) {
+        block::put_lsn(self.bytes_mut(slot), NOT_AN_ENTRY);
+    }
+
+    /// Takes a block back.
+    pub(super) fn free(&mut self, slot: Slot) {
+        let class = class_of(self.block(slot).layout().cells());
+        let (chunk, _) = place(slot);
+        self.chunks[chunk].taken -= class.cells;
+        if class.cells > LARGEST {
+            self.let_go(chunk);
+            return;
+        }
+        self.link(slot, class);
+        if self.chunks[chunk].taken == 0 && chunk != self.open {
+            self.unlink_all(chunk);
+            self.let_go(chunk);
+        }
+    }
+
+    /// The next entry under the hand, which goes round all blocks in the order of their memory. Each block looked at
+    /// costs one of `steps`. `None` once they are spent, or, with steps left, once the hand has come round.
+    pub(super) fn walk(&mut self, steps: &mut usize) -> Option<Slot> {
+        let (mut chunk, mut cell) = self.hand;
+        while let Some(here) = self.chunks.get(chunk) {
+            if cell >= here.used {
+                (chunk, cell) = (chunk + 1, 0);
+                continue;
+            }
+            if *steps == 0 {
+                self.hand = (chunk, cell);
+                return None;
+            }
+            *steps -= 1;
+            let slot = slot_of(chunk, cell);
+            cell += self.cells_of(slot);
+            if self.block(slot).is_entry() {
+                self.hand = (chunk, cell);
+                return Some(slot);
+            }
+        }
+        self.hand = if *steps > 0 { (0, 0) } else { (chunk, cell) };
+        None
+    }
+
+    /// A block of at least `cells` cells, from chunks below `chunk_limit`.
+    fn allocate(&mut self, cells: usize, chunk_limit: usize) -> Option<Slot> {
+        let class = class_of(cells);
+        if class.cells > LARGEST {
+            let chunk = self.add_chunk(class.cells, chunk_limit)?;
+            self.chunks[chunk].used = class.cells;
+            self.chunks[chunk].taken = class.cells;
+            self.resident_cells += class.cells;
+            return Some(slot_of(chunk, 0));
+        }
+        let head = self.free[class.index];
+        if head != NO_SLOT {
+            self.unlink(head, class.index);
+            self.chunks[place(head).0].taken += class.cells;
+            return Some(head);
+        }
+        let room = self.chunks.get(self.open).map_or(0, |open| open.cells.len() - open.used);
+        if room < class.cells {
+            let size = FIRST_CHUNK_CELLS << (2 * self.chunks.len().min(4));
+            let next = self.add_chunk(size.max(class.cells).min(CHUNK_CELLS), chunk_limit)?;
+            self.close(room);
+            self.open = next;
+        }
+        let open = &mut self.chunks[self.open];
+        let slot = slot_of(self.open, open.used);
+        open.used += class.cells;
+        open.taken += class.cells;
+        self.resident_cells += class.cells;
+        Some(slot)
+    }
+
+    /// Gives what is left of the open chunk to the free lists, up to the few cells that fit no class.
+    fn close(&mut self, mut room: usize) {
+        let closed = self.open;
+        while let Some(class) = class_at_most(room) {
+            let slot = slot_of(closed, self.chunks[closed].used);
+            self.chunks[closed].used += class.cells;
+            self.resident_cells += class.cells;
+            self.link(slot, class);
+            room -= class.cells;
+        }
+        // The chunk is no longer the open one: if nothing in it is taken, it goes.
+        if self.chunks.get(closed).is_some_and(|chunk| chunk.taken == 0 && chunk.used > 0) {
+            self.unlink_all(closed);
+            self.let_go(closed);
+        }
+    }
+
+    fn add_chunk(&mut self, cells: usize, limit: usize) -> Option<usize> {
+        let number = self.vacant.last().copied().unwrap_or(self.chunks.len());
+        if number >= limit {
+            return None;
+        }
+        let spare = self.spare.take_if(|spare| spare.len() == cells);
+        // Zeroed memory comes from the system without being touched.
+        let cells = spare.unwrap_or_else(|| vec![0; cells].into_boxed_slice());
+        let chunk = Chunk { cells, used: 0, taken: 0 };
+        if self.vacant.pop().is_some() {
+            self.chunks[number] = chunk;
+        } else {
+            self.chunks.push(chunk);
+        }
+        Some(number)
+    }
+
+    fn let_go(&mut self, chunk: usize) {
+        let gone = std::mem::take(&mut self.chunks[chunk]);
+        self.resident_cells -= gone.used;
+        if self.hand.0 == chunk {
+            // The number may come back with other blocks.
+            self.hand.1 = 0;
+        }
+        if gone.cells.len() == CHUNK_CELLS {
+            self.spare = Some(gone.cells);
+        }
+        self.vacant.push(chunk);
+    }
+
+    fn unlink_all(&mut self, chunk: usize) {
+        let mut cell = 0;
+        while cell < self.chunks[chunk].used {
+            let slot = slot_of(chunk, cell);
+            let cells = self.cells_of(slot);
+            self.unlink(slot, class_of(cells).index);
+            cell += cells;
+        }
+    }
+
+    /// The cells of any block, free or not.
+    fn cells_of(&self, slot: Slot) -> usize {
+        let (chunk, cell) = place(slot);
+        let bytes: &[u8] = &bytemuck::cast_slice(&self.chunks[chunk].cells)[cell * CELL_BYTES..];
+        let block = Block::new(bytes);
+        if block.lsn() & FREE == FREE {
+            return block::word(bytes, 8) as usize;
+        }
+        class_of(block.layout().cells()).cells
+    }
+
+    /// Puts a block at the head of its free list.
+    fn link(&mut self, slot: Slot, class: class::Class) {
+        let next = self.free[class.index];
+        let bytes = self.bytes_mut(slot);
+        block::put_lsn(bytes, FREE | u64::from(NO_SLOT));
+        block::put_word(bytes, 8, cells_word(class.cells));
+        block::put_word(bytes, 12, next);
+        if next != NO_SLOT {
+            block::put_lsn(self.bytes_mut(next), FREE | u64::from(slot));
+        }
+        self.free[class.index] = slot;
+    }
+
+    /// Takes a block out of its free list.
+    fn unlink(&mut self, slot: Slot, class: usize) {
+        let bytes = self.bytes_mut(slot);
+        let (previous, next) = (block::word(bytes, 0), block::word(bytes, 12));
+        if previous == NO_SLOT {
+            self.free[class] = next;
+        } else {
+            block::put_word(self.bytes_mut(previous), 12, next);
+        }
+        if next != NO_SLOT {
+            block::put_lsn(self.bytes_mut(next), FREE | u64::from(previous));
+        }
+    }
+}
+
+#[inline]
+fn place(slot: Slot) -> (usize, usize) {
+    ((slot >> CELL_BITS) as usize, slot as usize & (CHUNK_CELLS - 1))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "chunks and cells are below their powers of two")]
+fn slot_of(chunk: usize, cell: usize) -> Slot {
+    debug_assert!(chunk < CHUNKS && cell < CHUNK_CELLS, "chunk {chunk}, cell {cell}");
+    (chunk << CELL_BITS | cell) as Slot
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a free block has at most LARGEST cells")]
+fn cells_word(cells: usize) -> u32 {
+    cells as u32
+}

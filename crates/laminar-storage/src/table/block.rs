@@ -1,0 +1,167 @@
+//! The bytes of one entry in the arena: header, key, value. Owns their layout and nothing else.
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | LSN; the top bit marks a block that is not an entry |
+//! | 8 | 4 | bits 0-24: bytes set aside for the value; bit 25: tombstone; bits 26-31: key length, 63 = see next |
+//! | 12 | 0 or 4 | key length, where it is 63 or more |
+//! | 12 or 16 | key length | key |
+//! | next multiple of 16 | value length | value |
+//!
+//! The key comes before the value so that a lookup reads one cache line to compare it, and so that a value can be
+//! overwritten without moving the key. Twelve bytes of header, a four-byte namespace and a sixteen-byte key leave the
+//! value aligned without padding. A tombstone keeps the value length it replaced: the block stays as large as it was,
+//! and the key's next value usually fits.
+
+/// Bytes of a cell, the unit in which blocks are measured and aligned.
+pub(super) const CELL_BYTES: usize = 16;
+
+/// The longest key and the longest value, in bytes: what 25 bits can say.
+pub(super) const MAX_BYTES: usize = (1 << VALUE_BITS) - 1;
+
+/// Set in the LSN field of blocks that are not entries: free ones, separators, and removed entries that the order
+/// still refers to.
+pub(super) const NOT_AN_ENTRY: u64 = 1 << 63;
+
+const VALUE_BITS: u32 = 25;
+const TOMBSTONE: u32 = 1 << VALUE_BITS;
+const KEY_SHIFT: u32 = VALUE_BITS + 1;
+const LONG_KEY: u32 = u32::MAX >> KEY_SHIFT;
+const SHORT_HEAD: usize = 12;
+const LONG_HEAD: usize = 16;
+
+/// Where the parts of a block are; all in bytes from its start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    key_start: usize,
+    key_end: usize,
+    value_start: usize,
+    value_end: usize,
+}
+
+impl Layout {
+    /// The layout of an entry with these lengths.
+    pub(super) const fn new(key_bytes: usize, value_bytes: usize) -> Self {
+        let key_start = if key_bytes < LONG_KEY as usize { SHORT_HEAD } else { LONG_HEAD };
+        let key_end = key_start + key_bytes;
+        let value_start = key_end.next_multiple_of(CELL_BYTES);
+        Self { key_start, key_end, value_start, value_end: value_start + value_bytes }
+    }
+
+    /// Cells that the block takes.
+    pub(super) const fn cells(self) -> usize {
+        self.value_end.div_ceil(CELL_BYTES)
+    }
+}
+
+/// A block read from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'a> {
+    bytes: &'a [u8],
+    meta: u32,
+}
+
+#[expect(clippy::indexing_slicing, reason = "offsets come from headers that only this module writes")]
+impl<'a> Block<'a> {
+    /// Reads the header at the start of `bytes`, which may run on past the block.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, meta: word(bytes, 8) }
+    }
+
+    #[inline]
+    pub(super) fn lsn(self) -> u64 {
+        u64::from(word(self.bytes, 0)) | u64::from(word(self.bytes, 4)) << 32
+    }
+
+    /// False of a block that is free, or only a key that the order refers to.
+    #[inline]
+    pub(super) fn is_entry(self) -> bool {
+        self.lsn() & NOT_AN_ENTRY == 0
+    }
+
+    #[inline]
+    pub(super) fn is_tombstone(self) -> bool {
+        self.meta & TOMBSTONE != 0
+    }
+
+    #[inline]
+    pub(super) fn key(self) -> &'a [u8] {
+        let short = self.meta >> KEY_SHIFT;
+        if short == LONG_KEY {
+            return &self.bytes[LONG_HEAD..LONG_HEAD + word(self.bytes, 12) as usize];
+        }
+        &self.bytes[SHORT_HEAD..SHORT_HEAD + short as usize]
+    }
+
+    #[inline]
+    pub(super) fn layout(self) -> Layout {
+        let short = self.meta >> KEY_SHIFT;
+        let key_bytes = if short == LONG_KEY { word(self.bytes, 12) } else { short };
+        Layout::new(key_bytes as usize, (self.meta & (TOMBSTONE - 1)) as usize)
+    }
+
+    /// The value, or `None` of a tombstone.
+    #[inline]
+    pub(super) fn value(self) -> Option<&'a [u8]> {
+        if self.is_tombstone() {
+            return None;
+        }
+        let layout = self.layout();
+        Some(&self.bytes[layout.value_start..layout.value_end])
+    }
+}
+
+/// Writes a whole entry at the start of `bytes`, its key in pieces.
+#[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
+pub(super) fn write(bytes: &mut [u8], layout: Layout, lsn: u64, key: &[&[u8]], value: Option<&[u8]>) {
+    if layout.key_start == LONG_HEAD {
+        put_word(bytes, 12, low_half((layout.key_end - layout.key_start) as u64));
+    }
+    let mut to = layout.key_start;
+    for piece in key {
+        bytes[to..to + piece.len()].copy_from_slice(piece);
+        to += piece.len();
+    }
+    write_value(bytes, layout, lsn, value);
+}
+
+/// Writes LSN and value of an entry whose key is in place. A tombstone keeps the value length of `layout`.
+#[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
+pub(super) fn write_value(bytes: &mut [u8], layout: Layout, lsn: u64, value: Option<&[u8]>) {
+    let key_bytes = (layout.key_end - layout.key_start) as u64;
+    let value_bytes = (layout.value_end - layout.value_start) as u64;
+    let short_key = low_half(key_bytes.min(u64::from(LONG_KEY)));
+    let tombstone = if value.is_none() { TOMBSTONE } else { 0 };
+    put_lsn(bytes, lsn);
+    put_word(bytes, 8, low_half(value_bytes) | tombstone | short_key << KEY_SHIFT);
+    if let Some(value) = value {
+        bytes[layout.value_start..layout.value_end].copy_from_slice(value);
+    }
+}
+
+/// Overwrites the LSN field.
+pub(super) fn put_lsn(bytes: &mut [u8], lsn: u64) {
+    put_word(bytes, 0, low_half(lsn));
+    put_word(bytes, 4, low_half(lsn >> 32));
+}
+
+/// The 32-bit number at `at`.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "every block holds a cell, and headers are read within it")]
+pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
+    let Some(word) = bytes[at..].first_chunk() else { unreachable!("a block holds at least a cell") };
+    u32::from_le_bytes(*word)
+}
+
+/// Stores a 32-bit number at `at`.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "every block holds a cell, and headers are written within it")]
+pub(super) fn put_word(bytes: &mut [u8], at: usize, word: u32) {
+    bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+fn low_half(wide: u64) -> u32 {
+    wide as u32
+}

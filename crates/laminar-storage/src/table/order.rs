@@ -1,0 +1,151 @@
+//! The order of the keys: a B+-tree of slots. Owns which key follows which; point operations never come here, and it is
+//! told of new and gone keys in groups, whose cache misses overlap.
+//!
+//! Separators are keys of their own in the arena, cut as short as they can be: the entries around them come and go.
+//!
+//! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
+//! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
+
+use super::GROUP;
+use super::arena::{Arena, Slot};
+use super::pool::Pool;
+
+mod merge;
+mod node;
+mod split;
+
+use node::{Node, WIDTH};
+
+/// No leaf.
+const END: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Leaf {
+    node: Node,
+    /// The leaf after this one.
+    next: u32,
+}
+
+/// A node whose slots are separators: child `i` holds the keys from separator `i - 1` on, below separator `i`.
+#[derive(Debug)]
+struct Inner {
+    node: Node,
+    children: [u32; WIDTH + 1],
+}
+
+#[derive(Debug)]
+pub(super) struct Order {
+    leaves: Pool<Leaf>,
+    inners: Pool<Inner>,
+    root: u32,
+    /// Levels of inner nodes above the leaves.
+    height: u32,
+}
+
+/// A place between two keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor {
+    leaf: u32,
+    at: usize,
+}
+
+#[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
+impl Order {
+    pub(super) const fn new() -> Self {
+        Self { leaves: Pool::new(), inners: Pool::new(), root: 0, height: 0 }
+    }
+
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.leaves.resident_bytes() + self.inners.resident_bytes()
+    }
+
+    /// Bytes in nodes that are in use.
+    #[cfg(test)]
+    pub(super) fn resident_in_use(&self) -> usize {
+        self.leaves.bytes_in_use() + self.inners.bytes_in_use()
+    }
+
+    /// Adds the slots of new keys, at most `GROUP`.
+    pub(super) fn insert(&mut self, arena: &mut Arena, slots: &[Slot]) {
+        if self.leaves.is_empty() && !slots.is_empty() {
+            self.root = self.leaves.push(Leaf { node: Node::EMPTY, next: END });
+        }
+        let found = self.locate(arena, slots);
+        // Leaves that lost keys since.
+        let mut changed = Vec::new();
+        for (&slot, &(mut leaf)) in slots.iter().zip(&found) {
+            if changed.contains(&leaf) {
+                leaf = self.leaf_of(arena, arena.key(slot));
+            }
+            if self.leaves.get(leaf).node.is_full() {
+                changed.push(leaf);
+                self.make_room(arena, slot);
+                leaf = self.leaf_of(arena, arena.key(slot));
+            }
+            let key = arena.key(slot);
+            let node = &mut self.leaves.get_mut(leaf).node;
+            let at = node.count_below(arena, key);
+            node.insert(at, key, slot);
+        }
+    }
+
+    /// Takes out the slots of gone keys, at most `GROUP`; their keys can still be read.
+    pub(super) fn remove(&mut self, arena: &mut Arena, slots: &[Slot]) {
+        let found = self.locate(arena, slots);
+        let mut merged = false;
+        for (&slot, &(mut leaf)) in slots.iter().zip(&found) {
+            let key = arena.key(slot);
+            if merged {
+                leaf = self.leaf_of(arena, key);
+            }
+            let node = &mut self.leaves.get_mut(leaf).node;
+            let Some(at) = node.position(key, slot) else { unreachable!("a key that went was in the order") };
+            node.remove(at);
+            if merge::is_due(node.len()) {
+                merged = true;
+                self.merge(arena, slot);
+            }
+        }
+    }
+
+    /// The place before the first key at or above `key`.
+    pub(super) fn seek(&self, arena: &Arena, key: &[u8]) -> Cursor {
+        if self.leaves.is_empty() {
+            return Cursor { leaf: END, at: 0 };
+        }
+        let leaf = self.leaf_of(arena, key);
+        Cursor { leaf, at: self.leaves.get(leaf).node.count_below(arena, key) }
+    }
+
+    /// The slots from the cursor to the end of its leaf, and the cursor after them. `None` at the end of the order.
+    pub(super) fn row(&self, cursor: &mut Cursor) -> Option<&[Slot]> {
+        if cursor.leaf == END {
+            return None;
+        }
+        let leaf = self.leaves.get(cursor.leaf);
+        let row = &leaf.node.slots()[cursor.at..];
+        *cursor = Cursor { leaf: leaf.next, at: 0 };
+        Some(row)
+    }
+
+    fn leaf_of(&self, arena: &Arena, key: &[u8]) -> u32 {
+        (0..self.height).fold(self.root, |number, _| {
+            let inner = self.inners.get(number);
+            inner.children[inner.node.count_to(arena, key)]
+        })
+    }
+
+    /// The leaves of some keys. The keys descend together, level by level, so that their cache misses overlap.
+    fn locate(&self, arena: &Arena, slots: &[Slot]) -> [u32; GROUP] {
+        let mut found = [self.root; GROUP];
+        for _ in 0..self.height {
+            for (number, &slot) in found.iter_mut().zip(slots) {
+                let inner = self.inners.get(*number);
+                *number = inner.children[inner.node.count_to(arena, arena.key(slot))];
+            }
+        }
+        let touched = found.iter().zip(slots).fold(0, |all, (&leaf, _)| all ^ self.leaves.get(leaf).node.touch());
+        std::hint::black_box(touched);
+        found
+    }
+}

@@ -1,0 +1,207 @@
+//! A sorted row of slots with the heads of their keys: what leaves and inner nodes share.
+//!
+//! The keys of a node lie between two separators, its fences, and so share what these share: the prefix, which is not
+//! stored. A head is the seven bytes after the prefix and, in its last byte, how many there are (8: more than seven).
+//! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads keys in
+//! the arena only where eight bytes past the common prefix leave a tie.
+
+use super::super::arena::{Arena, Slot};
+
+/// Slots of a node.
+pub(super) const WIDTH: usize = 64;
+
+/// The last byte of the head of a key that goes on.
+const LONGER: u64 = HEAD_BYTES as u64 + 1;
+const HEAD_BYTES: usize = 7;
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    heads: [u64; WIDTH],
+    slots: [Slot; WIDTH],
+    /// Bytes that all keys of this node share, left out of the heads.
+    prefix: u32,
+    len: u16,
+    /// Where the last insert went, to see an ascending run of them.
+    last: u16,
+}
+
+#[expect(clippy::indexing_slicing, reason = "positions are at most `len`, which is at most WIDTH")]
+#[expect(clippy::cast_possible_truncation, reason = "positions are at most WIDTH, prefixes shorter than a key")]
+impl Node {
+    pub(super) const EMPTY: Self = Self { heads: [0; WIDTH], slots: [0; WIDTH], prefix: 0, len: 0, last: u16::MAX };
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len() == WIDTH
+    }
+
+    #[inline]
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots[..self.len()]
+    }
+
+    /// A word of each cache line that a search may read, to have them on their way.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.heads.iter().step_by(8).fold(0, |all, head| all ^ head)
+    }
+
+    /// The number of keys below `key`.
+    #[inline]
+    pub(super) fn count_below(&self, arena: &Arena, key: &[u8]) -> usize {
+        self.count(arena, key, |other| other < key)
+    }
+
+    /// The number of keys at or below `key`.
+    #[inline]
+    pub(super) fn count_to(&self, arena: &Arena, key: &[u8]) -> usize {
+        self.count(arena, key, |other| other <= key)
+    }
+
+    #[inline]
+    fn count(&self, arena: &Arena, key: &[u8], is_counted: impl Fn(&[u8]) -> bool) -> usize {
+        let head = head(key, self.prefix as usize);
+        let (heads, slots) = (&self.heads[..self.len()], self.slots());
+        let below = heads.partition_point(|&other| other < head);
+        if heads.get(below) != Some(&head) {
+            return below;
+        }
+        if head & 0xFF != LONGER {
+            return below + usize::from(is_counted(key));
+        }
+        let same = heads[below..].partition_point(|&other| other == head);
+        below + slots[below..below + same].partition_point(|&slot| is_counted(arena.key(slot)))
+    }
+
+    /// Where the slot of `key` is.
+    pub(super) fn position(&self, key: &[u8], slot: Slot) -> Option<usize> {
+        let head = head(key, self.prefix as usize);
+        let below = self.heads[..self.len()].partition_point(|&other| other < head);
+        let offset = self.slots()[below..].iter().position(|&other| other == slot)?;
+        Some(below + offset)
+    }
+
+    /// Puts a slot at `at`; there is room.
+    #[inline]
+    pub(super) fn insert(&mut self, at: usize, key: &[u8], slot: Slot) {
+        let len = self.len();
+        self.heads.copy_within(at..len, at + 1);
+        self.slots.copy_within(at..len, at + 1);
+        self.heads[at] = head(key, self.prefix as usize);
+        self.slots[at] = slot;
+        self.len += 1;
+        self.last = at as u16;
+    }
+
+    /// Takes out the slot at `at`.
+    pub(super) fn remove(&mut self, at: usize) -> Slot {
+        let slot = self.slots[at];
+        let len = self.len();
+        self.heads.copy_within(at + 1..len, at);
+        self.slots.copy_within(at + 1..len, at);
+        self.len -= 1;
+        slot
+    }
+
+    /// Whether the insert before this one, at `at`, went right before it.
+    pub(super) fn ascends(&self, at: usize) -> bool {
+        usize::from(self.last) + 1 == at
+    }
+
+    /// Moves the slots from `at` on to an empty node.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let mut right = Self { prefix: self.prefix, ..Self::EMPTY };
+        right.append(self, at);
+        self.len = at as u16;
+        self.last = u16::MAX;
+        right
+    }
+
+    /// Appends the slots of `other` from `from` on; there is room, and both leave out the same prefix.
+    pub(super) fn append(&mut self, other: &Self, from: usize) {
+        let (start, end) = (self.len(), self.len() + other.len() - from);
+        self.heads[start..end].copy_from_slice(&other.heads[from..other.len()]);
+        self.slots[start..end].copy_from_slice(&other.slots[from..other.len()]);
+        self.len = end as u16;
+    }
+
+    /// Leaves out what the fences share from now on.
+    pub(super) fn set_fences(&mut self, arena: &Arena, fences: Fences) {
+        let prefix = fences.shared(arena) as u32;
+        if prefix != self.prefix {
+            self.prefix = prefix;
+            for at in 0..self.len() {
+                self.heads[at] = head(arena.key(self.slots[at]), prefix as usize);
+            }
+        }
+    }
+}
+
+/// The separators below and above a node; `None` at the ends of the order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fences {
+    pub(super) below: Option<Slot>,
+    pub(super) above: Option<Slot>,
+}
+
+#[expect(clippy::indexing_slicing, reason = "the child's number is at most the node's length")]
+impl Fences {
+    /// The fences of child `at` of `node`, which has these.
+    pub(super) fn of_child(self, node: &Node, at: usize) -> Self {
+        Self {
+            below: if at > 0 { Some(node.slots()[at - 1]) } else { self.below },
+            above: node.slots().get(at).copied().or(self.above),
+        }
+    }
+
+    /// Bytes that all keys between the fences share.
+    fn shared(self, arena: &Arena) -> usize {
+        match (self.below, self.above) {
+            (Some(below), Some(above)) => shared(arena.key(below), arena.key(above)),
+            _ => 0,
+        }
+    }
+}
+
+/// Bytes at the start that two keys share.
+pub(super) fn shared(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// The head of a key that has the prefix.
+#[inline]
+fn head(key: &[u8], prefix: usize) -> u64 {
+    let rest = key.get(prefix..).unwrap_or_default();
+    if let Some(whole) = rest.first_chunk::<8>() {
+        return u64::from_le_bytes(*whole).swap_bytes() & !0xFF | LONGER;
+    }
+    let mut padded = [0; 8];
+    padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    // Seven bytes or fewer: the eighth is padding, and becomes their number.
+    u64::from_le_bytes(padded).swap_bytes() | rest.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_order_as_keys() {
+        let mut keys: Vec<Vec<u8>> = vec![vec![]];
+        for _ in 0..9 {
+            let longer = keys.iter().flat_map(|key| [0, 7, 255].map(|byte| [key.as_slice(), &[byte]].concat()));
+            let longer: Vec<_> = longer.step_by(2).take(200).collect();
+            keys.extend(longer);
+        }
+        for one in &keys {
+            for other in &keys {
+                let (heads, order) = (head(one, 0).cmp(&head(other, 0)), one.cmp(other));
+                assert!(heads == order || (heads.is_eq() && head(one, 0) & 0xFF == LONGER), "{one:?} {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Growth of the order: full nodes on the way to a key are split, from the root down, so that a parent always has room.
+
+use super::super::arena::{Arena, Slot};
+use super::node::{Fences, Node, WIDTH, shared};
+use super::{Inner, Leaf, Order};
+
+#[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
+impl Order {
+    /// Splits the leaf that the key of `new` belongs to, and each full inner node above it.
+    pub(super) fn make_room(&mut self, arena: &mut Arena, new: Slot) {
+        if self.height == 0 || self.inners.get(self.root).node.is_full() {
+            let mut children = [0; WIDTH + 1];
+            children[0] = self.root;
+            self.root = self.inners.push(Inner { node: Node::EMPTY, children });
+            self.height += 1;
+        }
+        let (mut parent, mut level, mut fences) = (self.root, self.height, Fences::default());
+        loop {
+            let inner = self.inners.get(parent);
+            let at = inner.node.count_to(arena, arena.key(new));
+            let (child, child_fences) = (inner.children[at], fences.of_child(&inner.node, at));
+            if level == 1 {
+                let (separator, right) = self.split_leaf(arena, child, child_fences, new);
+                self.inners.get_mut(parent).insert(arena, at, separator, right);
+                return;
+            }
+            if self.inners.get(child).node.is_full() {
+                let (separator, right) = self.split_inner(arena, child, child_fences);
+                self.inners.get_mut(parent).insert(arena, at, separator, right);
+                continue;
+            }
+            (parent, level, fences) = (child, level - 1, child_fences);
+        }
+    }
+
+    fn split_leaf(&mut self, arena: &mut Arena, number: u32, fences: Fences, new: Slot) -> (Slot, u32) {
+        let leaf = self.leaves.get_mut(number);
+        let at = leaf.node.count_below(arena, arena.key(new));
+        // Keys that come in ascending order leave full leaves behind.
+        let middle = if at > WIDTH / 2 && leaf.node.ascends(at) { at } else { WIDTH / 2 };
+        let (last, first) = (leaf.node.slots()[middle - 1], leaf.node.slots().get(middle).copied().unwrap_or(new));
+        let separator = shortest_between(arena, last, first);
+
+        let mut right = leaf.node.split_off(middle);
+        leaf.node.set_fences(arena, Fences { above: Some(separator), ..fences });
+        right.set_fences(arena, Fences { below: Some(separator), ..fences });
+        let next = leaf.next;
+        let right = self.leaves.push(Leaf { node: right, next });
+        self.leaves.get_mut(number).next = right;
+        (separator, right)
+    }
+
+    fn split_inner(&mut self, arena: &Arena, number: u32, fences: Fences) -> (Slot, u32) {
+        const MIDDLE: usize = WIDTH / 2;
+        let left = self.inners.get_mut(number);
+        let mut children = [0; WIDTH + 1];
+        children[..WIDTH - MIDDLE].copy_from_slice(&left.children[MIDDLE + 1..]);
+        let mut right = left.node.split_off(MIDDLE + 1);
+        let separator = left.node.remove(MIDDLE);
+        left.node.set_fences(arena, Fences { above: Some(separator), ..fences });
+        right.set_fences(arena, Fences { below: Some(separator), ..fences });
+        (separator, self.inners.push(Inner { node: right, children }))
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "there is room: full inner nodes were split on the way down")]
+impl Inner {
+    /// Puts a separator at `at` and the child that it begins after it.
+    fn insert(&mut self, arena: &Arena, at: usize, separator: Slot, child: u32) {
+        let children = self.node.len() + 1;
+        self.children.copy_within(at + 1..children, at + 2);
+        self.children[at + 1] = child;
+        self.node.insert(at, arena.key(separator), separator);
+    }
+}
+
+/// The shortest key above that of `last` and at or below that of `first`.
+#[expect(clippy::indexing_slicing, reason = "a key above another is longer than what they share")]
+fn shortest_between(arena: &mut Arena, last: Slot, first: Slot) -> Slot {
+    let (last, first) = (arena.key(last), arena.key(first));
+    let separator = first[..=shared(last, first)].to_vec();
+    arena.insert_separator(&separator)
+}

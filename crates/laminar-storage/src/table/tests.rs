@@ -1,0 +1,280 @@
+//! The table against a `BTreeMap`, and its parts where they are hard to reach through it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+type Model = BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)>;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Insert(Vec<u8>, Option<Vec<u8>>),
+    Remove(Vec<u8>),
+    Range(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    Sweep(usize, u64),
+}
+
+/// Keys that collide often: few of them, some with long shared prefixes, some prefixes of others, some ending in zeros.
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => vec(prop_oneof![Just(0_u8), Just(1), Just(255)], 4..10),
+        4 => (0_u8..3, 0_u16..400).prop_map(|(space, key)| [&[0, 0, 0, space][..], b"a/long/shared/prefix", &key.to_le_bytes()].concat()),
+        2 => (0_u64..2000).prop_map(|key| (key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes().to_vec()),
+        1 => (0_u8..20, 30_usize..100).prop_map(|(byte, len)| vec![byte; len]),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop_oneof![
+        1 => Just(None),
+        4 => (any::<u8>(), prop_oneof![4 => 0_usize..40, 1 => 0_usize..3000]).prop_map(|(byte, len)| Some(vec![byte; len])),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![1 => Just(Bound::Unbounded), 3 => key().prop_map(Bound::Included), 3 => key().prop_map(Bound::Excluded)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        60 => (key(), value()).prop_map(|(key, value)| Op::Insert(key, value)),
+        30 => key().prop_map(Op::Remove),
+        3 => (bound(), bound()).prop_map(|(lower, upper)| Op::Range(lower, upper)),
+        3 => (0_usize..200, 2_u64..20).prop_map(|(steps, every)| Op::Sweep(steps, every)),
+    ]
+}
+
+/// The key that is written in a row.
+fn whole<'k>(table: &Table, key: &'k [u8]) -> Key<'k> {
+    table.whole_key(key).expect("the keys of these tests start with a key space")
+}
+
+fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}
+
+fn is_inside(key: &[u8], lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
+    use std::ops::RangeBounds;
+    (slice(lower), slice(upper)).contains(key)
+}
+
+fn check_all(table: &Table, model: &Model) {
+    assert_eq!(table.len(), model.len());
+    let bytes = |(key, (_, value)): (&Vec<u8>, &(u64, Option<Vec<u8>>))| key.len() + value.as_ref().map_or(0, Vec::len);
+    assert_eq!(table.bytes(), model.iter().map(bytes).sum::<usize>() as u64);
+    let all = table.range(Bound::Unbounded, Bound::Unbounded);
+    assert!(all.map(|(key, entry)| (key, entry.lsn, entry.value)).eq(model.iter().map(|(key, (lsn, value))| (
+        key.as_slice(),
+        *lsn,
+        value.as_deref()
+    ))));
+}
+
+fn run(mut table: Table, ops: Vec<Op>) {
+    let mut model = Model::new();
+    for (lsn, op) in ops.into_iter().enumerate() {
+        let lsn = lsn as u64;
+        match op {
+            Op::Insert(key, value) => {
+                let change = table.insert(&whole(&table, &key), lsn, value.as_deref()).unwrap();
+                let old = model.insert(key, (lsn, value));
+                let expected = old.map_or(Change::New, |(lsn, value)| Change::Replaced {
+                    lsn,
+                    value_bytes: value.map(|value| value.len()),
+                });
+                assert_eq!(change, expected);
+            }
+            Op::Remove(key) => {
+                assert_eq!(table.remove(&whole(&table, &key)), model.remove(&key).is_some());
+                assert_eq!(table.get(&whole(&table, &key)), None);
+            }
+            Op::Range(lower, upper) => {
+                let found: Vec<_> = table.range(slice(&lower), slice(&upper)).map(|(key, _)| key.to_vec()).collect();
+                let expected: Vec<_> = model.keys().filter(|key| is_inside(key, &lower, &upper)).cloned().collect();
+                assert_eq!(found, expected);
+            }
+            Op::Sweep(steps, every) => {
+                let mut removed = Vec::new();
+                let swept = table.sweep(steps, &mut |key, entry| {
+                    if entry.lsn % every != 0 {
+                        return Keep::Yes;
+                    }
+                    removed.push((key.to_vec(), (entry.lsn, entry.value.map(<[u8]>::to_vec))));
+                    Keep::No
+                });
+                assert_eq!(swept.removed, removed.len());
+                for (key, entry) in removed {
+                    assert_eq!(model.remove(&key), Some(entry));
+                }
+            }
+        }
+    }
+    for (key, (lsn, value)) in &model {
+        let entry = table.get(&whole(&table, key)).unwrap();
+        assert_eq!((entry.lsn, entry.value), (*lsn, value.as_deref()));
+        assert!(entry.value.is_none_or(|value| value.as_ptr().addr().is_multiple_of(16)));
+    }
+    check_all(&table, &model);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn is_a_sorted_map(ops in vec(op(), 0..3000)) {
+        run(Table::new(3), ops);
+    }
+
+    #[test]
+    fn bears_bad_hashes(ops in vec(op(), 0..3000)) {
+        run(Table::with_hasher(3, |seed, space, name| key::hash(seed, space, name) & 0xFFFF), ops);
+    }
+}
+
+/// Keys of one hash overflow their segment, and the directory stays small nevertheless.
+#[test]
+fn one_hash_for_all_keys_is_slow_and_right() {
+    let mut table = Table::with_hasher(0, |_, _, _| u64::MAX / 3);
+    for key in 0..3000_u32 {
+        table.insert(&whole(&table, &key.to_le_bytes()), 1, Some(&key.to_le_bytes())).unwrap();
+    }
+    assert!(table.resident_bytes() < 1 << 20, "{}", table.resident_bytes());
+    for key in (0..3000_u32).step_by(2) {
+        assert!(table.remove(&whole(&table, &key.to_le_bytes())));
+    }
+    for key in 0..3000_u32 {
+        let value = table.get(&whole(&table, &key.to_le_bytes())).map(|entry| entry.value.unwrap().to_vec());
+        assert_eq!(value, (key % 2 == 1).then(|| key.to_le_bytes().to_vec()));
+    }
+}
+
+/// A larger table, so that the order has several levels and every segment has split; loaded and emptied in several ways.
+#[test]
+fn grows_and_shrinks() {
+    const COUNT: u64 = 50_000;
+    let ascending = |n: u64| n;
+    let descending = |n: u64| COUNT - n;
+    let random = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let ways: [fn(u64) -> u64; 3] = [ascending, descending, random];
+    for load in ways {
+        for empty in ways {
+            let mut table = Table::new(1);
+            let key = |n: u64| [&[0, 0, 0, 1], &load(n).swap_bytes().to_le_bytes()[..]].concat();
+            for n in 0..COUNT {
+                let key = key(n);
+                table.insert(&whole(&table, &key), n, Some(&[7; 20])).unwrap();
+            }
+            assert!(table.resident_bytes() < COUNT * (64 + 40), "{}", table.resident_bytes() / COUNT);
+            let mut order: Vec<u64> = (0..COUNT).collect();
+            order.sort_unstable_by_key(|&n| empty(n));
+            let keep = order.split_off(order.len() - 100);
+            for n in order {
+                let key = key(n);
+                assert!(table.remove(&whole(&table, &key)));
+            }
+            let mut left: Vec<_> = keep.into_iter().map(key).collect();
+            left.sort();
+            assert!(table.range(Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key).eq(left));
+            assert!(table.order.resident_in_use() < 20 << 10, "{}", table.order.resident_in_use());
+        }
+    }
+}
+
+#[test]
+fn memory_goes_back_when_entries_go() {
+    let mut table = Table::new(1);
+    let key = |n: u32| n.to_le_bytes();
+    for n in 0..300_000_u32 {
+        table.insert(&whole(&table, &key(n)), 1, Some(&[1; 100])).unwrap();
+    }
+    let full = table.arena.resident_bytes();
+    for n in 0..300_000_u32 {
+        table.remove(&whole(&table, &key(n)));
+    }
+    assert!(table.is_empty() && table.bytes() == 0);
+    assert!(table.arena.resident_bytes() < full / 5, "{} of {full}", table.arena.resident_bytes());
+}
+
+#[test]
+fn overwriting_takes_no_more_memory() {
+    let mut table = Table::new(1);
+    let mut insert = |round: u64, n: u32, value: Option<&[u8]>| {
+        table.insert(&whole(&table, &n.to_le_bytes()), round, value).unwrap();
+        table.arena.resident_bytes()
+    };
+    for n in 0..1000 {
+        insert(0, n, Some(&[1; 100]));
+    }
+    let first = insert(0, 0, Some(&[1; 100]));
+    for round in 1..20 {
+        for n in 0..1000 {
+            let value = (round + u64::from(n)) % 3 > 0;
+            insert(round, n, value.then_some(&[2; 100]));
+        }
+    }
+    assert_eq!(insert(20, 0, None), first);
+}
+
+#[test]
+fn large_entries_have_chunks_of_their_own_and_give_them_back() {
+    let mut table = Table::new(1);
+    let large = vec![9; 16 << 20];
+    for round in 0..3 {
+        for n in 0..4_u8 {
+            table.insert(&whole(&table, &[0, 0, 0, n]), round, Some(&large)).unwrap();
+        }
+        table.insert(&whole(&table, &large), round, None).unwrap();
+        assert_eq!(table.get(&whole(&table, &[0, 0, 0, 3])).unwrap().value, Some(large.as_slice()));
+        assert_eq!(table.range(Bound::Excluded(&[0, 0, 0, 3]), Bound::Unbounded).next().unwrap().0, large);
+        assert!(table.resident_bytes() > 80 << 20);
+        for n in 0..4_u8 {
+            assert!(table.remove(&whole(&table, &[0, 0, 0, n])));
+        }
+        assert!(table.remove(&whole(&table, &large)));
+        table.tell_order();
+        assert!(table.resident_bytes() < 1 << 20, "{}", table.resident_bytes());
+    }
+    let too_large = vec![0; block::MAX_BYTES + 1];
+    for (key, value) in [(&[0; 4][..], Some(too_large.as_slice())), (&too_large, None)] {
+        let error = table.insert(&whole(&table, key), 1, value).unwrap_err();
+        assert!(matches!(error, crate::Error::TooLarge { limit, .. } if limit == block::MAX_BYTES as u64));
+    }
+    assert!(table.is_empty());
+}
+
+/// Every entry that is there all the time is seen in every round, however small the steps.
+#[test]
+fn a_sweep_sees_everything() {
+    let mut table = Table::new(1);
+    for n in 0..10_000_u32 {
+        table.insert(&whole(&table, &n.to_le_bytes()), u64::from(n), Some(&vec![0; n as usize % 300])).unwrap();
+    }
+    for steps in [1, 7, 1000] {
+        let mut seen = 0;
+        let mut sum = 0;
+        while !table
+            .sweep(steps, &mut |_, entry| {
+                seen += 1;
+                sum += entry.lsn;
+                Keep::Yes
+            })
+            .came_round
+        {}
+        assert_eq!((seen, sum), (10_000, 9_999 * 5_000));
+    }
+    let swept = table.sweep(usize::MAX, &mut |_, entry| if entry.lsn < 9000 { Keep::No } else { Keep::Yes });
+    assert_eq!(swept, Swept { removed: 9000, came_round: true });
+    assert_eq!(table.len(), 1000);
+}
+
+#[test]
+fn a_small_table_is_small() {
+    let mut table = Table::new(1);
+    assert_eq!(table.resident_bytes(), 0);
+    table.insert(&whole(&table, b"space/k"), 1, Some(b"v")).unwrap();
+    assert!(table.resident_bytes() < 16 << 10, "{}", table.resident_bytes());
+}
