@@ -1,4 +1,4 @@
-//! The clean end: everything durable, and a file that says where, so that the next opening has nothing to recover.
+//! The end of a log. The clean one: everything durable, and a file that says where, so that the next opening has nothing to recover.
 
 use laminar_vfs::publish;
 
@@ -40,8 +40,7 @@ impl Log {
             };
             break (mark, buffer.batch_end() == buffer.end());
         };
-        self.end_waiting();
-        self.stop_worker();
+        self.stop();
         let published = if whole {
             publish(self.dir.vfs(), &self.dir.join(name::CLOSED), &mark.encode()).map_err(Error::from)
         } else {
@@ -50,5 +49,16 @@ impl Log {
         };
         *self.lock.lock() = None;
         published
+    }
+
+    /// Ends the log as it is. Readers still read what was written; nobody waits for more.
+    pub(crate) fn release(&self) {
+        self.stop();
+        *self.lock.lock() = None;
+    }
+
+    fn stop(&self) {
+        self.end_waiting();
+        self.stop_worker();
     }
 }

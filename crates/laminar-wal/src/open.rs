@@ -130,7 +130,8 @@ fn create(dir: Dir, options: &WalOptions, listing: &Listing, lock: Lock) -> Resu
     if listing.has_log() {
         remove_unfinished_creation(&dir, listing)?;
     }
-    let mut report = TailReport { created: true, clean: true, segments: 1, end: options.start, ..TailReport::default() };
+    let mut report =
+        TailReport { created: true, clean: true, segments: 1, end: options.start, ..TailReport::default() };
     sweep(&dir, listing, &mut report)?;
     sync_parent(&dir)?;
     let start = options.start.get();

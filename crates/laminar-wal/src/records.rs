@@ -79,7 +79,12 @@ impl Trail {
 
     /// The next record that starts before `limit`, which is where a group ends.
     #[inline]
-    pub(crate) fn advance(&mut self, bytes: &mut impl Bytes, limit: u64, damaged: &dyn Fn(Bad) -> Error) -> Result<Stop> {
+    pub(crate) fn advance(
+        &mut self,
+        bytes: &mut impl Bytes,
+        limit: u64,
+        damaged: &dyn Fn(Bad) -> Error,
+    ) -> Result<Stop> {
         loop {
             let position = self.position();
             if let Some((_, target)) = self.cut.filter(|cut| cut.0 <= position) {
@@ -157,7 +162,7 @@ impl Reader {
         };
         let file = log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read)?;
         let cut = log.cut_after(segment.first()).map(|(from, to)| (from, to.first()));
-        let window = Window::new(file, in_segment(&segment, limit));
+        let window = Window::new(file, in_segment(&log, &segment, limit));
         let mut reader = Self { trail: Trail::new(segment, cut, None), window, log };
         let Self { log, window, trail } = &mut reader;
         let corrupt = |bad: Bad| bad.error(&log.dir.path, &segment, limit.min(segment.end()));
@@ -180,7 +185,7 @@ impl Reader {
     }
 
     pub(crate) fn extend(&mut self, limit: u64) {
-        self.window.extend(in_segment(&self.trail.walk.segment, limit));
+        self.window.extend(in_segment(&self.log, &self.trail.walk.segment, limit));
     }
 
     fn enter(&mut self, first: u64, chain: Option<(u64, u64)>, limit: u64) -> Result<()> {
@@ -195,7 +200,7 @@ impl Reader {
             opened => opened?,
         };
         let cut = self.log.cut_after(first).map(|(from, to)| (from, to.first()));
-        self.window.move_to(file, in_segment(&segment, limit));
+        self.window.move_to(file, in_segment(&self.log, &segment, limit));
         self.trail = Trail::new(segment, cut, chain);
         Ok(())
     }
@@ -206,8 +211,12 @@ impl Reader {
     }
 }
 
-/// How far `limit` reaches in the file of `segment`.
-fn in_segment(segment: &Segment, limit: u64) -> u64 {
+/// How far the file of `segment` may be read: one that was left has all its bytes, of the last one only those up to
+/// `limit` are known to be written.
+fn in_segment(log: &Log, segment: &Segment, limit: u64) -> u64 {
+    if log.segments.lock().last().is_some_and(|last| last.first() > segment.first()) {
+        return segment.header.length;
+    }
     limit.saturating_sub(segment.first()).min(segment.header.length)
 }
 

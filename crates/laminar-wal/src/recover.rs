@@ -241,8 +241,7 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
             let seal = GroupHeader::decode(&header, before.segment.seed, seal_at);
             let seal = seal.filter(|seal| seal.kind == GroupKind::Seal && seal.successor == surveyed.segment.first());
             if let Some(seal) = seal {
-                let chain =
-                    Chain { seal_end: first.prev_end, groups_end: seal.prev_end, batch_end: seal.batch_end };
+                let chain = Chain { seal_end: first.prev_end, groups_end: seal.prev_end, batch_end: seal.batch_end };
                 return Ok(Some(chain));
             }
         }
@@ -261,7 +260,8 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
         }
         _ => {
             let offset = before.segment.offset(scan.good_to);
-            let bad = Bad { offset, reason: "the segment ends without a seal, yet the next one was entered", torn: true };
+            let bad =
+                Bad { offset, reason: "the segment ends without a seal, yet the next one was entered", torn: true };
             Err(bad.error(&dir.path, &before.segment, surveyed.segment.first()))
         }
     }

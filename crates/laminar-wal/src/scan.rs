@@ -6,7 +6,8 @@
 use laminar_vfs::VfsFile;
 
 use crate::format::{
-    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word, in_memory, is_zero, round_up,
+    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word, in_memory, is_zero,
+    round_up,
 };
 use crate::segment::Segment;
 use crate::sync::Arc;

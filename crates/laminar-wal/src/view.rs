@@ -124,9 +124,7 @@ impl LogView {
         let after = shared.parts.partition_point(|part| part.segment.first() <= position);
         let part = after.checked_sub(1).and_then(|at| shared.parts.get(at)).ok_or_else(misplaced)?;
         let offset = part.segment.offset(position);
-        let corrupt = || {
-            part.corrupt(shared, Bad { offset, reason: "no intact record starts here", torn: false })
-        };
+        let corrupt = || part.corrupt(shared, Bad { offset, reason: "no intact record starts here", torn: false });
         let rest = part.bytes.get(in_memory(offset)..).ok_or_else(corrupt)?;
         let (len, _) = frame_word(*rest.first_chunk().ok_or_else(corrupt)?);
         let frame = rest.get(..FRAMING.saturating_add(len)).ok_or_else(corrupt)?;
@@ -159,7 +157,7 @@ impl LogView {
             None => None,
             Some(part) => {
                 let mut trail = Trail::new(part.segment, part.cut, None);
-                let (position, limit) = (from.get().max(shared.from), shared.to);
+                let (position, limit) = (from.get(), shared.to);
                 if !trail.seek(&mut Mapped(&part.bytes), position, limit, &|bad| part.corrupt(shared, bad))? {
                     return Err(misplaced());
                 }

@@ -71,6 +71,18 @@ pub struct Stats {
 #[derive(Debug, Clone)]
 pub struct Wal {
     log: Arc<Log>,
+    #[expect(dead_code, reason = "held for its Drop")]
+    handles: Arc<Handles>,
+}
+
+/// What all handles of a log share and its readers do not: the log is released with the last of them.
+#[derive(Debug)]
+struct Handles(Arc<Log>);
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 impl Wal {
@@ -82,7 +94,7 @@ impl Wal {
     /// `NothingThere` and `AlreadyThere` by [`CreateMode`](crate::CreateMode); `InvalidOption`; `NoSpace`; `Io`.
     pub fn open(dir: impl AsRef<Path>, options: WalOptions) -> Result<(Self, TailReport)> {
         let (log, report) = open::open(dir.as_ref(), &options)?;
-        Ok((Self { log }, report))
+        Ok((Self { handles: Arc::new(Handles(Arc::clone(&log))), log }, report))
     }
 
     /// Appends one record, a batch of its own, to the buffer. Returns its position.

@@ -10,7 +10,9 @@ use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::buffer::Resume;
 use crate::dir::Dir;
-use crate::format::{FRAMING, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, in_memory, round_up, seal_frame};
+use crate::format::{
+    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, in_memory, round_up, seal_frame,
+};
 use crate::name;
 use crate::open::Listing;
 use crate::recover::{Chain, Recovered, Tail, Verdict, is_entered};
