@@ -87,7 +87,6 @@ impl Side<'_> {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn random_calls_have_the_same_outcomes_on_both_disks() {
     for seed in 0..60 {
         let scratch = tempfile::tempdir().unwrap();
