@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     sections: Vec<SectionFile>,
     healed: Option<Healed>,
     manifest_bytes: u64,
+    hash_seed: u64,
     pub(crate) stats: CheckpointStats,
 }
 
@@ -148,7 +149,9 @@ impl Checkpoint {
             sections.push(SectionFile::open(vfs, dir, record, options.read_mode)?);
         }
         let manifest_bytes = bytes.len() as u64;
-        Ok(Self(Arc::new(Inner { dir: dir.to_owned(), manifest, runs, sections, healed, manifest_bytes, stats })))
+        let hash_seed = options.hash_seed.or_else(|| runs.last().map(Run::hash_seed)).unwrap_or(0);
+        let dir = dir.to_owned();
+        Ok(Self(Arc::new(Inner { dir, manifest, runs, sections, healed, manifest_bytes, hash_seed, stats })))
     }
 
     /// The number of the checkpoint: above that of every checkpoint made before it in the same directory.
@@ -211,20 +214,31 @@ impl Checkpoint {
     /// [`Error::Corrupt`] where the block that holds the key, or could, is lost; those of the disk.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        // One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
-        let mut hashed = None;
+        self.get_hashed(key, hash_key(self.0.hash_seed, key))
+    }
+
+    /// As [`get`](Self::get), for a caller that has the key's hash already: [`hash_key`] with this checkpoint's
+    /// [`hash_seed`](Self::hash_seed).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
         for run in self.0.runs.iter().rev() {
+            // One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
             let seed = run.hash_seed();
-            let hash = match hashed {
-                Some((known, hash)) if known == seed => hash,
-                _ => hash_key(seed, key),
-            };
-            hashed = Some((seed, hash));
+            let hash = if seed == self.0.hash_seed { hash } else { hash_key(seed, key) };
             if let Some(found) = run.get(hash, key)? {
                 return Ok(found.value());
             }
         }
         Ok(None)
+    }
+
+    /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.
+    #[must_use]
+    pub fn hash_seed(&self) -> u64 {
+        self.0.hash_seed
     }
 
     /// Whether `key` has a value.
@@ -326,6 +340,12 @@ impl Checkpoint {
 
     pub(crate) fn sections(&self) -> &[SectionFile] {
         &self.0.sections
+    }
+
+    /// How many parts were damaged and made good, up to now.
+    #[must_use]
+    pub fn healed_count(&self) -> u64 {
+        self.healed().len() as u64
     }
 
     /// What was damaged and made good, up to now: blocks are verified when they are touched first.

@@ -1,4 +1,10 @@
 //! What the tests share: a directory that goes away, entries to write, ways to damage a file.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a failing test says where"
+)]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
