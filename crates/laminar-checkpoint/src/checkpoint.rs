@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     sections: Vec<SectionFile>,
     healed: Option<Healed>,
     manifest_bytes: u64,
+    hash_seed: u64,
     pub(crate) stats: CheckpointStats,
 }
 
@@ -148,7 +149,9 @@ impl Checkpoint {
             sections.push(SectionFile::open(vfs, dir, record, options.read_mode)?);
         }
         let manifest_bytes = bytes.len() as u64;
-        Ok(Self(Arc::new(Inner { dir: dir.to_owned(), manifest, runs, sections, healed, manifest_bytes, stats })))
+        let hash_seed = options.hash_seed.or_else(|| runs.last().map(Run::hash_seed)).unwrap_or(0);
+        let dir = dir.to_owned();
+        Ok(Self(Arc::new(Inner { dir, manifest, runs, sections, healed, manifest_bytes, hash_seed, stats })))
     }
 
     /// The number of the checkpoint: above that of every checkpoint made before it in the same directory.
@@ -211,31 +214,18 @@ impl Checkpoint {
     /// [`Error::Corrupt`] where the block that holds the key, or could, is lost; those of the disk.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        // One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
-        let mut hashed = None;
-        for run in self.0.runs.iter().rev() {
-            let seed = run.hash_seed();
-            let hash = match hashed {
-                Some((known, hash)) if known == seed => hash,
-                _ => hash_key(seed, key),
-            };
-            hashed = Some((seed, hash));
-            if let Some(found) = run.get(hash, key)? {
-                return Ok(found.value());
-            }
-        }
-        Ok(None)
+        self.get_hashed(key, hash_key(self.0.hash_seed, key))
     }
 
-    /// As [`get`](Self::get), where every run has the seed that `hash` was made with, as all runs of one
-    /// [`CheckpointManager`](crate::CheckpointManager) with a fixed seed have.
+    /// As [`get`](Self::get), for a caller that has the key's hash already: [`hash_key`] with this checkpoint's
+    /// [`hash_seed`](Self::hash_seed).
     ///
     /// # Errors
     /// As [`get`](Self::get).
     #[inline]
     pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
         for run in self.0.runs.iter().rev() {
-            if let Some(found) = run.get(hash, key)? {
+            if let Some(found) = run.get(self.hash_for(run, key, hash), key)? {
                 return Ok(found.value());
             }
         }
@@ -246,7 +236,20 @@ impl Checkpoint {
     /// `false` is certain.
     #[must_use]
     pub fn may_contain(&self, key: &[u8], hash: u64) -> bool {
-        self.0.runs.iter().any(|run| run.may_contain(hash, key))
+        self.0.runs.iter().any(|run| run.may_contain(self.hash_for(run, key, hash), key))
+    }
+
+    /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
+    #[inline]
+    fn hash_for(&self, run: &Run, key: &[u8], hash: u64) -> u64 {
+        let seed = run.hash_seed();
+        if seed == self.0.hash_seed { hash } else { hash_key(seed, key) }
+    }
+
+    /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.
+    #[must_use]
+    pub fn hash_seed(&self) -> u64 {
+        self.0.hash_seed
     }
 
     /// Whether `key` has a value.
@@ -265,17 +268,11 @@ impl Checkpoint {
         Scan::new(&self.0.runs, Bound::Included(prefix), upper)
     }
 
-    /// The entries within `bounds`, in ascending order: `range::<[u8]>(..)` for all. Bounds that cross give none.
+    /// The entries within `bounds`, in ascending order: `range(..)` for all, `range(&b"a"[..]..)` from a key on. Bounds
+    /// that cross give none.
     #[must_use]
-    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, bounds: impl RangeBounds<K>) -> Scan<'_> {
-        let bytes = |bound: Bound<&K>| match bound {
-            Bound::Included(key) => Bound::Included(key.as_ref().to_vec()),
-            Bound::Excluded(key) => Bound::Excluded(key.as_ref().to_vec()),
-            Bound::Unbounded => Bound::Unbounded,
-        };
-        let (lower, upper) = (bytes(bounds.start_bound()), bytes(bounds.end_bound()));
-        let (lower, upper) = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
-        Scan::new(&self.0.runs, lower, upper)
+    pub fn range<'k>(&self, bounds: impl RangeBounds<&'k [u8]>) -> Scan<'_> {
+        Scan::new(&self.0.runs, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
     /// The number of keys that have a value. Counts by scanning, unless there is only one run.
@@ -354,6 +351,12 @@ impl Checkpoint {
 
     pub(crate) fn sections(&self) -> &[SectionFile] {
         &self.0.sections
+    }
+
+    /// How many parts were damaged and made good, up to now.
+    #[must_use]
+    pub fn healed_count(&self) -> u64 {
+        self.healed().len() as u64
     }
 
     /// What was damaged and made good, up to now: blocks are verified when they are touched first.

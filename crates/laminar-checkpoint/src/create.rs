@@ -49,7 +49,7 @@ impl<'a> Create<'a> {
     /// must be above 0 where there are entries, and above that of the base.
     #[must_use]
     pub fn new(wal_position: u64) -> Self {
-        Self { base: None, feed: None, sections: Vec::new(), merges: true, meta: Meta::at(wal_position) }
+        Self { base: None, feed: None, sections: Vec::new(), merges: true, meta: Meta::new(wal_position) }
     }
 
     /// The checkpoint to build upon.
@@ -165,12 +165,15 @@ impl<'a> Creation<'a> {
     /// Does the next piece; returns the checkpoint once it is published.
     fn step(&mut self) -> Result<Option<Checkpoint>> {
         let Some(draft) = &mut self.draft else { return self.begin().map(|()| None) };
-        if let Some(job) = &mut self.merge {
-            if let Some(merged) = job.step()? {
-                self.merge = None;
-                self.links.retain(|run| run.to() <= merged.from() || run.from() >= merged.to());
-                draft.adopt(merged)?;
-            }
+        if let Some(job) = &mut self.merge
+            && !job.step()?
+        {
+            return Ok(None);
+        }
+        if let Some(job) = self.merge.take() {
+            let merged = job.finish()?;
+            self.links.retain(|run| run.to() <= merged.from() || run.from() >= merged.to());
+            draft.adopt(merged)?;
             return Ok(None);
         }
         for run in self.links.drain(..) {
@@ -205,7 +208,7 @@ impl<'a> Creation<'a> {
         if let Some(base) = &self.create.base {
             self.links = base.runs().to_vec();
             if let Some(plan) = self.manager.plan_merge(base).filter(|_| self.create.merges) {
-                self.merge = Some(self.manager.merge_job(plan, None)?);
+                self.merge = Some(self.manager.merge(plan, Box::new(|_| true))?);
             }
         }
         self.draft = Some(draft);

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use laminar_checkpoint::Meta;
-/// let meta = Meta::at(4096).source_offset("flights", 17).source_offset("weather", 3);
+/// let meta = Meta::new(4096).source_offset("flights", 17).source_offset("weather", 3);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meta {
@@ -35,7 +35,7 @@ pub struct Meta {
 impl Meta {
     /// A checkpoint of what was written up to `wal_position`.
     #[must_use]
-    pub fn at(wal_position: u64) -> Self {
+    pub fn new(wal_position: u64) -> Self {
         Self { wal_position, ..Self::default() }
     }
 
@@ -115,6 +115,12 @@ impl Draft {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether the draft has no runs yet, so that nothing lies below the next.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     fn dir(&self) -> &Path {

@@ -22,8 +22,8 @@ mod policy;
 const STEP_ENTRIES: usize = 4096;
 const STEP_BYTES: u64 = 1 << 20;
 
-/// Which keys a merge keeps.
-pub type Keep = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// Says which keys a merge keeps.
+pub type Keep = Box<dyn Fn(&[u8]) -> bool + Send>;
 
 /// Neighbouring runs that are worth merging.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl CheckpointManager {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::InvalidOption`] where the same merge is under way, and those of the disk.
-    pub fn merge_job(&self, plan: MergePlan, keep: Option<Keep>) -> Result<MergeJob> {
+    pub fn merge(&self, plan: MergePlan, keep: Keep) -> Result<MergeJob> {
         let shared = &self.shared;
         let owner = shared.own()?;
         let path = shared.dir.join(merge_name(plan.from(), plan.to()));
@@ -96,22 +96,7 @@ impl CheckpointManager {
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: plan.is_base };
         let writer = RunWriter::create(&options.env.vfs, &busy.path, identity, options.read_back)?;
         let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
-        Ok(MergeJob { place: Some(place), plan, keep, writer: Some(writer), done: Bound::Unbounded, read: 0 })
-    }
-
-    /// Merges in one go. `progress` counts entries as bytes of the inputs.
-    ///
-    /// # Errors
-    /// Those of [`merge_job`](Self::merge_job) and of [`MergeJob::step`].
-    pub fn merge(&self, plan: MergePlan, keep: Option<Keep>, progress: &mut dyn FnMut(Progress)) -> Result<MergedRun> {
-        let mut job = self.merge_job(plan, keep)?;
-        loop {
-            let merged = job.step()?;
-            progress(job.progress());
-            if let Some(merged) = merged {
-                return Ok(merged);
-            }
-        }
+        Ok(MergeJob { place, plan, keep, writer, done: Bound::Unbounded, read: 0, is_done: false })
     }
 }
 
@@ -130,58 +115,47 @@ struct Place {
 /// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
 /// let first = manager.create(Create::new(1).entries([("a", Some("1"))]))?;
 /// let second = manager.create(Create::new(2).base(&first).entries([("b", Some("2"))]))?;
-/// let mut job = manager.merge_job(manager.plan_full_merge(&second).unwrap(), None)?;
-/// let merged = loop {
-///     if let Some(merged) = job.step()? { break merged }
-/// };
+/// let mut job = manager.merge(manager.plan_full_merge(&second).unwrap(), Box::new(|_| true))?;
+/// while !job.step()? {}
 /// let mut draft = manager.draft()?;
-/// draft.adopt(merged)?;
-/// let third = draft.publish(Meta::at(2))?;
+/// draft.adopt(job.finish()?)?;
+/// let third = draft.publish(Meta::new(2))?;
 /// assert_eq!((third.runs().len(), third.len()?), (1, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MergeJob {
-    place: Option<Place>,
+    place: Place,
     plan: MergePlan,
-    keep: Option<Keep>,
-    writer: Option<RunWriter>,
+    keep: Keep,
+    writer: RunWriter,
     /// The lower bound of what is left: just above the last key that was merged.
     done: Bound<Vec<u8>>,
-    /// Entries read so far, of all inputs.
+    /// Entries merged so far.
     read: u64,
+    is_done: bool,
 }
 
 impl MergeJob {
-    /// Does the next piece; returns the merged run once there is nothing left.
+    /// Merges a bounded number of entries; says whether there are none left, so that it can be [finished](Self::finish).
     ///
     /// # Errors
-    /// [`Error::Corrupt`] where an input is damaged beyond repair, [`Error::Abandoned`] once it is done or has failed,
-    /// and those of the disk. The merge is over then, and its file is gone.
-    pub fn step(&mut self) -> Result<Option<MergedRun>> {
-        let mut writer = self.writer.take().ok_or(Error::Abandoned)?;
-        if !self.merge_some(&mut writer)? {
-            self.writer = Some(writer);
-            return Ok(None);
-        }
-        let finished = writer.finish()?;
-        let place = self.place.take().ok_or(Error::Abandoned)?;
-        Ok(Some(MergedRun { place, finished, inputs: self.plan.runs.len(), is_moved: false }))
-    }
-
-    /// Merges a bounded number of entries; returns whether that was the rest.
-    fn merge_some(&mut self, writer: &mut RunWriter) -> Result<bool> {
+    /// [`Error::Corrupt`] where an input is damaged beyond repair, and those of the disk. The merge is of no more use.
+    pub fn step(&mut self) -> Result<bool> {
         let lower = self.done.as_ref().map(Vec::as_slice);
-        let limit = writer.bytes() + STEP_BYTES;
+        let limit = self.writer.bytes() + STEP_BYTES;
         let mut last = None;
         let mut entries = Newest::new(&self.plan.runs, lower, Bound::Unbounded);
         for _ in 0..STEP_ENTRIES {
-            if writer.bytes() >= limit {
+            if self.is_done || self.writer.bytes() >= limit {
                 break;
             }
-            let Some(entry) = entries.next() else { return Ok(true) };
+            let Some(entry) = entries.next() else {
+                self.is_done = true;
+                break;
+            };
             let (key, value) = entry?;
-            if self.keep.as_ref().is_none_or(|keep| keep(key)) {
-                writer.push(key, value)?;
+            if (self.keep)(key) {
+                self.writer.push(key, value)?;
             }
             self.read += 1;
             last = Some(key);
@@ -189,15 +163,26 @@ impl MergeJob {
         if let Some(last) = last {
             self.done = Bound::Excluded(last.to_vec());
         }
-        Ok(false)
+        Ok(self.is_done)
     }
 
-    /// How far it has come, with the entries of the inputs taken as all of one size.
+    /// Merges what is left, syncs the merged run and reads it back from disk.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step). Nothing is left behind.
+    pub fn finish(mut self) -> Result<MergedRun> {
+        while !self.step()? {}
+        let inputs = self.plan.runs.iter().map(|run| run.file.record.run_id).collect();
+        Ok(MergedRun { finished: self.writer.finish()?, place: self.place, inputs, is_moved: false })
+    }
+
+    /// How far it has come, with the entries of the inputs taken as all of one size. Entries that hide older ones count
+    /// once, so it may end before it has come to the full.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let total_bytes = self.plan.input_bytes();
         let entries: u64 = self.plan.runs.iter().map(Run::entries).sum();
-        let done = if self.writer.is_none() { entries } else { self.read.min(entries) };
+        let done = if self.is_done { entries } else { self.read.min(entries) };
         let done_bytes = u128::from(total_bytes) * u128::from(done) / u128::from(entries.max(1));
         let done_bytes = if entries == 0 { total_bytes } else { u64::try_from(done_bytes).unwrap_or(total_bytes) };
         Progress { done_bytes, total_bytes }
@@ -214,7 +199,8 @@ impl fmt::Debug for MergeJob {
 pub struct MergedRun {
     place: Place,
     finished: FinishedRun,
-    inputs: usize,
+    /// The ids of the runs that it was made of, oldest first.
+    inputs: Vec<u128>,
     is_moved: bool,
 }
 
@@ -234,7 +220,14 @@ impl MergedRun {
     /// The number of runs that it was made of.
     #[must_use]
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.inputs.len()
+    }
+
+    /// Whether the runs that it was made of are still neighbours in `checkpoint`, so that it can stand in for them there.
+    #[must_use]
+    pub fn replaces(&self, checkpoint: &Checkpoint) -> bool {
+        let ids: Vec<u128> = checkpoint.runs().iter().map(Run::id).collect();
+        ids.windows(self.inputs.len()).any(|window| window == self.inputs)
     }
 
     /// The file's length in bytes.

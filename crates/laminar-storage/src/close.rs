@@ -75,13 +75,13 @@ impl WalStateStore {
         let position = newest.wal_position();
         if position > 0 {
             let mut run = draft.run_writer(0, position, false)?;
-            for entry in newest.range::<[u8]>(..) {
+            for entry in newest.range(..) {
                 let (key, value) = entry?;
                 run.push(key, Some(value))?;
             }
             draft.add_run(run.finish()?)?;
         }
-        Ok(draft.publish(Meta::at(position).source_offsets(newest.source_offsets().clone()))?)
+        Ok(draft.publish(Meta::new(position).source_offsets(newest.source_offsets().clone()))?)
     }
 }
 

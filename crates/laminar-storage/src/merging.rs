@@ -19,7 +19,7 @@ impl LiveKeys {
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let (lower, upper) = CATALOGUE.range((Bound::Unbounded, Bound::Unbounded));
         let mut live = HashSet::from([CATALOGUE]);
-        for entry in checkpoint.range::<[u8]>((as_slice(&lower), as_slice(&upper))) {
+        for entry in checkpoint.range((as_slice(&lower), as_slice(&upper))) {
             let (_, value) = entry?;
             if let Ok(namespace) = value.try_into() {
                 live.insert(Namespace(u32::from_le_bytes(namespace)));

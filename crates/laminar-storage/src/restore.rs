@@ -57,6 +57,6 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     for run in source.runs() {
         draft.link_run(run)?;
     }
-    draft.publish(Meta::at(position.get()).source_offsets(source.source_offsets().clone()))?;
+    draft.publish(Meta::new(position.get()).source_offsets(source.source_offsets().clone()))?;
     identity::end_creation(&*env.vfs, dir, identity)
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use laminar_storage::{Env, Error, RecoverTo, RecoveryReport, StateStore, StoreOptions, Verify, WalStateStore, restore};
+use laminar_storage::{
+    Env, Error, RecoverTo, RecoveryReport, StateStore, StoreOptions, Verify, WalStateStore, restore,
+};
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 use laminar_vfs::{Clock, Op};
 
@@ -216,8 +218,11 @@ fn p4_a_torn_tail_is_cut_kept_and_reported() {
 #[test]
 fn p5_without_any_one_file_of_the_newest_checkpoint_nothing_is_lost() {
     let disk = two_checkpoints();
-    let newest: Vec<_> =
-        disk.files().into_iter().filter(|path| path.to_str().unwrap().contains("checkpoint-00000000000000000002/")).collect();
+    let newest: Vec<_> = disk
+        .files()
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().contains("checkpoint-00000000000000000002/"))
+        .collect();
     assert!(newest.len() >= 2, "a manifest and a run at least: {newest:?}");
     for path in newest {
         let damaged = disk.fork();

@@ -62,11 +62,11 @@ mod tests {
     fn runs_stay_few_and_are_rarely_rewritten() {
         // Base, new runs, how many, whether the state grows by them; then the limits of rewriting and of space.
         for (base, size, count, grows, rewritten, space) in [
-            (1_000_000, 10_000, 100, false, 3.6, 1.4),
-            (1_000_000, 10_000, 1000, false, 3.9, 1.4),
-            (1_000_000, 1_000, 1000, false, 2.6, 1.4),
-            (1_000_000, 10_000, 1000, true, 4.0, 1.1),
-            (1_000, 1_000, 1000, true, 4.5, 1.1),
+            (1_000_000, 10_000, 100, false, 2.9, 1.3),
+            (1_000_000, 10_000, 1000, false, 3.8, 1.3),
+            (1_000_000, 1_000, 1000, false, 6.1, 1.3),
+            (1_000_000, 10_000, 1000, true, 5.5, 1.1),
+            (1_000, 1_000, 1000, true, 5.3, 1.1),
         ] {
             let (most, written, bytes) = simulate(base, size, count, grows);
             assert!(most <= MAX_RUNS, "{most} runs");

@@ -35,7 +35,7 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// writer.push(b"a", Some(b"1"))?;
 /// writer.push(b"b", Some(b"2"))?;
 /// draft.add_run(writer.finish()?)?;
-/// let checkpoint = draft.publish(Meta::at(10))?;
+/// let checkpoint = draft.publish(Meta::new(10))?;
 /// assert_eq!(checkpoint.get(b"b")?, Some(&b"2"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -168,6 +168,12 @@ impl RunWriter {
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         Ok(())
+    }
+
+    /// Whether tombstones are kept: in a run with something below it.
+    #[must_use]
+    pub fn keeps_tombstones(&self) -> bool {
+        !self.identity.is_base
     }
 
     /// Bytes of output so far.

@@ -150,5 +150,9 @@ fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
 }
 
 fn not_ours(view: &LogView, lsn: Lsn) -> Error {
-    Error::Corrupt { path: view.dir().to_owned(), offset: lsn.get(), reason: "a record of the log is none of a store's" }
+    Error::Corrupt {
+        path: view.dir().to_owned(),
+        offset: lsn.get(),
+        reason: "a record of the log is none of a store's",
+    }
 }

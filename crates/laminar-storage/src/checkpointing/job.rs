@@ -65,7 +65,7 @@ impl CheckpointJob {
             && let Some(plan) = self.manager.plan_merge(newest)
         {
             let live = LiveKeys::of(newest)?;
-            self.merging = Some(self.manager.merge_job(plan, Some(Arc::new(move |key| live.contains(key))))?);
+            self.merging = Some(self.manager.merge(plan, Box::new(move |key| live.contains(key)))?);
         }
         Ok(())
     }
@@ -73,8 +73,11 @@ impl CheckpointJob {
     /// One step of a merge. A failed merge is given up; the next checkpoint plans a new one.
     fn merge(&mut self, mut merging: MergeJob) {
         match merging.step() {
-            Ok(None) => self.merging = Some(merging),
-            Ok(Some(merged)) => self.merged = Some(merged),
+            Ok(false) => self.merging = Some(merging),
+            Ok(true) => match merging.finish() {
+                Ok(merged) => self.merged = Some(merged),
+                Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
+            },
             Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
         }
     }
@@ -116,7 +119,7 @@ enum Stage {
     /// Nothing done yet.
     Begin,
     /// Reading a stretch of the log.
-    Scan { draft: Draft, is_oldest: bool, collector: Collector },
+    Scan { draft: Draft, collector: Collector },
     /// Writing it as a run.
     Write { draft: Draft, collector: Collector, writer: RunWriter, next: usize, total: usize },
     /// Everything is written.
@@ -134,7 +137,7 @@ impl Making {
     fn step(&mut self, job: &mut CheckpointJob) -> Result<Option<(Checkpoint, CheckpointInfo)>> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => self.begin(job)?,
-            Stage::Scan { draft, is_oldest, collector } => self.scan(job, draft, is_oldest, collector)?,
+            Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
             Stage::Write { draft, collector, writer, next, total } => {
                 self.write(job, draft, collector, writer, next, total)?;
             }
@@ -153,37 +156,36 @@ impl Making {
         job.wal.wait_durable(self.request.cut)?;
         let mut draft = job.manager.draft()?;
         let mut from = job.wal.start_lsn();
-        let mut is_oldest = true;
         if let Some(base) = &self.request.base {
             self.offsets = base.source_offsets().clone();
             from = Lsn::new(base.wal_position());
-            is_oldest = base.runs().is_empty();
             self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
         }
-        self.stage = self.next_stretch(job, draft, is_oldest, from)?;
+        self.stage = self.next_stretch(job, draft, from)?;
         Ok(())
     }
 
     /// The scan of what is left behind `from`, or the publication if nothing is.
-    fn next_stretch(&self, job: &CheckpointJob, draft: Draft, is_oldest: bool, from: Lsn) -> Result<Stage> {
+    fn next_stretch(&self, job: &CheckpointJob, draft: Draft, from: Lsn) -> Result<Stage> {
         let cut = self.request.cut;
         if from >= cut {
             return Ok(Stage::Publish { draft });
         }
         let view = job.wal.view(from..cut)?;
-        Ok(Stage::Scan { draft, is_oldest, collector: Collector::new(view, from, cut, job.limits) })
+        Ok(Stage::Scan { draft, collector: Collector::new(view, from, cut, job.limits) })
     }
 
-    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, is_oldest: bool, mut collector: Collector) -> Result<()> {
+    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
         let done = collector.cursor().get() - collector.from().get();
         self.progress().set(Phase::Scanning, done, self.request.cut.get() - collector.from().get());
         let Some(end) = collector.end() else {
-            self.stage = Stage::Scan { draft, is_oldest, collector };
+            self.stage = Stage::Scan { draft, collector };
             return Ok(());
         };
         let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
+        let is_oldest = draft.is_empty();
         let position = if is_oldest { 0 } else { collector.from().get() };
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, total as u64);
@@ -214,13 +216,13 @@ impl Making {
         draft.add_run(writer.finish()?)?;
         let end = collector.end().unwrap_or(self.request.cut);
         drop(collector);
-        self.stage = self.next_stretch(job, draft, false, end)?;
+        self.stage = self.next_stretch(job, draft, end)?;
         Ok(())
     }
 
     fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
         self.progress().set(Phase::Publishing, 0, 1);
-        let meta = Meta::at(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
         let checkpoint = draft.publish(meta)?;
         let info = CheckpointInfo {
             id: checkpoint.id(),
@@ -238,9 +240,7 @@ impl Making {
 /// Puts the runs of `base` into the draft, a finished merge in place of its inputs if those are still neighbours there.
 /// Returns the bytes of the merge that was taken.
 fn take_over(draft: &mut Draft, base: &Checkpoint, merged: Option<MergedRun>) -> Result<u64> {
-    let begins = |position| base.runs().iter().any(|run| run.from() == position);
-    let ends = |position| base.runs().iter().any(|run| run.to() == position);
-    let merged = merged.filter(|merged| begins(merged.from()) && ends(merged.to()));
+    let merged = merged.filter(|merged| merged.replaces(base));
     let covered = merged.as_ref().map(|merged| merged.from()..merged.to());
     for run in base.runs() {
         if !covered.as_ref().is_some_and(|covered| covered.contains(&run.from())) {
