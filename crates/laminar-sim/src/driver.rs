@@ -147,7 +147,7 @@ impl Driver {
         match (result, self.death) {
             (Ok(()), _) => Ok(()),
             // A process that is gone can't be held to anything.
-            (Err(_), Some(death)) if self.disk.operations() > death.at => self.crash(death.power_cut),
+            (Err(_), Some(death)) if self.disk.operations() >= death.at => self.crash(death.power_cut),
             (Err(Trouble::Violation(violation)), _) => Err(violation),
             (Err(Trouble::Error(error)), _) => Err(Violation::new(format!("an error that nothing explains: {error}"))),
         }
@@ -271,7 +271,7 @@ impl Driver {
             self.disk.stop_at(u64::from(operations));
             let opened = self.open_once();
             if let Err(error) = &opened
-                && self.disk.operations() <= last
+                && self.disk.operations() < last
             {
                 return Err(Violation::new(format!("recovery failed: {error}")));
             }
