@@ -12,8 +12,8 @@ mod op;
 mod oracle;
 mod seeds;
 
-pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use driver::{Driver, Summary, Violation};
+pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 pub use seeds::{Failure, run_ops, run_seed};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use laminar_wal::Lsn;
 
+use crate::table::SPACE_BYTES;
+
 /// The version that this library writes, and the newest that it reads.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of one copy of the identity.
@@ -160,15 +162,16 @@ impl Commit<'_> {
 
 /// Length of a put's payload.
 pub(crate) fn put_len(key: &[u8], value: &[u8]) -> usize {
-    PUT_FIXED_BYTES + key.len() + value.len()
+    PUT_FIXED_BYTES + SPACE_BYTES + key.len() + value.len()
 }
 
 /// Writes a put into `into`, which has [`put_len`] bytes.
-pub(crate) fn encode_put(into: &mut [u8], key: &[u8], value: &[u8]) {
-    let key_len = u32::try_from(key.len()).expect("keys are within their limit");
-    let (fixed, rest) = into.split_at_mut(PUT_FIXED_BYTES);
+pub(crate) fn encode_put(into: &mut [u8], space: [u8; SPACE_BYTES], key: &[u8], value: &[u8]) {
+    let key_len = u32::try_from(SPACE_BYTES + key.len()).expect("keys are within their limit");
+    let (fixed, rest) = into.split_at_mut(PUT_FIXED_BYTES + SPACE_BYTES);
     put(fixed, 0, &[KIND_PUT]);
     put(fixed, 1, &key_len.to_le_bytes());
+    put(fixed, PUT_FIXED_BYTES, &space);
     let (key_part, value_part) = rest.split_at_mut(key.len());
     key_part.copy_from_slice(key);
     value_part.copy_from_slice(value);
@@ -176,13 +179,14 @@ pub(crate) fn encode_put(into: &mut [u8], key: &[u8], value: &[u8]) {
 
 /// Length of a delete's payload.
 pub(crate) fn delete_len(key: &[u8]) -> usize {
-    1 + key.len()
+    1 + SPACE_BYTES + key.len()
 }
 
 /// Writes a delete into `into`, which has [`delete_len`] bytes.
-pub(crate) fn encode_delete(into: &mut [u8], key: &[u8]) {
+pub(crate) fn encode_delete(into: &mut [u8], space: [u8; SPACE_BYTES], key: &[u8]) {
     put(into, 0, &[KIND_DELETE]);
-    into.split_at_mut(1).1.copy_from_slice(key);
+    put(into, 1, &space);
+    put(into, 1 + SPACE_BYTES, key);
 }
 
 /// Writes a commit over what `into` held. `first` is the LSN of the first change, if there was one.

@@ -62,16 +62,12 @@ impl Collector {
 
     /// Scans up to `records` records further; adds the source offsets of the commits it passes.
     pub(crate) fn scan(&mut self, records: usize, offsets: &mut BTreeMap<String, u64>) -> Result<()> {
-        let mut log = self.view.records(self.cursor);
+        let mut log = self.view.records_from(self.cursor)?;
         for _ in 0..records {
-            let Some(record) = log.next()? else {
+            let Some(record) = log.next().transpose()? else {
                 self.end = Some(self.cut);
                 return Ok(());
             };
-            if record.lsn >= self.cut {
-                self.end = Some(self.cut);
-                return Ok(());
-            }
             self.cursor = record.end;
             match Record::decode(record.payload) {
                 Some(Record::Put { key, .. } | Record::Delete { key }) => {
@@ -154,5 +150,9 @@ fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
 }
 
 fn not_ours(view: &LogView, lsn: Lsn) -> Error {
-    Error::Corrupt { path: view.dir().to_owned(), offset: lsn.get(), reason: "a record of the log is none of a store's" }
+    Error::Corrupt {
+        path: view.dir().to_owned(),
+        offset: lsn.get(),
+        reason: "a record of the log is none of a store's",
+    }
 }
