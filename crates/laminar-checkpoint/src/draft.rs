@@ -248,7 +248,8 @@ impl Draft {
     }
 
     /// Publishes the checkpoint: when this returns, it is there whole and survives a power cut; if it fails, nothing is
-    /// there. The runs must cover the positions up to that of `meta` without gap or overlap.
+    /// there, unless all that failed was to open it again after it was there. The runs must cover the positions up to
+    /// that of `meta` without gap or overlap.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where the runs do not fit together, and those of the disk.
@@ -268,10 +269,9 @@ impl Draft {
         vfs.rename(self.dir(), &published)?;
         self.state = State::Renamed;
         self.shared.vfs().sync_dir(&self.shared.dir)?;
-        self.stats.bytes_written += bytes.len() as u64;
-        let checkpoint = self.shared.load(self.id, &published, self.stats)?;
         self.state = State::Published;
-        Ok(checkpoint)
+        self.stats.bytes_written += bytes.len() as u64;
+        self.shared.load(self.id, &published, self.stats)
     }
 
     fn published_dir(&self) -> PathBuf {

@@ -25,6 +25,7 @@ pub(crate) struct RunFile {
     pub(crate) record: RunRecord,
     pub(super) file: Arc<dyn VfsFile>,
     pub(crate) region: Region,
+    mode: ReadMode,
     pub(crate) footer: Footer,
     /// The part of every block's checksum that names this run.
     pub(super) seed: u32,
@@ -71,6 +72,7 @@ impl RunFile {
             verified: (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect(),
             rebuilt: footer.chapters.iter().map(|_| OnceLock::new()).collect(),
             region,
+            mode,
             footer,
             healing: Mutex::new(()),
             healed: Mutex::new(healed),
@@ -143,7 +145,7 @@ impl RunFile {
     /// Reads a block and says whether it is whole. Mapped files are read by a call, because a page of a mapping that
     /// can't be read is a signal, not an error; the call leaves the page in the cache that the mapping shows.
     pub(super) fn read_checked(&self, block: BlockRef, buffer: &mut [u8]) -> Result<bool> {
-        if self.region.is_mapped() {
+        if self.mode == ReadMode::Mapped {
             self.file.read_exact_at(buffer, block.offset)?;
         } else {
             let start = index(block.offset);

@@ -34,7 +34,7 @@ impl RunFile {
         if chapter.buckets > 0
             && let Some(answer) = self.probe(at, chapter, hash, key)
         {
-            return answer;
+            return Ok(answer);
         }
         self.get_by_order(at, key)
     }
@@ -87,9 +87,9 @@ impl RunFile {
         }
     }
 
-    /// Looks for a key by its hash; nothing where the index can't be read.
+    /// Looks for a key by its hash; nothing where the index, or a block that it points into, can't be read.
     #[inline]
-    fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: &[u8]) -> Option<Result<Option<Found<'_>>>> {
+    fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: &[u8]) -> Option<Option<Found<'_>>> {
         let mut number = index32(line_of(hash, chapter.buckets));
         for _ in 0..chapter.buckets {
             let block = chapter.hash_block(number / LINES_PER_BLOCK);
@@ -100,21 +100,22 @@ impl RunFile {
             let bucket = line_in(payload, number % LINES_PER_BLOCK)?;
             let mut found = matches(bucket, hash);
             while let Some(cell) = found.next_cell(bucket) {
-                match self.entry(at, chapter, cell) {
-                    Ok(entry) if entry.key == key => return Some(Ok(Some(Found::from(entry.value)))),
-                    Ok(_) => {}
-                    Err(error) => return Some(Err(error)),
+                // A lost block is only an error for its own keys, and this may be another key with the same tag: the
+                // order of the keys tells.
+                let entry = self.entry(at, chapter, cell).ok()?;
+                if entry.key == key {
+                    return Some(Some(Found::from(entry.value)));
                 }
             }
             if !found.is_full {
-                return Some(Ok(None));
+                return Some(None);
             }
             number += 1;
             if number == index32(chapter.buckets) {
                 number = 0;
             }
         }
-        Some(Ok(None))
+        Some(None)
     }
 
     /// Looks for a key by order, within its chapter.
