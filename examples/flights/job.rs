@@ -21,23 +21,36 @@ pub(crate) const SOURCE: &str = "flights";
 /// Rows in a commit.
 const BATCH_ROWS: usize = 500;
 
+/// Rows between two checkpoints. One that is not done when the next is due holds the job up: so a slow disk does not let
+/// the log, and with it the next recovery, grow without bound.
+const CHECKPOINT_ROWS: u64 = 20_000;
+
+/// And one after this time in any case, as in a job that waits for its input.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Commits that the job may be ahead of the driver.
 const WINDOW: usize = 4;
 
-/// Short, since the whole job takes seconds.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Rows that the job may read while one checkpoint is written; then it waits, so that a recovery never has much more than
-/// this to replay. A job that reads from a network would not get that far ahead of its disk.
-const ROWS_PER_CHECKPOINT: u64 = 20_000;
-
 const RETAINED_CHECKPOINTS: usize = 2;
+
+/// What an opening of the store did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// Where the job goes on.
+    pub(crate) row: u64,
+    /// The checkpoint it began with, by its number; 0 where there was none yet.
+    pub(crate) checkpoint: u64,
+    /// Changes taken from the log behind it.
+    pub(crate) records_replayed: u64,
+    /// Bytes of the log's torn end that were cut.
+    pub(crate) bytes_cut: u64,
+}
 
 /// What the job tells the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The store is open, and this is what recovery did.
-    Opened { row: u64, records_replayed: u64, bytes_cut: u64 },
+    /// The store is open.
+    Opened(Recovery),
     /// A commit has returned; the state stands at this row.
     Committed { row: u64 },
     /// A checkpoint is being written in the background.
@@ -51,8 +64,8 @@ pub(crate) enum Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Opened { row, records_replayed, bytes_cut } => {
-                write!(f, "opened {row} {records_replayed} {bytes_cut}")
+            Self::Opened(Recovery { row, checkpoint, records_replayed, bytes_cut }) => {
+                write!(f, "opened {row} {checkpoint} {records_replayed} {bytes_cut}")
             }
             Self::Committed { row } => write!(f, "row {row}"),
             Self::CheckpointBegins => write!(f, "checkpoint begins"),
@@ -68,9 +81,12 @@ impl FromStr for Message {
     fn from_str(line: &str) -> Result<Self> {
         let words: Vec<&str> = line.split(' ').collect();
         Ok(match *words {
-            ["opened", row, records, bytes] => {
-                Self::Opened { row: row.parse()?, records_replayed: records.parse()?, bytes_cut: bytes.parse()? }
-            }
+            ["opened", row, checkpoint, records, bytes] => Self::Opened(Recovery {
+                row: row.parse()?,
+                checkpoint: checkpoint.parse()?,
+                records_replayed: records.parse()?,
+                bytes_cut: bytes.parse()?,
+            }),
             ["row", row] => Self::Committed { row: row.parse()? },
             ["checkpoint", "begins"] => Self::CheckpointBegins,
             ["checkpoint", "ends"] => Self::CheckpointEnds,
@@ -97,12 +113,17 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     let (mut store, report) = WalStateStore::open(dir, StoreOptions::new())?;
     store.enable_checkpointing(CHECKPOINT_INTERVAL, RETAINED_CHECKPOINTS)?;
     let mut row = store.source_offset(SOURCE).unwrap_or(0);
-    tell(Message::Opened { row, records_replayed: report.records_replayed, bytes_cut: report.bytes_cut() })?;
+    tell(Message::Opened(Recovery {
+        row,
+        checkpoint: report.checkpoint.unwrap_or(0),
+        records_replayed: report.records_replayed,
+        bytes_cut: report.bytes_cut(),
+    }))?;
 
     let mut flights = Flights::open()?;
     flights.skip(row)?;
     let mut running: Option<CheckpointTicket> = None;
-    let mut begun_at = row;
+    let mut checkpoint_at = row + CHECKPOINT_ROWS;
     for commit in 0.. {
         if commit >= WINDOW {
             follow_driver()?;
@@ -120,18 +141,16 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
         // The changes of the batch and the offset behind it: both or neither.
         store.commit()?;
         tell(Message::Committed { row })?;
-        let is_late = row >= begun_at + ROWS_PER_CHECKPOINT;
-        if let Some(ticket) = running.take_if(|ticket| ticket.is_done() || is_late) {
+
+        let is_due = row >= checkpoint_at;
+        if let Some(ticket) = running.take_if(|ticket| is_due || ticket.is_done()) {
             ticket.wait()?;
             tell(Message::CheckpointEnds)?;
         }
-        // A commit that finds one due has begun it.
-        if running.is_none() {
-            running = store.running_checkpoint().filter(|ticket| !ticket.is_done());
-            if running.is_some() {
-                begun_at = row;
-                tell(Message::CheckpointBegins)?;
-            }
+        if is_due {
+            running = Some(store.checkpoint()?);
+            checkpoint_at = row + CHECKPOINT_ROWS;
+            tell(Message::CheckpointBegins)?;
         }
     }
     tell(Message::CheckpointBegins)?;
