@@ -152,6 +152,8 @@ pub(crate) struct Walk {
 impl Walk {
     /// From the start of a segment.
     pub(crate) fn new(segment: Segment, prev_end: Option<u64>, batch_end: Option<u64>) -> Self {
+        // Where recovery passed over an open batch, it said itself where the last whole one ends.
+        let batch_end = segment.header.cut_from.or(batch_end);
         Self { segment, after: PAGE, next: PAGE, frame: PAGE, group_end: PAGE, prev_end, batch_end }
     }
 
