@@ -34,6 +34,9 @@ pub(crate) struct Recovered {
     pub(crate) spare: Option<Segment>,
     /// Whether there is a file `CLOSED`, which must go before anything is written.
     pub(crate) closed_there: bool,
+    /// Nothing was ever written, and that the identity's name is durable is not known: it must be published again
+    /// before anything is.
+    pub(crate) unproven: bool,
 }
 
 /// What the walk through one segment came to.
@@ -104,7 +107,11 @@ pub(crate) fn recover(
 fn remove_truncated(dir: &Dir, mut identity: Identity, below: &[u64]) -> Result<Identity> {
     if !below.is_empty() {
         identity.epoch += 1;
-        dir.publish_identity(&identity)?;
+        match dir.publish_identity(&identity) {
+            // They are in nobody's way but the disk's; they go when there is space to say so.
+            Err(error) if error.is_no_space() => return Ok(identity),
+            published => published?,
+        }
         for first in below {
             dir.remove_if_there(&name::segment(&dir.path, *first))?;
         }
@@ -186,6 +193,7 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
         resume: Resume { group: mark.next_group, prev_end: mark.prev_end, end: mark.end },
         spare: after.first().map(|surveyed| surveyed.segment),
         closed_there: true,
+        unproven: false,
     }))
 }
 

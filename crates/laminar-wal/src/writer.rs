@@ -22,12 +22,20 @@ pub(crate) struct Writer {
     back: Vec<u8>,
     outgoing: Option<Closed>,
     leaving: Option<Leaving>,
-    /// Whether the name `CLOSED` is known to be gone.
-    pub(crate) opened: bool,
+    begun: Begun,
     pub(crate) closed: bool,
     asked_ahead: bool,
     /// What was durable when the last mark was written.
     pub(crate) marked: u64,
+}
+
+/// What must be so before the first byte is written after opening.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// Nothing says that the log ends where it was closed.
+    pub(crate) closed_is_gone: bool,
+    /// The name of the log's identity is durable.
+    pub(crate) identity_is_proven: bool,
 }
 
 /// The buffer is in the next segment already, the file not yet.
@@ -47,18 +55,23 @@ impl Leaving {
 }
 
 impl Writer {
-    pub(crate) fn new(segment: Segment, file: Arc<dyn VfsFile>, opened: bool, durable: u64) -> Self {
+    pub(crate) fn new(segment: Segment, file: Arc<dyn VfsFile>, durable: u64, begun: Begun) -> Self {
         Self {
             segment,
             file,
             back: Vec::new(),
             outgoing: None,
             leaving: None,
-            opened,
+            begun,
             closed: false,
             asked_ahead: false,
             marked: durable,
         }
+    }
+
+    /// Whether anything may have been written since the log was opened.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.closed_is_gone && self.begun.identity_is_proven
     }
 
     /// Whether a group or a seal waits to be written.
@@ -160,12 +173,16 @@ impl Log {
     }
 
     /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
-    /// the names of its segments are durable.
+    /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
-        if !writer.opened {
+        if !writer.begun.closed_is_gone {
             self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
             self.dir.vfs().sync_dir(&self.dir.path)?;
-            writer.opened = true;
+            writer.begun.closed_is_gone = true;
+        }
+        if !writer.begun.identity_is_proven {
+            self.republish_identity()?;
+            writer.begun.identity_is_proven = true;
         }
         Ok(())
     }
@@ -245,7 +262,7 @@ impl Log {
     pub(crate) fn write_mark(&self) -> Result<bool> {
         let mut writer = self.writer.lock();
         let durable = self.durable.load(Ordering::Acquire);
-        if writer.closed || !writer.opened || writer.is_behind() || writer.marked == durable {
+        if writer.closed || !writer.has_begun() || writer.is_behind() || writer.marked == durable {
             return Ok(false);
         }
         {

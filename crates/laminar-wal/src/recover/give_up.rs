@@ -143,6 +143,7 @@ fn start_over(
         resume: Resume { group: segment.data(), prev_end: end, end },
         spare: None,
         closed_there: listing.closed,
+        unproven: false,
     })
 }
 

@@ -37,7 +37,7 @@ struct Plan {
 /// Makes the log end where `tail` says, durably.
 pub(super) fn finish(
     dir: &Dir,
-    mut identity: Identity,
+    identity: Identity,
     listing: &Listing,
     mut found: Vec<Surveyed>,
     tail: Tail,
@@ -63,14 +63,8 @@ pub(super) fn finish(
         let bytes = scan.dirty_to.max(segment.first()) - end;
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
-    let kept = if is_entered(old) || cut_here {
-        rewrite(dir, old, &plan, listing.reserve, report)?
-    } else {
-        // Nothing was ever written. That the identity's name is durable is not known, so it is published again.
-        identity.epoch += 1;
-        dir.publish_identity(&identity)?;
-        segment
-    };
+    let unproven = !is_entered(old) && !cut_here;
+    let kept = if unproven { segment } else { rewrite(dir, old, &plan, listing.reserve, report)? };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
@@ -79,7 +73,7 @@ pub(super) fn finish(
     if let Some(last) = segments.last_mut() {
         *last = kept;
     }
-    Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed })
+    Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed, unproven })
 }
 
 fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHeader {
