@@ -10,8 +10,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, CloseMark, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, PAGE_LEN, SECTOR, SECTOR_LEN, in_memory,
-    is_zero, round_up,
+    BLOCK, CloseMark, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, Identity, PAGE, PAGE_LEN, SECTOR,
+    SECTOR_LEN, in_memory, is_zero, round_up,
 };
 use crate::name;
 use crate::open::Listing;
@@ -197,14 +197,14 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
     }))
 }
 
-/// Whether something stands in the sector where the last group ended.
+/// Whether something stands where the last group's end mark belongs.
 fn ends_with_its_group(last: &Surveyed, mark: &CloseMark) -> Result<bool> {
     if mark.prev_end <= last.segment.data() {
         return Ok(true);
     }
-    let mut sector = [0; SECTOR_LEN];
-    last.file.read_exact_at(&mut sector, (last.segment.offset(mark.prev_end) - 1) / SECTOR * SECTOR)?;
-    Ok(!is_zero(&sector))
+    let mut trailer = [0; GROUP_TRAILER];
+    last.file.read_exact_at(&mut trailer, last.segment.offset(mark.prev_end))?;
+    Ok(!is_zero(&trailer))
 }
 
 /// Where a log ends.
@@ -275,6 +275,7 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
             offset: before.segment.offset(seal_at.clamp(before.segment.data(), before.segment.end())),
             reason: "the seal that leads to the next segment is not there",
             torn: false,
+            proven_by: 0,
         };
         return Err(bad.error(&dir.path, &before.segment, surveyed.segment.first()));
     }
@@ -286,8 +287,12 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
         }
         _ => {
             let offset = before.segment.offset(scan.good_to);
-            let bad =
-                Bad { offset, reason: "the segment ends without a seal, yet the next one was entered", torn: true };
+            let bad = Bad {
+                offset,
+                reason: "the segment ends without a seal, yet the next one was entered",
+                torn: true,
+                proven_by: 0,
+            };
             Err(bad.error(&dir.path, &before.segment, surveyed.segment.first()))
         }
     }
@@ -367,15 +372,17 @@ fn look_behind(segment: &Segment, window: &mut Window, from: u64) -> Result<Behi
 
 fn verdict(dir: &Dir, segment: &Segment, bad: Option<Bad>, good_to: u64, next: u64, rest: &Behind) -> Verdict {
     let proven = rest.durable.max(segment.header.proven_to);
-    let damaged = |bad: Bad| Verdict::Damaged(bad.error(&dir.path, segment, proven.max(rest.dirty_to)));
-    match bad {
-        Some(bad) if !bad.torn => damaged(bad),
-        _ if proven > good_to => {
-            let offset = bad.map_or(segment.offset(next), |bad| bad.offset);
-            damaged(Bad { offset, reason: "records that were durable are not there", torn: false })
-        }
-        Some(_) => Verdict::Torn,
-        None if rest.dirty_to > next => Verdict::Torn,
-        None => Verdict::Clean,
+    let absent = Bad { offset: segment.offset(next), reason: "", torn: true, proven_by: good_to + 1 };
+    let mut found = bad.unwrap_or(absent);
+    if proven >= found.proven_by {
+        found.reason = "records that were durable are not there";
+        found.torn = false;
+    }
+    if !found.torn {
+        Verdict::Damaged(found.error(&dir.path, segment, proven.max(rest.dirty_to)))
+    } else if bad.is_some() || rest.dirty_to > next {
+        Verdict::Torn
+    } else {
+        Verdict::Clean
     }
 }

@@ -7,7 +7,9 @@
 use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::buffer::{Buffer, Closed, Fit};
-use crate::format::{GROUP_HEADER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN};
+use crate::format::{
+    GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN, group_trailer,
+};
 use crate::log::{Log, count};
 use crate::segment::{Segment, length_for};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -240,10 +242,11 @@ impl Log {
             successor: leaving.next.first(),
             then_page: false,
         };
+        let seal = header.encode(writer.segment.seed, seal_at);
         let mut sector = [0; SECTOR_LEN];
-        if let Some(head) = sector.first_chunk_mut() {
-            *head = header.encode(writer.segment.seed, seal_at);
-        }
+        let (head, rest) = sector.split_at_mut(GROUP_HEADER);
+        head.copy_from_slice(&seal);
+        rest.split_at_mut(GROUP_TRAILER).0.copy_from_slice(&group_trailer(&seal));
         let offset = writer.segment.offset(seal_at);
         self.before_write(writer, offset + SECTOR)?;
         self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;

@@ -177,6 +177,25 @@ fn lsn_of(wal: &Wal) -> laminar_wal::Lsn {
     wal.end_lsn()
 }
 
+/// A full disk opens, more than once; nothing acknowledged is missing, and what is accepted on it is not lost.
+fn opens_on_a_full_disk(mut disk: SimDisk, options: &WalOptions, mut model: Model, what: &dyn Fn() -> String) {
+    for again in 0..4 {
+        disk.set_space(Some(disk.used_bytes()));
+        let opened = Wal::open("log", options.clone().env(disk.env()));
+        let (wal, report) = opened.unwrap_or_else(|error| panic!("{error}, time {again}: {}", what()));
+        let found = model.check(&wal, model.durable, &|| format!("{} time {again} {report:?}", what()));
+        model.records.truncate(found);
+        if let Ok(lsn) = wal.append(b"on a full disk") {
+            model.records.push(model::Appended { lsn, payload: b"on a full disk".to_vec(), more: false });
+            if wal.sync().is_ok() {
+                model.durable = model.records.len();
+            }
+        }
+        drop(wal);
+        disk = if again % 2 == 0 { disk.crash(again) } else { disk.fork() };
+    }
+}
+
 /// Fills the disk while writing; everything refused is kept, and goes on when space returns.
 #[test]
 fn a_full_disk_refuses_opens_and_goes_on() {
@@ -221,35 +240,9 @@ fn a_full_disk_refuses_opens_and_goes_on() {
                 }
             }
             let what = || format!("{policy:?}, {space} bytes of space");
-            // A full disk opens, however the process or the power went, more than once; nothing acknowledged is missing.
             for crash in 0..4 {
-                let mut crashed = if crash == 0 { disk.fork() } else { disk.crash(crash) };
-                crashed.set_space(Some(disk.used_bytes().max(crashed.used_bytes())));
-                for again in 0..3 {
-                    let opened = Wal::open("log", options.clone().env(crashed.env()));
-                    let (wal, report) = opened.unwrap_or_else(|error| panic!("{error} {again}: {}", what()));
-                    let found = model.check(&wal, model.durable, &|| format!("{} {report:?}", what()));
-                    // Appending may be refused; what is accepted must not be lost.
-                    if let Ok(lsn) = wal.append(b"on a full disk")
-                        && wal.sync().is_ok()
-                    {
-                        model.records.truncate(found);
-                        let payload = b"on a full disk".to_vec();
-                        model.records.push(model::Appended { lsn, payload, more: false });
-                        model.durable = model.records.len();
-                    }
-                    drop(wal);
-                    let space = crashed.used_bytes();
-                    crashed = crashed.crash(crash + 10);
-                    crashed.set_space(Some(space.max(crashed.used_bytes())));
-                    if model.durable > found {
-                        break;
-                    }
-                }
-                if model.records.last().is_some_and(|last| last.payload == b"on a full disk") {
-                    model.records.pop();
-                    model.durable = model.durable.min(model.records.len());
-                }
+                let crashed = if crash == 0 { disk.fork() } else { disk.crash(crash) };
+                opens_on_a_full_disk(crashed, &options, model.clone(), &what);
             }
             // Space returns: nothing that was accepted is missing, without opening again.
             disk.set_space(None);

@@ -11,7 +11,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::{
-    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, in_memory, round_up, seal_frame,
+    FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, group_trailer,
+    in_memory, round_up, seal_frame,
 };
 use crate::name;
 use crate::open::Listing;
@@ -88,7 +89,7 @@ fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHe
 
 pub(super) fn resume(segment: &Segment, end: u64, chain: Option<Chain>) -> Resume {
     if end > segment.data() {
-        Resume { group: round_up(end, PAGE), prev_end: end, end }
+        Resume { group: round_up(end + GROUP_TRAILER as u64, PAGE), prev_end: end, end }
     } else {
         Resume { group: segment.data(), prev_end: chain.map_or(end, |chain| chain.seal_end), end }
     }
@@ -157,6 +158,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
     let (segment, new) = (old.segment, plan.new);
     let mut window = Window::new(Arc::clone(&old.file), segment.header.length);
     let mut walk = Walk::new(segment, None, None);
+    let mut trailer = None;
     while walk.frame_position() < plan.end {
         let position = walk.frame_position();
         match walk.step(&mut window)? {
@@ -168,8 +170,11 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
                     then_page: header.then_page || walk.position() >= plan.end,
                     ..header
                 };
-                stage.pad_to(segment.offset(start))?;
-                stage.push(&header.encode(new.seed, start))?;
+                stage.end_group(trailer.take())?;
+                stage.pad_to(segment.offset(start));
+                let encoded = header.encode(new.seed, start);
+                stage.push(&encoded)?;
+                trailer = Some(group_trailer(&encoded));
             }
             Item::Frame { offset, len, more } => {
                 let frame = stage.push(window.at(offset, FRAMING + len)?)?;
@@ -184,6 +189,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
             }
         }
     }
+    stage.end_group(trailer)?;
     Ok(())
 }
 
@@ -205,10 +211,17 @@ impl Stage<'_> {
         Ok(self.bytes.split_at_mut(start).1)
     }
 
-    fn pad_to(&mut self, offset: u64) -> Result<()> {
+    /// Puts the end mark behind the group that was pushed, if there is one.
+    fn end_group(&mut self, trailer: Option<[u8; GROUP_TRAILER]>) -> Result<()> {
+        if let Some(trailer) = trailer {
+            self.push(&trailer)?;
+        }
+        Ok(())
+    }
+
+    fn pad_to(&mut self, offset: u64) {
         let gap = in_memory(offset - self.at - self.bytes.len() as u64);
         self.bytes.resize(self.bytes.len() + gap, 0);
-        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
