@@ -409,3 +409,6 @@ impl Identity {
         Lsn::new(self.start)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,23 +75,22 @@ pub(crate) fn recover(
     let (below, firsts) = listing.segments.split_at(listing.segments.partition_point(|f| *f < identity.first_segment));
     let identity = remove_truncated(dir, identity, below)?;
     let last_good = options.recover_to == RecoverTo::LastGood;
-    let (found, strays) = match survey_all(dir, &identity, firsts) {
+    let (mut found, strays) = match survey_all(dir, &identity, firsts) {
         Err(error) if last_good && give_up::is_damage(&error) => {
             report.possibly_acknowledged = true;
             return give_up::recover(dir, identity, listing, firsts, report);
         }
         found => found?,
     };
-    if listing.closed && !last_good {
-        match try_clean(dir, &identity, &found)? {
-            Some(recovered) => {
-                remove_unentered(dir, strays.into_iter())?;
-                report.clean = true;
-                return Ok(recovered);
-            }
-            None => report.ignored_close = true,
+    if let Some(mark) = read_close_mark(dir, &identity, listing)?.filter(|_| !last_good) {
+        if let Some(recovered) = try_clean(&identity, &found, &mark)? {
+            remove_unentered(dir, strays.into_iter())?;
+            report.clean = true;
+            return Ok(recovered);
         }
+        believe(dir, &identity, &mut found, &mark)?;
     }
+    report.ignored_close = listing.closed;
     report.possibly_acknowledged = true;
     if last_good {
         return give_up::recover(dir, identity, listing, firsts, report);
@@ -157,21 +156,43 @@ fn is_entered(surveyed: &Surveyed) -> bool {
     surveyed.used || surveyed.segment.header.proven_to != 0
 }
 
-/// The log as its last `close` left it, if the mark of that is good and fits what is there.
-fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Option<Recovered>> {
+/// The mark of a clean close, if there is one that verifies.
+fn read_close_mark(dir: &Dir, identity: &Identity, listing: &Listing) -> Result<Option<CloseMark>> {
+    if !listing.closed {
+        return Ok(None);
+    }
     let file = dir.vfs().open(&dir.join(name::CLOSED), OpenMode::Read)?;
     let mut block = [0; BLOCK];
     if file.len()? != BLOCK as u64 {
         return Ok(None);
     }
     file.read_exact_at(&mut block, 0)?;
-    let Ok(mark) = CloseMark::decode(&block) else { return Ok(None) };
+    Ok(CloseMark::decode(&block).ok().filter(|mark| mark.log_id == identity.log_id))
+}
+
+/// A mark that verifies but does not fit is still a witness: what it names was there, and durable. A segment that was
+/// written anew since has another generation, and the mark is an old one.
+fn believe(dir: &Dir, identity: &Identity, found: &mut [Surveyed], mark: &CloseMark) -> Result<()> {
+    match found.iter_mut().find(|surveyed| surveyed.segment.first() == mark.segment) {
+        Some(surveyed) => {
+            let segment = &mut surveyed.segment;
+            if segment.header.generation == mark.generation && mark.prev_end > segment.data() {
+                segment.header.proven_to = segment.header.proven_to.max(mark.prev_end.min(segment.end()));
+            }
+            Ok(())
+        }
+        None if mark.segment >= identity.first_segment => Err(missing(dir, mark.segment, mark.segment)),
+        None => Ok(()),
+    }
+}
+
+/// The log as its last `close` left it, if the mark of that fits what is there.
+fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Result<Option<Recovered>> {
     let Some(at) = found.iter().position(|surveyed| surveyed.segment.first() == mark.segment) else { return Ok(None) };
     let (entered, after) = found.split_at(at + 1);
     let Some(last) = entered.last() else { return Ok(None) };
     let segment = last.segment;
-    let fits = mark.log_id == identity.log_id
-        && mark.generation == segment.header.generation
+    let fits = mark.generation == segment.header.generation
         && (segment.data()..=segment.data_end()).contains(&mark.next_group)
         && mark.next_group.is_multiple_of(PAGE)
         && mark.end <= mark.prev_end.max(identity.start)
@@ -179,7 +200,7 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
         && !after.iter().any(is_entered)
         && after.len() <= 1;
     let mut page = [0; PAGE_LEN];
-    if !fits || !ends_with_its_group(last, &mark)? {
+    if !fits || !ends_with_its_group(last, mark)? {
         return Ok(None);
     }
     last.file.read_exact_at(&mut page, segment.offset(mark.next_group))?;
