@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, CheckpointOptions, Create, Env, Error, Reason};
-use laminar_vfs::{OpenMode, Random};
 use laminar_vfs::sim::SimDisk;
+use laminar_vfs::{OpenMode, Random};
 use scratch::{Map, contents, key, value};
 
 const DIR: &str = "checkpoints/checkpoint-00000000000000000002";
