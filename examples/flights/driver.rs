@@ -1,8 +1,8 @@
 //! The driver: starts the job, kills it, starts it again, and has the end compared with the truth.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -20,7 +20,7 @@ use crate::report;
 struct Plan {
     /// Not before this row is acknowledged.
     row: u64,
-    /// And then not before a checkpoint has begun.
+    /// And then only while a checkpoint is being written.
     in_checkpoint: bool,
     /// And then after this long, so that it hits between any two instructions.
     pause: Duration,
@@ -114,7 +114,11 @@ fn drive(dir: &Path, plan: &[Plan], rows: u64) -> Result<Vec<Kill>> {
 /// One run of the job, from its start to its death or its end.
 struct Life {
     child: Child,
+    /// Where the job hears that its commits have been read of.
+    onward: Option<ChildStdin>,
     acknowledged: u64,
+    /// Whether it has said that it writes a checkpoint.
+    in_checkpoint: bool,
     /// Row, records replayed, bytes cut.
     opened: Option<(u64, u64, u64)>,
 }
@@ -122,8 +126,10 @@ struct Life {
 impl Life {
     fn start(dir: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--child").arg("--dir").arg(dir).stdout(Stdio::piped());
-        Ok(Self { child: command.spawn()?, acknowledged: 0, opened: None })
+        command.arg("--child").arg("--dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let onward = child.stdin.take();
+        Ok(Self { child, onward, acknowledged: 0, in_checkpoint: false, opened: None })
     }
 
     /// Follows what the job says and kills it when the plan says so. Returns whether it was killed.
@@ -139,12 +145,19 @@ impl Life {
                     self.opened = Some((row, records_replayed, bytes_cut));
                     self.acknowledged = row;
                 }
-                Message::Committed { row } => self.acknowledged = row,
+                Message::Committed { row } => {
+                    self.acknowledged = row;
+                    if let Some(onward) = &mut self.onward {
+                        // A job that is dead or done does not listen, which its own output tells.
+                        drop(onward.write_all(b"."));
+                    }
+                }
                 Message::Done => done = true,
-                Message::CheckpointBegins | Message::CheckpointEnds => {}
+                Message::CheckpointBegins => self.in_checkpoint = true,
+                Message::CheckpointEnds => self.in_checkpoint = false,
             }
             bar.set_position(self.acknowledged);
-            if plan.is_some_and(|plan| !killed && plan.is_reached(message, self.acknowledged)) {
+            if plan.is_some_and(|plan| !killed && plan.is_reached(self)) {
                 std::thread::sleep(plan.map_or(Duration::ZERO, |plan| plan.pause));
                 self.child.kill()?;
                 killed = true;
@@ -160,8 +173,8 @@ impl Life {
 }
 
 impl Plan {
-    fn is_reached(&self, message: Message, acknowledged: u64) -> bool {
-        acknowledged >= self.row && (!self.in_checkpoint || message == Message::CheckpointBegins)
+    fn is_reached(&self, life: &Life) -> bool {
+        life.acknowledged >= self.row && (!self.in_checkpoint || life.in_checkpoint)
     }
 }
 

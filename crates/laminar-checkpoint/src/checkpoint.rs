@@ -225,14 +225,25 @@ impl Checkpoint {
     #[inline]
     pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
         for run in self.0.runs.iter().rev() {
-            // One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
-            let seed = run.hash_seed();
-            let hash = if seed == self.0.hash_seed { hash } else { hash_key(seed, key) };
-            if let Some(found) = run.get(hash, key)? {
+            if let Some(found) = run.get(self.hash_for(run, key, hash), key)? {
                 return Ok(found.value());
             }
         }
         Ok(None)
+    }
+
+    /// Whether any run may hold something for `key`, a tombstone included; `hash` as in [`get_hashed`](Self::get_hashed).
+    /// `false` is certain.
+    #[must_use]
+    pub fn may_contain(&self, key: &[u8], hash: u64) -> bool {
+        self.0.runs.iter().any(|run| run.may_contain(self.hash_for(run, key, hash), key))
+    }
+
+    /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
+    #[inline]
+    fn hash_for(&self, run: &Run, key: &[u8], hash: u64) -> u64 {
+        let seed = run.hash_seed();
+        if seed == self.0.hash_seed { hash } else { hash_key(seed, key) }
     }
 
     /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.

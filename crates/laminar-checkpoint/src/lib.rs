@@ -60,7 +60,7 @@ pub use checkpoints::CheckpointManager;
 pub use create::Create;
 pub use draft::{Draft, Meta};
 pub use error::{Error, LostBlock, Reason, Result};
-pub use hash::hash_key;
+pub use hash::{SPACE_BYTES, hash_key, hash_parts};
 pub use laminar_vfs::{Env, ReadMode};
 pub use merge::{Keep, MergeJob, MergePlan, MergedRun};
 pub use options::{CheckpointOptions, Verify};

@@ -34,7 +34,7 @@ impl<'a> Layers<'a> {
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.
     pub(crate) fn scan(self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
-        let below = self.attached.map(|checkpoint| checkpoint.range(lower, upper).peekable());
+        let below = self.attached.map(|checkpoint| checkpoint.range((lower, upper)).peekable());
         Scan::of_layers(Overlay { above: self.table.range(lower, upper).peekable(), below })
     }
 }

@@ -128,8 +128,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     }
     report.passed_over = opened.passed_over;
     let limits = run_limits(&options);
-    let mut checkpointing =
-        Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let mut checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
     let mut attached = opened.checkpoint;
     if options.memory_budget.is_some_and(|budget| wal.end_lsn().get() - from.get() > budget) {
         // More than fits goes into runs first; then there is nothing left to replay.
@@ -142,7 +141,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     recovered.replay(&wal, from, dir)?;
 
     report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
-    report.blocks_healed = attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
+    report.healed = attached.as_ref().map(laminar_checkpoint::Checkpoint::healed).unwrap_or_default();
     report.replayed_from = from;
     report.records_replayed = recovered.records;
     report.commits_replayed = recovered.commits;
@@ -290,7 +289,7 @@ fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
         match (std::str::from_utf8(name), namespace) {
             (Ok(name), Some(namespace)) => {
                 catalogue.set(name, Namespace(namespace));
-            },
+            }
             _ => {
                 let reason = "an entry of the catalogue is not a name with its number";
                 return Err(Error::Corrupt { path: dir.to_owned(), offset: 0, reason });
@@ -306,7 +305,7 @@ impl RecoveryReport {
             created: false,
             checkpoint: None,
             passed_over: Vec::new(),
-            blocks_healed: 0,
+            healed: Vec::new(),
             identity_degraded: false,
             tail,
             replayed_from: from,

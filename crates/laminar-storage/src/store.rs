@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
 use laminar_vfs::{Env, Lock};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
@@ -72,6 +72,7 @@ pub struct WalStateStore {
     pub(crate) scratch: Vec<u8>,
     pub(crate) closed: bool,
     /// Released last.
+    #[expect(dead_code, reason = "held for its Drop")]
     pub(crate) lock: Lock,
 }
 
@@ -238,6 +239,12 @@ impl WalStateStore {
         self.checkpointing.take_upkeep_error()
     }
 
+    /// The ticket of the checkpoint that was begun last, until a commit takes its result into use.
+    #[must_use]
+    pub fn running_checkpoint(&self) -> Option<CheckpointTicket> {
+        self.checkpointing.running().cloned()
+    }
+
     /// The checkpoint that reads fall through to, once one has been made or recovered.
     #[must_use]
     pub fn attached_checkpoint(&self) -> Option<&Checkpoint> {
@@ -255,7 +262,7 @@ impl WalStateStore {
     }
 
     /// Takes a finished checkpoint into use. Only ever called with `&mut self`, so nothing moves under a borrowed value.
-    fn adopt_finished(&mut self) {
+    pub(crate) fn adopt_finished(&mut self) {
         if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
             self.attached = Some(checkpoint);
             self.sweeping = Sweeping::begin();
@@ -388,9 +395,11 @@ impl StateStore for WalStateStore {
         self.default_view().map_or(Ok(true), |view| view.is_empty())
     }
 
-    /// An estimate of the bytes of keys and values in the table and in the attached checkpoint; what is in both counts twice.
+    /// An estimate: the bytes of keys and values in the table and in each run of the attached checkpoint. What is in several of them
+    /// counts several times.
     fn size_bytes(&self) -> u64 {
-        self.table.bytes() + self.attached.as_ref().map_or(0, Checkpoint::content_bytes)
+        let runs = self.attached.as_ref().map(Checkpoint::runs).unwrap_or_default();
+        self.table.bytes() + runs.iter().map(Run::payload_bytes).sum::<u64>()
     }
 
     fn clear(&mut self) -> Result<()> {

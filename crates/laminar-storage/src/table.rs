@@ -106,7 +106,7 @@ pub struct Swept {
 impl Table {
     /// An empty table, which takes no memory yet. The seed goes into the hashes.
     pub const fn new(hash_seed: u64) -> Self {
-        Self::with_hasher(hash_seed, key::hash)
+        Self::with_hasher(hash_seed, laminar_checkpoint::hash_parts)
     }
 
     const fn with_hasher(hash_seed: u64, hasher: key::Hasher) -> Self {

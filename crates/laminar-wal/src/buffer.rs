@@ -4,7 +4,7 @@
 //! room its segment has, and whether the group before it was closed in order to sync. No input or output.
 
 use crate::Lsn;
-use crate::format::{FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR, in_memory, seal_frame};
+use crate::format::{FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR_LEN, in_memory, seal_frame};
 use crate::segment::Segment;
 
 /// The first storage of a buffer; it doubles as it fills.
@@ -77,7 +77,7 @@ impl Buffer {
             bytes: Vec::new(),
             used: 0,
             limit: 0,
-            largest: largest.next_multiple_of(SECTOR as usize),
+            largest: largest.next_multiple_of(SECTOR_LEN),
             frozen: false,
             seed: segment.seed,
             group: resume.group,
@@ -151,7 +151,7 @@ impl Buffer {
     /// largest only for a record or batch that needs it.
     pub(crate) fn grow(&mut self, wanted: usize) {
         let doubled = (2 * self.bytes.len()).max(FIRST_STORAGE).min(self.largest).min(self.room);
-        self.bytes.resize(wanted.max(doubled).next_multiple_of(SECTOR as usize), 0);
+        self.bytes.resize(wanted.max(doubled).next_multiple_of(SECTOR_LEN), 0);
         self.refit();
     }
 
@@ -194,8 +194,8 @@ impl Buffer {
 
     /// A group without records, which says what is durable. No group may be open.
     pub(crate) fn mark(&mut self, back: &mut Vec<u8>, durable: u64, for_sync: bool) -> Closed {
-        if self.bytes.len() < SECTOR as usize {
-            self.bytes.resize(SECTOR as usize, 0);
+        if self.bytes.len() < SECTOR_LEN {
+            self.bytes.resize(SECTOR_LEN, 0);
         }
         self.used = GROUP_HEADER;
         self.close_group(GroupKind::Mark, back, durable, for_sync)
@@ -203,7 +203,7 @@ impl Buffer {
 
     /// Whether a mark fits before the page that is kept for the seal.
     pub(crate) fn has_room_for_mark(&self) -> bool {
-        self.room >= SECTOR as usize
+        self.room >= SECTOR_LEN
     }
 
     fn close_group(&mut self, kind: GroupKind, back: &mut Vec<u8>, durable: u64, then_page: bool) -> Closed {
@@ -216,7 +216,7 @@ impl Buffer {
             successor: 0,
             then_page,
         };
-        let padded = self.used.next_multiple_of(SECTOR as usize);
+        let padded = self.used.next_multiple_of(SECTOR_LEN);
         let (head, rest) = self.bytes.split_at_mut(GROUP_HEADER);
         head.copy_from_slice(&header.encode(self.seed, self.group));
         // What an earlier group left there must not be written: gaps are zero.

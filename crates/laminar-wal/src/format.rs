@@ -7,6 +7,9 @@ use crate::{LogId, Lsn};
 pub(crate) const SECTOR: u64 = 512;
 /// The unit that the operating system writes: the first group after a sync starts on one.
 pub(crate) const PAGE: u64 = 4096;
+/// Both as lengths in memory.
+pub(crate) const SECTOR_LEN: usize = 512;
+pub(crate) const PAGE_LEN: usize = 4096;
 /// The newest version that this build reads, and the one it writes.
 pub(crate) const VERSION: u32 = 1;
 /// Length of every header block.
@@ -34,6 +37,7 @@ const MORE: u32 = 1 << 31;
 const GROUP_SALT: u32 = 0x6772_6f75;
 const FRAME_SALT: u32 = 0x6672_616d;
 
+const _: () = assert!(SECTOR_LEN as u64 == SECTOR && PAGE_LEN as u64 == PAGE);
 const _: () = assert!(CRC_AT + 4 == BLOCK && IDENTITY_COPY >= BLOCK && GROUP_HEADER <= BLOCK);
 
 /// Why a block can't be used.

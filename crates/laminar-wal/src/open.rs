@@ -9,7 +9,7 @@ use crate::ahead::Ahead;
 use crate::buffer::{Buffer, Resume};
 use crate::commit::Turn;
 use crate::dir::Dir;
-use crate::format::{BLOCK, BadBlock, IDENTITY_BYTES, IDENTITY_COPY, Identity, PAGE, VERSION, is_zero};
+use crate::format::{BLOCK, BadBlock, IDENTITY_BYTES, IDENTITY_COPY, Identity, PAGE, PAGE_LEN, VERSION, is_zero};
 use crate::log::{Choices, Counters, Log};
 use crate::name::{self, Name};
 use crate::recover::{self, Recovered};
@@ -169,7 +169,7 @@ fn remove_unfinished_creation(dir: &Dir, listing: &Listing) -> Result<()> {
     let file = dir.vfs().open(&path, OpenMode::Read)?;
     let length = file.len()?;
     let mut offset = PAGE;
-    let mut page = [0; PAGE as usize];
+    let mut page = [0; PAGE_LEN];
     while offset < length {
         let read = file.read_at(&mut page, offset)?;
         if read == 0 || !is_zero(page.split_at(read).0) {
@@ -260,7 +260,7 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
                 idle_seal: options.idle_seal,
             },
             buffer: Mutex::new(Buffer::new(&last, resume, options.buffer_bytes)),
-            writer: Mutex::new(Writer::new(last, file, closed_there, resume.end)),
+            writer: Mutex::new(Writer::new(last, file, !closed_there, resume.end)),
             ahead: Mutex::new(Ahead::new(identity, last.end(), spare)),
             reserve_bytes: AtomicU64::new(0),
             sync: Mutex::new(()),

@@ -10,7 +10,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, CloseMark, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SECTOR, in_memory, is_zero, round_up,
+    BLOCK, CloseMark, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, PAGE_LEN, SECTOR, SECTOR_LEN, in_memory,
+    is_zero, round_up,
 };
 use crate::name;
 use crate::open::Listing;
@@ -71,7 +72,7 @@ pub(crate) fn recover(
     let (below, firsts) = listing.segments.split_at(listing.segments.partition_point(|f| *f < identity.first_segment));
     let identity = remove_truncated(dir, identity, below)?;
     let last_good = options.recover_to == RecoverTo::LastGood;
-    let found = match survey_all(dir, &identity, firsts) {
+    let (found, strays) = match survey_all(dir, &identity, firsts) {
         Err(error) if last_good && give_up::is_damage(&error) => {
             report.possibly_acknowledged = true;
             return give_up::recover(dir, identity, listing, firsts, report);
@@ -81,6 +82,7 @@ pub(crate) fn recover(
     if listing.closed && !last_good {
         match try_clean(dir, &identity, &found)? {
             Some(recovered) => {
+                remove_unentered(dir, strays.into_iter())?;
                 report.clean = true;
                 return Ok(recovered);
             }
@@ -92,7 +94,9 @@ pub(crate) fn recover(
         return give_up::recover(dir, identity, listing, firsts, report);
     }
     let tail = judge(dir, &identity, &found)?;
-    rewrite::finish(dir, identity, listing, found, tail, report)
+    let recovered = rewrite::finish(dir, identity, listing, found, tail, report)?;
+    remove_unentered(dir, strays.into_iter())?;
+    Ok(recovered)
 }
 
 /// Removes what a truncation had not got round to. The identity that says so is published again first: the
@@ -108,19 +112,33 @@ fn remove_truncated(dir: &Dir, mut identity: Identity, below: &[u64]) -> Result<
     Ok(identity)
 }
 
-/// The headers of all segments, which must follow one another without a gap.
-fn survey_all(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Vec<Surveyed>> {
+/// The headers of all segments, which must follow one another without a gap. Segments behind a gap, or within another,
+/// are strays if they were never entered: spares whose removal a power cut has taken back.
+fn survey_all(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<(Vec<Surveyed>, Vec<u64>)> {
     let mut found = Vec::with_capacity(firsts.len());
+    let mut strays = Vec::new();
     let mut expected = identity.first_segment;
     for first in firsts {
-        if *first != expected {
-            return Err(missing(dir, expected, *first));
-        }
         let surveyed = survey(dir, identity, *first)?;
-        expected = surveyed.segment.end();
-        found.push(surveyed);
+        if *first == expected {
+            expected = surveyed.segment.end();
+            found.push(surveyed);
+        } else if is_entered(&surveyed) {
+            return Err(missing(dir, expected, *first));
+        } else {
+            strays.push(*first);
+        }
     }
-    if found.is_empty() { Err(missing(dir, expected, expected)) } else { Ok(found) }
+    if found.is_empty() { Err(missing(dir, expected, expected)) } else { Ok((found, strays)) }
+}
+
+/// Removes segments that were never entered, the newest first. They are made again when they are needed: a name may be
+/// there though the sync of the directory failed.
+fn remove_unentered(dir: &Dir, firsts: impl DoubleEndedIterator<Item = u64>) -> Result<()> {
+    for first in firsts.rev() {
+        dir.remove_if_there(&name::segment(&dir.path, first))?;
+    }
+    Ok(())
 }
 
 fn missing(dir: &Dir, from: u64, to: u64) -> Error {
@@ -153,7 +171,7 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
         && mark.prev_end <= mark.next_group
         && !after.iter().any(is_entered)
         && after.len() <= 1;
-    let mut page = [0; PAGE as usize];
+    let mut page = [0; PAGE_LEN];
     if !fits || !ends_with_its_group(last, &mark)? {
         return Ok(None);
     }
@@ -176,7 +194,7 @@ fn ends_with_its_group(last: &Surveyed, mark: &CloseMark) -> Result<bool> {
     if mark.prev_end <= last.segment.data() {
         return Ok(true);
     }
-    let mut sector = [0; SECTOR as usize];
+    let mut sector = [0; SECTOR_LEN];
     last.file.read_exact_at(&mut sector, (last.segment.offset(mark.prev_end) - 1) / SECTOR * SECTOR)?;
     Ok(!is_zero(&sector))
 }
@@ -278,12 +296,13 @@ pub(crate) fn scan(dir: &Dir, surveyed: &Surveyed, chain: Option<Chain>) -> Resu
     let mut window = Window::new(Arc::clone(&surveyed.file), segment.header.length);
     let mut walk = Walk::new(segment, chain.map(|chain| chain.seal_end), chain.map(|chain| chain.batch_end));
     let mut records_to = 0;
-    let mut seal_end = None;
+    let (mut seal_end, mut sealed_batch_end) = (None, None);
     let bad = loop {
         match walk.step(&mut window)? {
             Item::Frame { .. } => records_to = walk.frame_position(),
             Item::Group(header) if header.kind == GroupKind::Seal => {
                 seal_end = Some(walk.next_position() + GROUP_HEADER as u64);
+                sealed_batch_end = Some(header.batch_end);
                 break None;
             }
             Item::Group(_) => {}
@@ -302,7 +321,7 @@ pub(crate) fn scan(dir: &Dir, surveyed: &Surveyed, chain: Option<Chain>) -> Resu
     Ok(Scan {
         good_to,
         records_to,
-        batch_end: walk.batch_end(),
+        batch_end: sealed_batch_end.or(walk.batch_end()),
         seal_end,
         verdict,
         dirty_to: rest.dirty_to.max(good_to),
@@ -326,7 +345,7 @@ fn look_behind(segment: &Segment, window: &mut Window, from: u64) -> Result<Behi
         let position = segment.first() + offset;
         let bytes = window.at(offset, len)?;
         if !is_zero(bytes) {
-            for (index, sector) in bytes.chunks(SECTOR as usize).enumerate().filter(|(_, sector)| !is_zero(sector)) {
+            for (index, sector) in bytes.chunks(SECTOR_LEN).enumerate().filter(|(_, sector)| !is_zero(sector)) {
                 let position = position + index as u64 * SECTOR;
                 behind.dirty_to = position + SECTOR;
                 let header = sector.first_chunk().and_then(|head| GroupHeader::decode(head, segment.seed, position));

@@ -6,7 +6,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, BadBlock, GROUP_HEADER, Identity, PAGE, SECTOR, SegmentHeader, VERSION, in_memory, is_zero, round_up,
+    BLOCK, BadBlock, GROUP_HEADER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory, is_zero,
+    round_up,
 };
 use crate::sync::Arc;
 use crate::{Error, Lsn, Result, name};
@@ -132,9 +133,9 @@ pub(crate) fn survey(dir: &Dir, identity: &Identity, first: u64) -> Result<Surve
     if length < 3 * PAGE {
         return Err(corrupt(length, "the file is shorter than any segment"));
     }
-    let mut pages = [0; 2 * PAGE as usize];
+    let mut pages = [0; 2 * PAGE_LEN];
     file.read_exact_at(&mut pages, 0)?;
-    let (head, data) = pages.split_at(PAGE as usize);
+    let (head, data) = pages.split_at(PAGE_LEN);
     let (block, rest) = head.split_first_chunk::<BLOCK>().unwrap_or((&[0; BLOCK], &[]));
     let header = SegmentHeader::decode(block).map_err(|bad| match bad {
         BadBlock::Foreign => Error::foreign(&path, "it does not start as a segment does"),

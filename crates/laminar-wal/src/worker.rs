@@ -122,7 +122,8 @@ impl LogJob {
             Next::Seal => log.finish(&mut log.writer.lock())?,
             Next::Prepare => {
                 let (length, at) = {
-                    let writer = log.writer.lock();
+                    let mut writer = log.writer.lock();
+                    log.begin(&mut writer)?;
                     let written = log.written.load(Ordering::Acquire);
                     (writer.segment.header.length, writer.segment.offset(written.max(writer.segment.data())))
                 };

@@ -7,7 +7,7 @@
 use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::buffer::{Buffer, Closed, Fit};
-use crate::format::{GROUP_HEADER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR};
+use crate::format::{GROUP_HEADER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN};
 use crate::log::{Log, count};
 use crate::segment::{Segment, length_for};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -156,6 +156,12 @@ impl Log {
         if self.reserve_bytes.load(Ordering::Acquire) < reserve_bytes {
             self.extend_reserve(reserve_bytes, writer.segment.header.length)?;
         }
+        self.begin(writer)
+    }
+
+    /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
+    /// the names of its segments are durable.
+    pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
         if !writer.opened {
             self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
             self.dir.vfs().sync_dir(&self.dir.path)?;
@@ -172,6 +178,7 @@ impl Log {
     /// sealed and synced: by the worker, or by whoever writes next.
     pub(crate) fn rotate(&self, writer: &mut Writer, bytes: usize) -> Result<()> {
         self.finish(writer)?;
+        self.begin(writer)?;
         let length = length_for(writer.segment.header.stride, bytes);
         let next = self.take_next(writer.segment.end(), length)?;
         let path = name::segment(&self.dir.path, next.first());
@@ -216,7 +223,7 @@ impl Log {
             successor: leaving.next.first(),
             then_page: false,
         };
-        let mut sector = [0; SECTOR as usize];
+        let mut sector = [0; SECTOR_LEN];
         if let Some(head) = sector.first_chunk_mut() {
             *head = header.encode(writer.segment.seed, seal_at);
         }

@@ -5,8 +5,7 @@
 //! over a key that was put together a moment ago keeps the cache misses of successive operations from overlapping. That
 //! costs half the throughput.
 
-/// Bytes of a key space.
-pub const SPACE_BYTES: usize = 4;
+pub use laminar_checkpoint::SPACE_BYTES;
 
 /// A key to ask one [`Table`](super::Table) for, made by [`Table::key`](super::Table::key).
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +37,3 @@ impl Key<'_> {
 
 /// A function from seed, key space and name to a hash.
 pub(super) type Hasher = fn(u64, [u8; SPACE_BYTES], &[u8]) -> u64;
-
-/// XXH3 of the name, with a seed that differs for each key space.
-#[inline]
-pub(super) fn hash(seed: u64, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
-    let space = u64::from(u32::from_le_bytes(space));
-    xxhash_rust::xxh3::xxh3_64_with_seed(name, seed ^ space.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}

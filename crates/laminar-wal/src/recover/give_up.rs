@@ -6,7 +6,7 @@ use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::Identity;
 use crate::open::Listing;
-use crate::recover::{Chain, Recovered, Scan, Tail, Verdict, is_entered, missing, rewrite, scan};
+use crate::recover::{Chain, Recovered, Scan, Tail, Verdict, is_entered, missing, remove_unentered, rewrite, scan};
 use crate::segment::{Segment, Surveyed, prepare, survey};
 use crate::{Error, GivenUp, Lsn, Result, TailReport, name};
 
@@ -31,16 +31,16 @@ pub(super) fn recover(
     firsts: &[u64],
     report: &mut TailReport,
 ) -> Result<Recovered> {
-    let Whole { mut found, tail, damage } = walk_whole(dir, &identity, firsts)?;
+    let Whole { found, tail, damage } = walk_whole(dir, &identity, firsts)?;
     let Some((scan, chain)) = tail else {
         return start_over(dir, identity, listing, firsts, damage, report);
     };
     let last = found.len() - 1;
     let Some(damage) = damage else {
-        for first in firsts.iter().skip(found.len()) {
-            found.push(survey(dir, &identity, *first)?);
-        }
-        return rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report);
+        let unentered: Vec<u64> = firsts.iter().skip(found.len()).copied().collect();
+        let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report)?;
+        remove_unentered(dir, unentered.into_iter())?;
+        return Ok(recovered);
     };
     // From the newest to the oldest: whatever is still there after a crash is either whole or visibly broken off.
     let mut files = Vec::new();

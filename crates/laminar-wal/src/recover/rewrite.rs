@@ -15,7 +15,7 @@ use crate::format::{
 };
 use crate::name;
 use crate::open::Listing;
-use crate::recover::{Chain, Recovered, Tail, Verdict, is_entered};
+use crate::recover::{Chain, Recovered, Tail, Verdict, is_entered, remove_unentered};
 use crate::scan::{Bytes, Item, Walk, Window};
 use crate::segment::{Segment, Surveyed, fill_with_zeros};
 use crate::sync::Arc;
@@ -44,10 +44,7 @@ pub(super) fn finish(
     report: &mut TailReport,
 ) -> Result<Recovered> {
     let Tail { last, scan, chain } = tail;
-    // Spares are made again when they are needed: a name may be there though the sync of the directory failed.
-    for spare in found.drain(last + 1..) {
-        dir.remove_if_there(&name::segment(&dir.path, spare.segment.first()))?;
-    }
+    let unentered = found.split_off(last + 1);
     let Some(old) = found.last() else { unreachable!("the tail is in one of the segments") };
     let segment = old.segment;
     let known = scan.batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
@@ -74,6 +71,8 @@ pub(super) fn finish(
         dir.publish_identity(&identity)?;
         segment
     };
+    // Only now: a seal that is cut names the first of them.
+    remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
     let file = dir.vfs().open(&name::segment(&dir.path, kept.first()), OpenMode::Write)?;
     let mut segments: Vec<Segment> = found.iter().map(|surveyed| surveyed.segment).collect();

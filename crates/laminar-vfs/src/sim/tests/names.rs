@@ -127,6 +127,22 @@ fn a_moved_directory_never_has_two_names() {
 }
 
 #[test]
+fn a_failed_sync_leaves_a_directory_no_second_name() {
+    let (disk, vfs) = with(&["d/", "e/", "f/"]);
+    vfs.create_dir("d/m".as_ref()).unwrap();
+    vfs.sync_dir("d".as_ref()).unwrap();
+    disk.write_file("d/m/a", b"").unwrap();
+    vfs.rename("d/m".as_ref(), "e/m".as_ref()).unwrap();
+    disk.fail_nth(0, FaultKind::Io, false);
+    assert!(vfs.sync_dir("d".as_ref()).is_err());
+    vfs.rename("e/m".as_ref(), "f/m".as_ref()).unwrap();
+    vfs.sync_dir("e".as_ref()).unwrap();
+    vfs.sync_dir("f".as_ref()).unwrap();
+    assert_eq!(disk.files(), ["/f/m/a"].map(Path::new));
+    assert_eq!(names(&disk.crash_keep_all()).len(), 1);
+}
+
+#[test]
 fn directories_moved_there_and_back_make_no_circle() {
     let (disk, vfs) = with(&["d/", "e/"]);
     disk.write_file("d/a", b"").unwrap();

@@ -100,7 +100,7 @@ fn whatever_fails_the_names_stay_a_tree() {
             disk.fail_nth(
                 random.next() % 10,
                 kind[usize::try_from(random.next() % 4).unwrap()],
-                random.next() % 8 == 0,
+                random.next().is_multiple_of(8),
             );
             play(&disk, &mut random, 12);
             disk.clear_faults();
