@@ -79,7 +79,8 @@ impl Checkpointing {
             Some(worker) => Arc::clone(worker),
             None => {
                 let mailbox = Arc::clone(&self.mailbox);
-                let job = CheckpointJob::new(self.wal.clone(), self.manager.clone(), self.env.clone(), self.limits, mailbox);
+                let job =
+                    CheckpointJob::new(self.wal.clone(), self.manager.clone(), self.env.clone(), self.limits, mailbox);
                 let worker = self.env.spawn.spawn("checkpoints", Box::new(job))?;
                 self.worker = Some(Arc::clone(&worker));
                 worker

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Create, Progress, VerifyReport};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyReport};
 use laminar_wal::Lsn;
 
 use crate::recover::checkpoint_options;
@@ -13,16 +13,17 @@ impl WalStateStore {
     /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call is [`Error::Closed`].
     ///
     /// # Errors
-    /// Those of the log's last sync. Whatever happens, the store is closed afterwards.
+    /// [`is_no_space`](Error::is_no_space): it can be called again. Those of the log's last sync; the store is closed all the same.
     pub fn close(&mut self) -> Result<()> {
         self.check_open()?;
-        self.closed = true;
         if let Some(running) = self.checkpointing.running() {
             // Its own failure is told by its ticket and does not concern the log.
             drop(running.wait());
         }
         self.checkpointing.stop();
-        Ok(self.wal.close()?)
+        let closed = self.wal.close();
+        self.closed = !closed.as_ref().is_err_and(laminar_wal::Error::is_no_space);
+        Ok(closed?)
     }
 
     /// Reads and checks everything that is on disk: every byte of every checkpoint, and the log from its beginning to the last commit.
@@ -70,11 +71,17 @@ impl WalStateStore {
         let options = StoreOptions::new().env(self.env.clone());
         let identity = crate::format::Identity { log_id: newest.lineage(), hash_seed: self.hash_seed };
         let manager = CheckpointManager::open(dir, checkpoint_options(&options, identity).hold_lock(true))?;
-        let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-        let entries = newest.range(all.0, all.1).map(|entry| entry.map(|(key, value)| (key, Some(value))));
-        let create =
-            Create::new(newest.wal_position()).source_offsets(newest.source_offsets().clone()).try_entries(entries);
-        Ok(manager.create(create)?)
+        let mut draft = manager.draft()?;
+        let position = newest.wal_position();
+        if position > 0 {
+            let mut run = draft.run_writer(0, position, false)?;
+            for entry in newest.range(..) {
+                let (key, value) = entry?;
+                run.push(key, Some(value))?;
+            }
+            draft.add_run(run.finish()?)?;
+        }
+        Ok(draft.publish(Meta::new(position).source_offsets(newest.source_offsets().clone()))?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened, hash_key};
+use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened};
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
 use crate::catalogue::{CATALOGUE, Catalogue};
@@ -128,8 +128,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     }
     report.passed_over = opened.passed_over;
     let limits = run_limits(&options);
-    let mut checkpointing =
-        Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let mut checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
     let mut attached = opened.checkpoint;
     if options.memory_budget.is_some_and(|budget| wal.end_lsn().get() - from.get() > budget) {
         // More than fits goes into runs first; then there is nothing left to replay.
@@ -142,7 +141,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     recovered.replay(&wal, from, dir)?;
 
     report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
-    report.blocks_healed = attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
+    report.healed = attached.as_ref().map(laminar_checkpoint::Checkpoint::healed).unwrap_or_default();
     report.replayed_from = from;
     report.records_replayed = recovered.records;
     report.commits_replayed = recovered.commits;
@@ -173,7 +172,6 @@ fn log_ends_too_early(dir: &Path, end: Lsn) -> Error {
 /// What replaying the log gave.
 struct Replayed {
     table: Table,
-    hash_seed: u64,
     offsets: BTreeMap<String, u64>,
     records: u64,
     commits: u64,
@@ -183,7 +181,7 @@ struct Replayed {
 
 impl Replayed {
     fn new(hash_seed: u64, offsets: BTreeMap<String, u64>) -> Self {
-        Self { table: Table::new(hash_seed), hash_seed, offsets, records: 0, commits: 0, committed: None }
+        Self { table: Table::new(hash_seed), offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
@@ -222,7 +220,10 @@ impl Replayed {
 
     fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
         self.records += 1;
-        self.table.insert(hash_key(self.hash_seed, key), key, lsn.get(), value)?;
+        // A record too short for a key space was never written by a store.
+        if let Some(key) = self.table.whole_key(key) {
+            self.table.insert(&key, lsn.get(), value)?;
+        }
         Ok(())
     }
 }
@@ -248,7 +249,7 @@ fn assemble(
     parts: Parts,
 ) -> Result<WalStateStore> {
     let Parts { wal, manager, checkpointing, attached, recovered } = parts;
-    let layers = Layers { table: &recovered.table, attached: attached.as_ref(), hash_seed: identity.hash_seed };
+    let layers = Layers { table: &recovered.table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
@@ -288,7 +289,7 @@ fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
         match (std::str::from_utf8(name), namespace) {
             (Ok(name), Some(namespace)) => {
                 catalogue.set(name, Namespace(namespace));
-            },
+            }
             _ => {
                 let reason = "an entry of the catalogue is not a name with its number";
                 return Err(Error::Corrupt { path: dir.to_owned(), offset: 0, reason });
@@ -304,7 +305,7 @@ impl RecoveryReport {
             created: false,
             checkpoint: None,
             passed_over: Vec::new(),
-            blocks_healed: 0,
+            healed: Vec::new(),
             identity_degraded: false,
             tail,
             replayed_from: from,

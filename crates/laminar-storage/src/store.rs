@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, hash_key};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
 use laminar_vfs::{Env, Lock};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
@@ -72,6 +72,7 @@ pub struct WalStateStore {
     pub(crate) scratch: Vec<u8>,
     pub(crate) closed: bool,
     /// Released last.
+    #[expect(dead_code, reason = "held for its Drop")]
     pub(crate) lock: Lock,
 }
 
@@ -255,7 +256,7 @@ impl WalStateStore {
     }
 
     /// Takes a finished checkpoint into use. Only ever called with `&mut self`, so nothing moves under a borrowed value.
-    fn adopt_finished(&mut self) {
+    pub(crate) fn adopt_finished(&mut self) {
         if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
             self.attached = Some(checkpoint);
             self.sweeping = Sweeping::begin();
@@ -267,7 +268,7 @@ impl WalStateStore {
     }
 
     pub(crate) fn layers(&self) -> Layers<'_> {
-        Layers { table: &self.table, attached: self.attached.as_ref(), hash_seed: self.hash_seed }
+        Layers { table: &self.table, attached: self.attached.as_ref() }
     }
 
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
@@ -312,35 +313,34 @@ impl WalStateStore {
     /// Logs a change, then makes it in the table: if the log refuses it, it has not happened.
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
-        let full = namespace.key(key);
-        let full = full.as_bytes();
-        let hash = hash_key(self.hash_seed, full);
-        let part = BatchPart::More;
+        let (space, part) = (namespace.id(), BatchPart::More);
         let logged = match value {
             Some(value) => {
-                let len = format::put_len(full, value);
-                self.wal.append_with(len, part, |into| format::encode_put(into, full, value))?
+                let len = format::put_len(key, value);
+                self.wal.append_with(len, part, |into| format::encode_put(into, space, key, value))?
             }
-            None if self.has_no_trace_of(hash, full) => return Ok(()),
+            None if self.has_no_trace_of(namespace, key) => return Ok(()),
             None => {
-                let len = format::delete_len(full);
-                self.wal.append_with(len, part, |into| format::encode_delete(into, full))?
+                let len = format::delete_len(key);
+                self.wal.append_with(len, part, |into| format::encode_delete(into, space, key))?
             }
         };
         self.first_change.get_or_insert(logged.start);
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(hash, full, logged.start.get(), value)?;
+        self.table.insert(&self.table.key(space, key), logged.start.get(), value)?;
         self.sweep();
         Ok(())
     }
 
     /// Whether a key is certainly not in the state, so that deleting it changes nothing.
-    fn has_no_trace_of(&self, hash: u64, full: &[u8]) -> bool {
-        match self.table.get(hash, full) {
-            Some(entry) => entry.value.is_none(),
-            None => self.attached.as_ref().is_none_or(|checkpoint| !checkpoint.may_contain(full, hash)),
+    fn has_no_trace_of(&self, namespace: Namespace, key: &[u8]) -> bool {
+        let asked = self.table.key(namespace.id(), key);
+        match (self.table.get(&asked), &self.attached) {
+            (Some(entry), _) => entry.value.is_none(),
+            (None, Some(below)) => !below.may_contain(namespace.key(key).as_bytes(), asked.hash()),
+            (None, None) => true,
         }
     }
 
@@ -389,9 +389,11 @@ impl StateStore for WalStateStore {
         self.default_view().map_or(Ok(true), |view| view.is_empty())
     }
 
-    /// An estimate of the bytes of keys and values in the table and in the attached checkpoint; what is in both counts twice.
+    /// An estimate: the bytes of keys and values in the table and in each run of the attached checkpoint. What is in several of them
+    /// counts several times.
     fn size_bytes(&self) -> u64 {
-        self.table.bytes() + self.attached.as_ref().map_or(0, Checkpoint::content_bytes)
+        let runs = self.attached.as_ref().map(Checkpoint::runs).unwrap_or_default();
+        self.table.bytes() + runs.iter().map(Run::payload_bytes).sum::<u64>()
     }
 
     fn clear(&mut self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What leaves the table: a few entries are looked at with every change, so that nothing has to stop for it.
 
-use laminar_checkpoint::hash_key;
+use laminar_checkpoint::{Checkpoint, hash_key};
 
 use super::WalStateStore;
 use crate::keyspace::Namespace;
@@ -37,7 +37,7 @@ impl WalStateStore {
         if !self.sweeping.needed {
             return;
         }
-        let covered = self.attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::wal_position);
+        let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some();
         let committed = self.first_change.unwrap_or(self.committed).get();
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);

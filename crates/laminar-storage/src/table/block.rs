@@ -112,13 +112,17 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Writes a whole entry at the start of `bytes`.
+/// Writes a whole entry at the start of `bytes`, its key in pieces.
 #[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
-pub(super) fn write(bytes: &mut [u8], layout: Layout, lsn: u64, key: &[u8], value: Option<&[u8]>) {
+pub(super) fn write(bytes: &mut [u8], layout: Layout, lsn: u64, key: &[&[u8]], value: Option<&[u8]>) {
     if layout.key_start == LONG_HEAD {
-        put_word(bytes, 12, low_half(key.len() as u64));
+        put_word(bytes, 12, low_half((layout.key_end - layout.key_start) as u64));
     }
-    bytes[layout.key_start..layout.key_end].copy_from_slice(key);
+    let mut to = layout.key_start;
+    for piece in key {
+        bytes[to..to + piece.len()].copy_from_slice(piece);
+        to += piece.len();
+    }
     write_value(bytes, layout, lsn, value);
 }
 

@@ -7,6 +7,7 @@
 //! Source: Fagin, Nievergelt, Pippenger, Strong, "Extendible hashing" (1979); tags in the bucket as in Swiss tables.
 
 use super::arena::{Arena, Slot};
+use super::key::{Hasher, Key, SPACE_BYTES};
 use super::pool::Pool;
 
 mod bucket;
@@ -21,8 +22,8 @@ const EXCESS_DEPTH: u32 = 6;
 #[derive(Debug)]
 pub(super) struct Index {
     seed: u64,
-    /// `hash_key`, but for tests that want a bad one.
-    hasher: fn(u64, &[u8]) -> u64,
+    /// Always the same but for tests, which want bad ones.
+    hasher: Hasher,
     /// Segment numbers by the first `bits` bits of the hash.
     directory: Vec<u32>,
     bits: u32,
@@ -45,7 +46,7 @@ struct Shape {
 
 #[expect(clippy::indexing_slicing, reason = "the directory has 2^bits entries, each the number of a segment")]
 impl Index {
-    pub(super) const fn new(seed: u64, hasher: fn(u64, &[u8]) -> u64) -> Self {
+    pub(super) const fn new(seed: u64, hasher: Hasher) -> Self {
         Self {
             seed,
             hasher,
@@ -62,8 +63,15 @@ impl Index {
         self.len
     }
 
-    pub(super) fn hash(&self, key: &[u8]) -> u64 {
-        (self.hasher)(self.seed, key)
+    #[inline]
+    pub(super) fn hash(&self, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
+        (self.hasher)(self.seed, space, name)
+    }
+
+    /// The hash of a key as the arena holds it.
+    pub(super) fn hash_whole(&self, key: &[u8]) -> u64 {
+        let Some((space, name)) = key.split_first_chunk() else { unreachable!("keys start with a key space") };
+        self.hash(*space, name)
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
@@ -74,11 +82,11 @@ impl Index {
 
     /// The slot of `key`.
     #[inline]
-    pub(super) fn find(&self, arena: &Arena, hash: u64, key: &[u8]) -> Option<Slot> {
-        let segment = *self.directory.get(prefix(hash, self.bits))?;
-        let found = self.segments.get(segment).find(hash, |slot| arena.key(slot) == key);
+    pub(super) fn find(&self, arena: &Arena, key: &Key<'_>) -> Option<Slot> {
+        let segment = *self.directory.get(prefix(key.hash, self.bits))?;
+        let found = self.segments.get(segment).find(key.hash, |slot| key.is(arena.key(slot)));
         if found.is_none() && !self.spilled.is_empty() {
-            return self.spilled.iter().copied().find(|&slot| arena.key(slot) == key);
+            return self.spilled.iter().copied().find(|&slot| key.is(arena.key(slot)));
         }
         found
     }
@@ -148,7 +156,7 @@ impl Index {
         let entries = std::mem::replace(self.segments.get_mut(old), Segment::EMPTY);
         // First all hashes, so that the reads of their keys overlap.
         let slots: Vec<Slot> = entries.slots().collect();
-        let hashes: Vec<u64> = slots.iter().map(|&slot| self.hash(arena.key(slot))).collect();
+        let hashes: Vec<u64> = slots.iter().map(|&slot| self.hash_whole(arena.key(slot))).collect();
         let mut lens = [0, 0];
         for (&slot, &hash) in slots.iter().zip(&hashes) {
             let second = prefix(hash, depth + 1) & 1;

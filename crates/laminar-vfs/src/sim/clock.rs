@@ -1,6 +1,6 @@
 //! Time that stands still until a test moves it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Clock;

@@ -1,6 +1,8 @@
 //! Power cuts: what is left to chance, and the disk that comes of it.
 
 use super::SimDisk;
+use super::file::WHOLE;
+use super::page::SECTOR_BYTES;
 use super::random::{mix, nth};
 use super::state::{Node, State};
 
@@ -42,10 +44,11 @@ impl SimDisk {
     #[must_use]
     pub fn pending(&self) -> Pending {
         let machine = self.shared.machine.lock();
-        let mut descriptions: Vec<_> = machine.state.names.iter().map(|op| op.describe()).collect();
-        for (ino, inode) in machine.state.nodes().enumerate() {
-            if let Node::File(file) = &inode.node {
-                descriptions.extend((0..file.choices()).map(|nth| format!("file {ino}: {}", file.describe(nth))));
+        let mut descriptions: Vec<_> = machine.state.describe_names().collect();
+        for (ino, choices) in machine.state.choices_of_files().enumerate().filter(|(_, choices)| *choices > 0) {
+            if let Node::File(file) = machine.state.node(ino) {
+                let path = machine.state.path_of(ino);
+                descriptions.extend((0..choices).map(|nth| format!("{path}: {}", file.describe(nth))));
             }
         }
         Pending { descriptions }
@@ -65,6 +68,19 @@ impl SimDisk {
     pub fn crash(&self, seed: u64) -> Self {
         let kept_of_8 = mix(seed) % 9;
         self.crash_with(&|choice| nth(seed, choice as u64) % 8 < kept_of_8)
+    }
+
+    /// As [`crash`](Self::crash) on a disk that does not even write sectors whole: some of those that are kept have
+    /// only their first bytes new. Disks promise better; code that tells such damage from good bytes needs no promise.
+    #[must_use]
+    pub fn crash_torn(&self, seed: u64) -> Self {
+        let kept_of_8 = mix(seed) % 9;
+        let state = self.shared.machine.lock().state.after_crash(&|choice| {
+            let number = nth(seed, choice as u64);
+            let bytes = (number >> 8) % (2 * SECTOR_BYTES as u64);
+            if number % 8 < kept_of_8 { usize::try_from(bytes).unwrap_or(WHOLE).clamp(1, WHOLE) } else { 0 }
+        });
+        Self::with(state, self.shared.clock.copy())
     }
 
     /// The disk after a power cut that loses nothing of what can be kept. What a failed sync dropped is lost
@@ -90,7 +106,8 @@ impl SimDisk {
     /// [`pending`](Self::pending). It is asked more than once for some, and must answer alike.
     #[must_use]
     pub fn crash_with(&self, chosen: &dyn Fn(usize) -> bool) -> Self {
-        let state = self.shared.machine.lock().state.after_crash(chosen);
+        let kept = |choice| if chosen(choice) { WHOLE } else { 0 };
+        let state = self.shared.machine.lock().state.after_crash(&kept);
         Self::with(state, self.shared.clock.copy())
     }
 
@@ -117,10 +134,6 @@ impl SimDisk {
 
 impl State {
     pub(super) fn choices(&self) -> usize {
-        let files = self.nodes().map(|inode| match &inode.node {
-            Node::File(file) => file.choices(),
-            _ => 0,
-        });
-        self.names.len() + files.sum::<usize>()
+        self.names.len() + self.choices_of_files().sum::<usize>()
     }
 }

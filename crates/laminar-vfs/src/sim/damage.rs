@@ -11,7 +11,7 @@ use super::file::FileNode;
 use super::page::{Body, SECTOR_BYTES, pieces};
 use super::random::mix;
 use super::state::{Node, State};
-use super::tree::{Ino, ROOT};
+use super::tree::{Entries, Ino, ROOT};
 use crate::{Error, Op, Result};
 
 /// Looking at the disk and damaging it. Damage is in both views: it is seen at once, and it survives a power cut.
@@ -216,6 +216,10 @@ fn body_of(bytes: &[u8]) -> Body {
     body
 }
 
+fn hash_names(entries: &Entries) -> u64 {
+    entries.iter().fold(1, |sum, entry| mix(sum ^ xxh3_64(entry.name.as_encoded_bytes()) ^ mix(entry.ino as u64)))
+}
+
 impl State {
     fn collect(&self, dir: Ino, path: &Path, files: &mut Vec<PathBuf>) {
         for entry in self.dir(dir).into_iter().flat_map(|dir| dir.cache.iter()) {
@@ -225,6 +229,19 @@ impl State {
                 _ => files.push(path),
             }
         }
+    }
+
+    /// A path that processes see something at, for people.
+    pub(super) fn path_of(&self, ino: Ino) -> String {
+        let mut found = vec![(ROOT, PathBuf::from("/"))];
+        while let Some((at, path)) = found.pop() {
+            if at == ino {
+                return path.display().to_string();
+            }
+            let entries = self.dir(at).into_iter().flat_map(|dir| dir.cache.iter());
+            found.extend(entries.map(|entry| (entry.ino, path.join(&*entry.name))));
+        }
+        format!("nameless file {ino}")
     }
 
     fn remove_tree(&mut self, path: &Path) -> std::result::Result<(), IoError> {
@@ -245,14 +262,16 @@ impl State {
     }
 
     fn hash(&self) -> u64 {
-        let names = self.names.iter().fold(0, |sum, op| mix(sum ^ xxh3_64(op.describe().as_bytes())));
+        let names = self.names.iter().fold(0, |sum, op| mix(sum ^ op.hash()));
         self.hash_dir(ROOT) ^ mix(names)
     }
 
     fn hash_dir(&self, ino: Ino) -> u64 {
-        let entries = self.dir(ino).into_iter().flat_map(|dir| dir.cache.iter());
-        entries.fold(1, |sum, entry| {
-            let name = xxh3_64(entry.name.as_encoded_bytes());
+        let Ok(dir) = self.dir(ino) else { return 0 };
+        let differ = !dir.cache.same(&dir.disk) && hash_names(&dir.cache) != hash_names(&dir.disk);
+        let lost = if differ { hash_names(&dir.disk) } else { 0 };
+        dir.cache.iter().fold(lost, |sum, entry| {
+            let name = xxh3_64(entry.name.as_encoded_bytes()) | 1;
             let links = self.links(entry.ino);
             let content = match self.node(entry.ino) {
                 Node::Dir(_) => self.hash_dir(entry.ino),

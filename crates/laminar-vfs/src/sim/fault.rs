@@ -89,7 +89,7 @@ pub struct Fault {
     kind: FaultKind,
     op: Option<Op>,
     path: Option<OnPath>,
-    range: Range<u64>,
+    range: Option<Range<u64>>,
     skip: u64,
     sticky: bool,
 }
@@ -98,7 +98,7 @@ impl Fault {
     /// A fault that strikes the next call.
     #[must_use]
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, op: None, path: None, range: 0..u64::MAX, skip: 0, sticky: false }
+        Self { kind, op: None, path: None, range: None, skip: 0, sticky: false }
     }
 
     /// Only calls of this operation.
@@ -113,10 +113,10 @@ impl Fault {
         Self { path: Some(Arc::new(on)), ..self }
     }
 
-    /// Only reads and writes that touch these bytes of the file.
+    /// Only calls that read or write any of these bytes of the file. A file is mapped as a whole.
     #[must_use]
     pub fn bytes(self, range: Range<u64>) -> Self {
-        Self { range, ..self }
+        Self { range: Some(range), ..self }
     }
 
     /// Lets this many such calls pass first. Default 0.
@@ -133,7 +133,7 @@ impl Fault {
 
     fn strikes(&mut self, call: &Call<'_>) -> bool {
         let meant = self.op.is_none_or(|op| op == call.op)
-            && (call.range.is_empty() || (call.range.start < self.range.end && self.range.start < call.range.end))
+            && self.range.as_ref().is_none_or(|range| call.range.start < range.end && range.start < call.range.end)
             && self.path.as_ref().is_none_or(|on| on(call.path));
         if meant && self.skip > 0 {
             self.skip -= 1;

@@ -3,6 +3,11 @@
 use super::page::{Body, PAGE_BYTES, SECTOR_BYTES, Slot, pieces, sectors, touched};
 use super::random::mix;
 
+/// Of each choice of a power cut, how much is kept: nothing (0), all, or so many bytes of a torn sector.
+pub(super) type Kept<'a> = &'a dyn Fn(usize) -> usize;
+/// All of a change is kept.
+pub(super) const WHOLE: usize = SECTOR_BYTES;
+
 /// A change that was not synced yet, in the order in which it was made.
 #[derive(Clone)]
 pub(super) enum Change {
@@ -82,7 +87,17 @@ impl FileNode {
         if end > self.cache.len() && !data.is_empty() {
             self.cache.grow(end);
             self.pending.push(Change::Length(end));
+        } else if self.diverged && end > self.coming_len() {
+            // A length that a failed sync dropped is written again as far as there are bytes to go with it.
+            self.pending.push(Change::Length(end));
         }
+    }
+
+    /// The length on the disk once all that is pending is.
+    fn coming_len(&self) -> u64 {
+        let lengths = self.pending.iter().rev();
+        let last = lengths.filter_map(|change| if let Change::Length(len) = change { Some(*len) } else { None }).next();
+        last.unwrap_or(self.disk.len())
     }
 
     /// Lets sectors land elsewhere in the file.
@@ -109,13 +124,13 @@ impl FileNode {
 
     /// Makes pending changes durable.
     pub(super) fn sync(&mut self) {
-        self.disk = if self.diverged { self.settle(0, &|_| true) } else { self.cache.clone() };
+        self.disk = if self.diverged { self.settle(0, &|_| WHOLE) } else { self.cache.clone() };
         self.pending.clear();
     }
 
     /// What the kernel does when writing back fails: it forgets that the pages were dirty. `reached` says which
     /// changes had reached the disk by then.
-    pub(super) fn fail_sync(&mut self, reached: &dyn Fn(usize) -> bool) {
+    pub(super) fn fail_sync(&mut self, reached: Kept<'_>) {
         if self.has_pending() {
             self.disk = self.settle(0, reached);
             self.pending.clear();
@@ -126,7 +141,7 @@ impl FileNode {
     /// Forgets cached bytes that are not waiting to be written, so that reads show what the disk has.
     pub(super) fn evict(&mut self) {
         if self.diverged {
-            self.cache = self.settle(0, &|_| true);
+            self.cache = self.settle(0, &|_| WHOLE);
             self.diverged = false;
         }
     }
@@ -147,13 +162,13 @@ impl FileNode {
         self.pending.iter().map(Change::choices).sum()
     }
 
-    /// What a power cut leaves if it keeps the changes that `chosen` names, counted from `base`. Lengths change in
+    /// What a power cut leaves if it keeps the changes that `kept` says, counted from `base`. Lengths change in
     /// order: keeping one keeps those before it.
-    pub(super) fn settle(&self, base: usize, chosen: &dyn Fn(usize) -> bool) -> Body {
+    pub(super) fn settle(&self, base: usize, kept: Kept<'_>) -> Body {
         let mut choice = base;
         let mut lengths = 0;
         for (place, change) in self.pending.iter().enumerate() {
-            if matches!(change, Change::Length(_)) && chosen(choice) {
+            if matches!(change, Change::Length(_)) && kept(choice) > 0 {
                 lengths = place + 1;
             }
             choice += change.choices();
@@ -163,10 +178,19 @@ impl FileNode {
         for (place, change) in self.pending.iter().enumerate() {
             match change {
                 Change::Sectors { page, mask, slot } => {
-                    let kept = sectors(*mask).enumerate().filter(|(nth, _)| chosen(choice + nth));
-                    let kept = kept.fold(0, |kept, (_, sector)| kept | 1 << sector);
-                    if kept != 0 {
-                        body.put_sectors(*page, kept, slot);
+                    let mut whole = 0;
+                    for (nth, sector) in sectors(*mask).enumerate() {
+                        match kept(choice + nth) {
+                            0 => {}
+                            WHOLE => whole |= 1 << sector,
+                            bytes => {
+                                let new = slot.sector(sector).split_at(bytes.min(SECTOR_BYTES)).0;
+                                body.put(*page, sector * SECTOR_BYTES, new);
+                            }
+                        }
+                    }
+                    if whole != 0 {
+                        body.put_sectors(*page, whole, slot);
                     }
                 }
                 Change::Length(len) if place < lengths && *len < body.len() => body.set_len(*len),

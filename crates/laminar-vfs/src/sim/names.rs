@@ -3,6 +3,10 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::file::Kept;
+use super::random::mix;
 use super::state::{Node, State};
 use super::tree::{DirNode, Ino};
 
@@ -35,11 +39,21 @@ pub(super) struct NameOp {
     crosses: bool,
     /// Of a move between directories: whether the directory it came from was synced since.
     source_synced: bool,
+    /// The same of the directory it went to.
+    target_synced: bool,
 }
 
 impl NameOp {
     fn new(gives: Option<Set>, takes: Option<Set>) -> Self {
-        Self { gives, takes, placing: None, removes_dir: None, crosses: false, source_synced: false }
+        Self {
+            gives,
+            takes,
+            placing: None,
+            removes_dir: None,
+            crosses: false,
+            source_synced: false,
+            target_synced: false,
+        }
     }
 
     pub(super) fn place(dir: Ino, name: &OsStr, ino: Ino, placing: Placing) -> Self {
@@ -82,13 +96,12 @@ impl NameOp {
             || (self.crosses && earlier.placing == Some(Placing::Directory))
     }
 
-    pub(super) fn describe(&self) -> String {
-        match (&self.gives, &self.takes) {
-            (Some(to), Some(from)) => format!("rename {} to {}", from.name.display(), to.name.display()),
-            (Some(to), None) => format!("name {}", to.name.display()),
-            (None, Some(from)) => format!("remove {}", from.name.display()),
-            (None, None) => "nothing".to_owned(),
-        }
+    pub(super) fn hash(&self) -> u64 {
+        let syncs = u64::from(self.source_synced) << 1 | u64::from(self.target_synced);
+        self.sets().fold(syncs, |sum, set| {
+            let place = mix(set.dir as u64) ^ xxh3_64(set.name.as_encoded_bytes());
+            mix(sum ^ place).wrapping_add(set.to.map_or(0, |ino| mix(ino as u64)))
+        })
     }
 }
 
@@ -114,7 +127,7 @@ impl State {
         self.names.push(op);
     }
 
-    fn edit_dir(&mut self, ino: Ino, change: impl FnOnce(&mut DirNode)) {
+    pub(super) fn edit_dir(&mut self, ino: Ino, change: impl FnOnce(&mut DirNode)) {
         if let Some(node) = self.node_mut(ino) {
             edit(node, change);
         }
@@ -150,23 +163,22 @@ impl State {
         self.sweep();
     }
 
-    /// Which pending changes a sync of `dir` makes durable by itself. Of a move into `dir` from a directory that was
-    /// not synced since, only the new name does, and is split off: after a power cut the old name may be there still,
-    /// so the file has two names, but never none. A move out of `dir` waits for the directory it went to.
+    /// Which pending changes a sync of `dir` makes durable by itself. A move waits for the sync of its other directory,
+    /// with one exception: of a file that moved into `dir`, the new name is durable now, and is split off. So the file
+    /// may have two names after a power cut, but never none; a directory never has two.
     fn split_by_sync(&mut self, dir: Ino) -> Vec<bool> {
         let ops = std::mem::take(&mut self.names);
         let mut synced = Vec::with_capacity(ops.len() + 1);
         for mut op in ops {
-            let is = |set: &Option<Set>| set.as_ref().is_some_and(|set| set.dir == dir);
-            let moves = op.crosses && op.gives.is_some();
-            if moves && is(&op.gives) && !op.source_synced {
-                let gives = Self::half(&mut op);
-                self.names.push(gives);
-                synced.push(true);
-                synced.push(false);
-            } else if moves && is(&op.takes) {
-                op.source_synced = true;
-                synced.push(false);
+            if op.crosses && op.gives.is_some() {
+                op.source_synced |= op.takes.as_ref().is_some_and(|set| set.dir == dir);
+                op.target_synced |= op.gives.as_ref().is_some_and(|set| set.dir == dir);
+                if op.target_synced && !op.source_synced && op.placing == Some(Placing::File) {
+                    let gives = Self::half(&mut op);
+                    self.names.push(gives);
+                    synced.push(true);
+                }
+                synced.push(op.source_synced && op.target_synced);
             } else {
                 synced.push(op.touches(dir));
             }
@@ -177,8 +189,7 @@ impl State {
 
     /// Splits the new name off a move.
     fn half(op: &mut NameOp) -> NameOp {
-        let gives = NameOp { placing: op.placing.take(), ..NameOp::new(op.gives.take(), None) };
-        NameOp { removes_dir: op.removes_dir.take(), ..gives }
+        NameOp { placing: op.placing.take(), ..NameOp::new(op.gives.take(), None) }
     }
 
     /// A failed sync of a directory: its changed names stay visible, and no later sync makes them durable.
@@ -195,14 +206,25 @@ impl State {
         }
     }
 
-    /// Which changes of names survive when `chosen` is kept: those that have all they need.
-    fn survivors(&self, chosen: &dyn Fn(usize) -> bool) -> Vec<bool> {
-        let mut kept: Vec<bool> = Vec::with_capacity(self.names.len());
+    /// Which of the kept changes of names survive: those that have all they need.
+    fn survivors(&self, kept: Kept<'_>) -> Vec<bool> {
+        let mut survive: Vec<bool> = Vec::with_capacity(self.names.len());
         for (nth, op) in self.names.iter().enumerate() {
-            let whole = self.names.iter().zip(&kept).all(|(earlier, kept)| *kept || !op.needs(earlier));
-            kept.push(whole && chosen(nth));
+            let mut before = self.names.iter().zip(&survive);
+            survive.push(kept(nth) > 0 && before.all(|(earlier, survives)| *survives || !op.needs(earlier)));
         }
-        kept
+        survive
+    }
+
+    /// What each pending change is, for people.
+    pub(super) fn describe_names(&self) -> impl Iterator<Item = String> {
+        let place = |set: &Set| format!("{}/{}", self.path_of(set.dir).trim_end_matches('/'), set.name.display());
+        self.names.iter().map(move |op| match (&op.gives, &op.takes) {
+            (Some(to), Some(from)) => format!("rename {} to {}", place(from), place(to)),
+            (Some(to), None) => format!("name {}", place(to)),
+            (None, Some(from)) => format!("remove {}", place(from)),
+            (None, None) => "nothing".to_owned(),
+        })
     }
 
     /// Whether the two views of the names differ anywhere.
@@ -210,9 +232,9 @@ impl State {
         !self.names.is_empty() || self.any_diverged()
     }
 
-    /// The durable names with the chosen changes over them; both views of a directory show them.
-    pub(super) fn settle_names(&mut self, chosen: &dyn Fn(usize) -> bool) {
-        let kept = self.survivors(chosen);
+    /// Lets processes see the durable names with the kept changes over them; nothing is pending any more.
+    pub(super) fn settle_names(&mut self, kept: Kept<'_>) {
+        let survive = self.survivors(kept);
         let ops = std::mem::take(&mut self.names);
         for node in self.nodes_mut() {
             if matches!(node, Node::Dir(dir) if dir.diverged) {
@@ -225,7 +247,7 @@ impl State {
         for dir in ops.iter().flat_map(NameOp::sets).map(|set| set.dir) {
             self.edit_dir(dir, |dir| dir.cache = dir.disk.clone());
         }
-        for (op, _) in ops.iter().zip(kept).filter(|(_, kept)| *kept) {
+        for (op, _) in ops.iter().zip(survive).filter(|(_, survives)| *survives) {
             for set in op.sets() {
                 self.edit_dir(set.dir, |dir| _ = dir.cache.set(&set.name, set.to));
             }
@@ -235,11 +257,11 @@ impl State {
     /// Makes the names durable that processes see.
     pub(super) fn harden_names(&mut self) {
         for node in self.nodes_mut() {
-            if let Node::Dir(dir) = node {
-                let same = dir.cache.same(&dir.disk);
-                if !same {
-                    edit(node, |dir| dir.disk = dir.cache.clone());
-                }
+            if matches!(node, Node::Dir(dir) if dir.diverged || !dir.cache.same(&dir.disk)) {
+                edit(node, |dir| {
+                    dir.disk = dir.cache.clone();
+                    dir.diverged = false;
+                });
             }
         }
     }

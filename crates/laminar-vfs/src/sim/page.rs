@@ -1,8 +1,8 @@
 //! The bytes of one file: 4 KiB pages that copies share until one of them is written.
 #![expect(clippy::indexing_slicing, reason = "places within a page are bounded by the loops that make them")]
 
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -110,6 +110,15 @@ impl Body {
             filled += piece.len;
         }
         len
+    }
+
+    /// All bytes, into memory of the same length that is zero already.
+    pub(super) fn copy_onto_zeros(&self, into: &mut [u8]) {
+        for (slot, into) in self.slots.iter().zip(into.chunks_mut(PAGE_BYTES)) {
+            if let Slot::Data(page) = slot {
+                into.copy_from_slice(&page.bytes[..into.len()]);
+            }
+        }
     }
 
     /// Puts `data` at `at` within a page; the length stays.
@@ -241,4 +250,42 @@ pub(super) fn touched(at: usize, len: usize) -> u8 {
 /// The numbers of the sectors in a mask.
 pub(super) fn sectors(mask: u8) -> impl Iterator<Item = usize> {
     (0..SECTORS).filter(move |sector| mask & (1 << sector) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_bytes_have_equal_hashes_however_they_came_about() {
+        let mut body = Body::default();
+        body.put(3, 100, b"x");
+        body.grow(20_000);
+        let hash = body.hash();
+        assert_eq!(hash, body.clone().hash());
+        body.put(3, 100, b"y");
+        assert_ne!(hash, body.hash(), "a hash that was kept is forgotten");
+        body.put(3, 100, b"x");
+        assert_eq!(hash, body.hash());
+        let mut moved = Body::default();
+        moved.put(2, 100, b"x");
+        moved.grow(20_000);
+        assert_ne!(hash, moved.hash());
+
+        let mut sparse = Body::default();
+        sparse.grow(20_000);
+        body.put(3, 100, &[0]);
+        assert_eq!(sparse.hash(), body.hash(), "zeros are zeros, written or not");
+        sparse.set_len(19_999);
+        assert_ne!(sparse.hash(), body.hash());
+    }
+
+    #[test]
+    fn ranges_fall_into_pages_and_sectors() {
+        let found: Vec<_> = pieces(4000, 4300).map(|piece| (piece.page, piece.at, piece.len)).collect();
+        assert_eq!(found, [(0, 4000, 96), (1, 0, 4096), (2, 0, 108)]);
+        assert_eq!(pieces(5, 0).count(), 0);
+        assert_eq!((touched(0, 512), touched(511, 2), touched(4000, 96)), (1, 0b11, 0x80));
+        assert_eq!(sectors(0b1000_0101).collect::<Vec<_>>(), [0, 2, 7]);
+    }
 }

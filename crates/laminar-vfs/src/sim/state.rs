@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::file::FileNode;
+use super::file::{FileNode, Kept, WHOLE};
 use super::names::NameOp;
 use super::page::PAGE_BYTES;
 use super::random::Sequence;
@@ -60,10 +60,6 @@ impl State {
 
     pub(super) fn node_mut(&mut self, ino: Ino) -> Option<&mut Node> {
         Some(&mut self.inodes.get_mut(ino)?.node)
-    }
-
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Inode> {
-        self.inodes.iter()
     }
 
     pub(super) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
@@ -182,48 +178,67 @@ impl State {
         self.sweep();
     }
 
-    /// Counts names and space anew, and forgets what no name leads to, but not what is held open.
+    /// Counts names anew. After a failed sync of a directory, the durable names may give a directory a second name,
+    /// which no file system lets stand: it is dropped.
     fn recount(&mut self) {
         self.inodes.iter_mut().for_each(|inode| inode.links = 0);
         let mut found = vec![ROOT];
-        while let Some(ino) = found.pop() {
-            let Some(inode) = self.inodes.get_mut(ino) else { continue };
-            inode.links += 1;
-            if let Node::Dir(dir) = &inode.node {
-                found.extend(dir.cache.iter().map(|entry| entry.ino));
+        let mut second = Vec::new();
+        self.link(ROOT);
+        while let Some(at) = found.pop() {
+            let Ok(entries) = self.dir(at).map(|dir| dir.cache.clone()) else { continue };
+            for entry in entries.iter() {
+                let is_dir = matches!(self.node(entry.ino), Node::Dir(_));
+                if is_dir && self.links(entry.ino) > 0 {
+                    second.push((at, Arc::clone(&entry.name)));
+                    continue;
+                }
+                self.link(entry.ino);
+                if is_dir {
+                    found.push(entry.ino);
+                }
             }
+        }
+        for (dir, name) in second {
+            self.edit_dir(dir, |dir| _ = dir.cache.set(&name, None));
         }
     }
 
-    /// The disk after a power cut that keeps the changes which `chosen` names: first those of names, then those of
-    /// each file in turn.
-    pub(super) fn after_crash(&self, chosen: &dyn Fn(usize) -> bool) -> Self {
+    /// How many choices each file has, in turn. A file that no view of the names leads to has none.
+    pub(super) fn choices_of_files(&self) -> impl Iterator<Item = usize> {
+        let names_differ = self.names_differ();
+        self.inodes.iter().map(move |inode| match &inode.node {
+            Node::File(file) if inode.links > 0 || names_differ => file.choices(),
+            _ => 0,
+        })
+    }
+
+    /// The disk after a power cut that keeps the changes which `kept` says: first those of names, then those of each
+    /// file in turn.
+    pub(super) fn after_crash(&self, kept: Kept<'_>) -> Self {
         let mut next = self.clone();
         if next.names_differ() {
-            next.settle_names(chosen);
-            next.harden_names();
+            next.settle_names(kept);
             next.recount();
+            next.harden_names();
         }
         next.nameless.clear();
         next.free.clear();
         next.used_pages = 0;
         let mut base = self.names.len();
-        for (ino, inode) in next.inodes.iter_mut().enumerate() {
+        for ((ino, inode), choices) in next.inodes.iter_mut().enumerate().zip(self.choices_of_files()) {
             inode.handles = 0;
-            if let Node::File(file) = &mut inode.node {
-                let choices = file.choices();
-                if inode.links > 0 {
-                    if !file.is_clean() {
-                        *file = Arc::new(FileNode::clean(file.settle(base, chosen)));
-                    }
-                    next.used_pages += file.cache.allocated();
-                }
-                base += choices;
-            }
             if inode.links == 0 {
                 inode.node = Node::Free;
                 next.free.push(ino);
             }
+            if let Node::File(file) = &mut inode.node {
+                if !file.is_clean() {
+                    *file = Arc::new(FileNode::clean(file.settle(base, kept)));
+                }
+                next.used_pages += file.cache.allocated();
+            }
+            base += choices;
         }
         next
     }
@@ -232,7 +247,7 @@ impl State {
     pub(super) fn drop_caches(&mut self) {
         if self.any_diverged() {
             let pending = self.names.clone();
-            self.settle_names(&|_| true);
+            self.settle_names(&|_| WHOLE);
             self.names = pending;
             self.recount();
             let nameless = self.inodes.iter().enumerate().filter(|(_, inode)| inode.links == 0);

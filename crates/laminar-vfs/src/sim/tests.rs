@@ -10,6 +10,8 @@ use crate::{OpenMode, Vfs, VfsFile, publish};
 mod bytes;
 mod faults;
 mod names;
+mod random;
+mod space;
 
 /// A process on a fresh disk.
 fn fresh() -> (SimDisk, Arc<dyn Vfs>) {

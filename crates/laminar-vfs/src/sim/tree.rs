@@ -87,8 +87,6 @@ pub(super) struct Spot<'a> {
     pub(super) dir: Ino,
     pub(super) name: &'a OsStr,
     pub(super) ino: Option<Ino>,
-    /// Whether the directory `below` lies on the way here.
-    inside: bool,
 }
 
 impl State {
@@ -106,23 +104,34 @@ impl State {
     }
 
     /// Where a name stands, or would.
-    fn spot<'a>(&self, path: &'a Path, below: Option<Ino>) -> Result<Spot<'a>, IoError> {
+    fn spot<'a>(&self, path: &'a Path) -> Result<Spot<'a>, IoError> {
         let mut parents = components(path);
         let (Some(last), Some(name)) = (parents.next_back(), path.file_name()) else {
             return Err(ErrorKind::InvalidInput.into());
         };
         let mut dir = ROOT;
-        let mut inside = below == Some(ROOT);
         for parent in parents {
             dir = self.step(dir, parent)?.ok_or(ErrorKind::NotFound)?;
-            inside |= below == Some(dir);
         }
         let ino = self.step(dir, last)?;
-        Ok(Spot { dir, name, ino, inside })
+        Ok(Spot { dir, name, ino })
+    }
+
+    /// Whether the way to a name leads through `dir`.
+    fn passes(&self, path: &Path, dir: Ino) -> bool {
+        let mut parents = components(path);
+        parents.next_back();
+        let mut at = Some(ROOT);
+        let mut step = || {
+            let here = at?;
+            at = parents.next().and_then(|name| self.step(here, name).ok().flatten());
+            Some(here)
+        };
+        std::iter::from_fn(&mut step).any(|here| here == dir)
     }
 
     pub(super) fn create(&mut self, path: &Path, node: Node) -> Result<Ino, IoError> {
-        let spot = self.spot(path, None)?;
+        let spot = self.spot(path)?;
         if spot.ino.is_some() {
             return Err(ErrorKind::AlreadyExists.into());
         }
@@ -134,19 +143,19 @@ impl State {
 
     pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> Result<(), IoError> {
         let ino = self.find(from)?;
-        if !matches!(self.node(ino), Node::File(_)) {
-            return Err(ErrorKind::PermissionDenied.into());
-        }
-        let spot = self.spot(to, None)?;
+        let spot = self.spot(to)?;
         if spot.ino.is_some() {
             return Err(ErrorKind::AlreadyExists.into());
+        }
+        if !matches!(self.node(ino), Node::File(_)) {
+            return Err(ErrorKind::PermissionDenied.into());
         }
         self.apply(NameOp::place(spot.dir, spot.name, ino, Placing::File));
         Ok(())
     }
 
     pub(super) fn remove_file(&mut self, path: &Path) -> Result<(), IoError> {
-        let spot = self.spot(path, None)?;
+        let spot = self.spot(path)?;
         let ino = spot.ino.ok_or(ErrorKind::NotFound)?;
         if matches!(self.node(ino), Node::Dir(_)) {
             return Err(ErrorKind::IsADirectory.into());
@@ -156,7 +165,7 @@ impl State {
     }
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> Result<(), IoError> {
-        let spot = self.spot(path, None)?;
+        let spot = self.spot(path)?;
         let ino = spot.ino.ok_or(ErrorKind::NotFound)?;
         self.expect_empty(ino)?;
         self.apply(NameOp::remove(spot.dir, spot.name, Some(ino)));
@@ -164,12 +173,15 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), IoError> {
-        let source = self.spot(from, None)?;
+        let source = self.spot(from)?;
+        let target = self.spot(to)?;
         let ino = source.ino.ok_or(ErrorKind::NotFound)?;
-        let target = self.spot(to, Some(ino))?;
         let is_dir = matches!(self.node(ino), Node::Dir(_));
-        if target.inside {
+        if self.passes(to, ino) {
             return Err(ErrorKind::InvalidInput.into());
+        }
+        if target.ino.is_some_and(|there| self.passes(from, there)) {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
         }
         match target.ino {
             // Two names of one file: the standard says that nothing happens.

@@ -102,9 +102,9 @@ fn descriptions_name_every_choice() {
     create(&*vfs, "a", &[1; 5000]);
     let pending = disk.pending();
     assert_eq!(pending.choices(), disk.choices());
-    assert_eq!(pending.descriptions()[0], "name a");
-    assert_eq!(pending.descriptions()[10], "file 1: sector at 4608");
-    assert_eq!(pending.descriptions()[11], "file 1: length 5000");
+    assert_eq!(pending.descriptions()[0], "name /a");
+    assert_eq!(pending.descriptions()[10], "/a: sector at 4608");
+    assert_eq!(pending.descriptions()[11], "/a: length 5000");
 }
 
 #[test]
