@@ -7,6 +7,8 @@ use crate::oracle::Oracle;
 
 #[cfg(feature = "peers")]
 mod fjall;
+mod laminar_storage;
+mod laminar_wal;
 #[cfg(feature = "peers")]
 mod okaywal;
 #[cfg(feature = "peers")]
@@ -102,6 +104,7 @@ const fn entry(
 
 /// Everybody, in the order of the tables.
 pub(crate) const ALL: &[Entry] = &[
+    entry("laminar-wal", "laminar-wal", Kind::Log, &laminar_wal::LaminarWal),
     #[cfg(feature = "peers")]
     entry("wal-db", "wal-db", Kind::Log, &wal_db::WalDb { strict: false }),
     #[cfg(feature = "peers")]
@@ -118,6 +121,8 @@ pub(crate) const ALL: &[Entry] = &[
     entry("fjall journal", "fjall", Kind::Log, &fjall::Fjall),
     #[cfg(feature = "peers")]
     entry("walrus", "walrus-rust", Kind::Log, &walrus::Walrus),
+    entry("laminar-storage", "laminar-storage", Kind::Store, &laminar_storage::LaminarStorage { checkpoints: false }),
+    entry("laminar-storage, checkpoints", "laminar-storage", Kind::Store, &laminar_storage::LaminarStorage { checkpoints: true }),
     #[cfg(feature = "peers")]
     entry("redb", "redb", Kind::Store, &redb::Redb),
     #[cfg(feature = "peers")]

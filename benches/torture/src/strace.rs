@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::contender::Outcome;
@@ -35,6 +35,8 @@ pub(crate) fn record(output: &Path) -> Command {
 pub(crate) struct Injector {
     strace: Child,
     output: PathBuf,
+    /// Kept open: strace goes on talking, and would die of a pipe that nobody holds.
+    _stderr: BufReader<ChildStderr>,
 }
 
 impl Injector {
@@ -59,7 +61,7 @@ impl Injector {
             stderr.read_to_string(&mut line)?;
             return Err(format!("strace did not attach: {line}").into());
         }
-        Ok(Self { strace, output: output.to_path_buf() })
+        Ok(Self { strace, output: output.to_path_buf(), _stderr: stderr })
     }
 
     /// How many syncs have failed so far.
