@@ -32,7 +32,9 @@ pub(crate) fn run(entry: &Entry, dir: &Path, seed: u64) -> Outcome {
             (["read", count], Some(handle)) => {
                 let count = count.parse()?;
                 let mut oracle = Oracle::new(seed, count, entry.kind.bytes());
-                handle.read_back(count, &mut oracle).map(|()| format!("read {}", oracle.reading(handle.report()).to_line()))
+                handle
+                    .read_back(count, &mut oracle)
+                    .map(|()| format!("read {}", oracle.reading(handle.report()).to_line()))
             }
             (["abort"], _) => std::process::abort(),
             _ => return Err(format!("not understood: {line}").into()),

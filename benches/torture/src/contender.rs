@@ -93,12 +93,7 @@ pub(crate) struct Entry {
     pub(crate) contender: &'static dyn Contender,
 }
 
-const fn entry(
-    name: &'static str,
-    package: &'static str,
-    kind: Kind,
-    contender: &'static dyn Contender,
-) -> Entry {
+const fn entry(name: &'static str, package: &'static str, kind: Kind, contender: &'static dyn Contender) -> Entry {
     Entry { name, package, kind, contender }
 }
 
@@ -122,7 +117,12 @@ pub(crate) const ALL: &[Entry] = &[
     #[cfg(feature = "peers")]
     entry("walrus", "walrus-rust", Kind::Log, &walrus::Walrus),
     entry("laminar-storage", "laminar-storage", Kind::Store, &laminar_storage::LaminarStorage { checkpoints: false }),
-    entry("laminar-storage, checkpoints", "laminar-storage", Kind::Store, &laminar_storage::LaminarStorage { checkpoints: true }),
+    entry(
+        "laminar-storage, checkpoints",
+        "laminar-storage",
+        Kind::Store,
+        &laminar_storage::LaminarStorage { checkpoints: true },
+    ),
     #[cfg(feature = "peers")]
     entry("redb", "redb", Kind::Store, &redb::Redb),
     #[cfg(feature = "peers")]

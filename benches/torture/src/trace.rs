@@ -250,7 +250,11 @@ impl Lost {
 
     fn renamed(&mut self, from_dir: Option<&str>, from: &str, to_dir: Option<&str>, to: &str) {
         let (Some(from), Some(to)) = (self.path_in(from_dir, from), self.path_in(to_dir, to)) else { return };
-        let moved = |path: &PathBuf| path.strip_prefix(&from).ok().map(|rest| if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) });
+        let moved = |path: &PathBuf| {
+            path.strip_prefix(&from)
+                .ok()
+                .map(|rest| if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) })
+        };
         self.files.remove(&to);
         self.lengths.remove(&to);
         let files = std::mem::take(&mut self.files);

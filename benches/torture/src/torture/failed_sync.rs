@@ -36,19 +36,17 @@ impl Rack<'_> {
             late += u64::from(line == "late");
             line == "late"
         });
-        let cell = match answer {
-            _ if failed == 0 => "no sync seen".to_owned(),
-            Ok(answer) => {
-                let errors = answer.rsplit(' ').next().unwrap_or_default();
-                if errors == "0" { "failure NOT TOLD".to_owned() } else { format!("{late}") }
-            }
+        let (cell, honest) = match answer {
+            _ if failed == 0 => ("no sync seen".to_owned(), true),
+            Ok(answer) if answer.ends_with(" 0") => ("failure NOT TOLD".to_owned(), false),
+            Ok(_) => (late.to_string(), true),
             Err(Failure::Refused(words) | Failure::Died(words)) => {
                 self.note("failed sync", &words);
-                "PANIC".to_owned()
+                ("PANIC".to_owned(), false)
             }
-            Err(Failure::Hung) => "HANG".to_owned(),
+            Err(Failure::Hung) => ("HANG".to_owned(), false),
         };
-        self.row.honest &= !cell.contains(|c: char| c.is_ascii_uppercase());
+        self.row.honest &= honest;
         self.row.cells.push(cell);
         Ok(())
     }
@@ -68,13 +66,12 @@ impl Rack<'_> {
             cells.push(self.one_restart(commits)?);
         }
         let all_alike = cells.iter().all(|cell| Some(cell) == cells.first());
-        self.row.honest &= !cells.iter().any(|cell| cell.contains(|c: char| c.is_ascii_uppercase()));
         cells.truncate(if all_alike { 1 } else { cells.len() });
         self.row.cells.push(cells.join("; "));
         Ok(())
     }
 
-    /// The same after so many commits. What a cell says, capitals for what must not be.
+    /// The same after so many commits: what the cell says.
     fn one_restart(&mut self, commits: u64) -> Outcome<String> {
         let dir = self.scratch.path(&format!("restart-{commits}"));
         std::fs::create_dir_all(&dir)?;
@@ -105,7 +102,8 @@ impl Rack<'_> {
             Err(failure) => return Ok(self.failed_restart(failure)),
         };
         let early = Verdict::of(Ok(served.clone()), acknowledged.iter().copied());
-        if !early.is_honest() {
+        if early != Verdict::Whole {
+            self.judge("restart", &early);
             return Ok(format!("{early} at once"));
         }
         let one_more = child.commit(commits + 1, commits + 2);
@@ -127,10 +125,11 @@ impl Rack<'_> {
         let phantoms = reading.as_ref().map_or(0, |reading| reading.found.lacks(served.found.iter()));
         let verdict = Verdict::of(reading, acknowledged);
         self.judge("restart", &verdict);
-        Ok(match verdict {
-            Verdict::Whole if phantoms > 0 => format!("{phantoms} PHANTOM"),
-            verdict => verdict.to_string(),
-        })
+        if verdict == Verdict::Whole && phantoms > 0 {
+            self.row.honest = false;
+            return Ok(format!("{phantoms} PHANTOM"));
+        }
+        Ok(verdict.to_string())
     }
 
     fn failed_restart(&mut self, failure: Failure) -> String {

@@ -12,7 +12,8 @@ use crate::verdict::Verdict;
 impl Rack<'_> {
     /// Reads back one copy for each flip, several at once; counts the verdicts in the order of the flips.
     pub(super) fn random_flips(&mut self, image: &Image) -> Outcome {
-        let salt = self.entry.name.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let salt =
+            self.entry.name.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let bits = image.random_bits(self.plan.flips, self.plan.seed ^ salt);
         let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let rack = &*self;
@@ -31,7 +32,7 @@ impl Rack<'_> {
         })?;
         let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
         verdicts.sort_by_key(|(index, _)| *index);
-        for (bit, (_, verdict)) in bits.iter().zip(&verdicts) {
+        for (_, verdict) in &verdicts {
             self.row.flips.add(verdict);
         }
         self.examples(&bits, &verdicts);

@@ -45,8 +45,14 @@ fn pages_written_again_are_safe() {
 #[test]
 fn positions_are_followed() {
     let open = "7 openat(AT_FDCWD</>, \"/s/log\", O_RDWR|O_CLOEXEC) = 6</s/log>\n";
-    assert_eq!(pages(&format!("{open}7 lseek(6</s/log>, 4096, SEEK_SET) = 4096\n7 write(6</s/log>, \"\"..., 5) = 5")), [2]);
-    assert_eq!(pages(&format!("{open}7 read(6</s/log>, \"\"..., 8192) = 8192\n7 write(6</s/log>, \"\"..., 5) = 5")), [1]);
+    assert_eq!(
+        pages(&format!("{open}7 lseek(6</s/log>, 4096, SEEK_SET) = 4096\n7 write(6</s/log>, \"\"..., 5) = 5")),
+        [2]
+    );
+    assert_eq!(
+        pages(&format!("{open}7 read(6</s/log>, \"\"..., 8192) = 8192\n7 write(6</s/log>, \"\"..., 5) = 5")),
+        [1]
+    );
     let append = open.replace("O_RDWR", "O_WRONLY|O_APPEND");
     assert_eq!(pages(&format!("{append}7 write(6</s/log>, \"\"..., 5) = 5")), [1, 2]);
     let write = "7 write(6</s/log>, \"\"..., 5 <unfinished ...>\n8 fsync(9</s/x>) = 0\n7 <... write resumed>) = 5";
