@@ -54,7 +54,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let value = tuesday.get(b"goods/2000")?.ok_or("goods/2000 was there a moment ago")?;
     let found = archived::<Item>(value)?;
     println!("   goods/2000 on Tuesday: {} piece(s) at {} cents", found.pieces, found.price_cents);
-    println!("   goods/0008 on Tuesday: {:?}; on Monday it was there: {}", tuesday.get(b"goods/0008")?, monday.contains(b"goods/0008")?);
+    println!(
+        "   goods/0008 on Tuesday: {:?}; on Monday it was there: {}",
+        tuesday.get(b"goods/0008")?,
+        monday.contains(b"goods/0008")?
+    );
     let settings = tuesday.section::<Settings>("settings")?;
     println!("   the section: prices in {}, open on {} days", settings.currency, settings.opening_hours.len());
     let pieces: u64 = sum(&tuesday, b"goods/00")?;
@@ -76,7 +80,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let newest = opened.checkpoint.ok_or("there are checkpoints")?;
     assert_eq!(sum(&newest, b"goods/")?, expected, "every value is what was written");
     for healed in newest.healed() {
-        println!("   made good: {:?} of {} bytes at {} of {}", healed.part, healed.bytes, healed.offset, name(&healed.path));
+        println!(
+            "   made good: {:?} of {} bytes at {} of {}",
+            healed.part,
+            healed.bytes,
+            healed.offset,
+            name(&healed.path)
+        );
     }
     println!("   checkpoint {} holds all that it held: {expected} pieces", newest.id());
 
@@ -85,7 +95,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(newest);
     let opened = manager.open_newest_valid()?;
     for passed in &opened.passed_over {
-        println!("   passed over checkpoint {}: {}", passed.id, passed.reason.to_string().replace(&scratch.path().display().to_string(), ".."));
+        println!(
+            "   passed over checkpoint {}: {}",
+            passed.id,
+            passed.reason.to_string().replace(&scratch.path().display().to_string(), "..")
+        );
     }
     println!("   opened instead: checkpoint {}", opened.checkpoint.ok_or("an older one is valid")?.id());
     Ok(())
@@ -102,7 +116,12 @@ fn describe(checkpoint: &Checkpoint) -> Result<(), Box<dyn Error>> {
         checkpoint.runs().len(),
         checkpoint.source_offsets()
     );
-    println!("   written: {} entries, {} KiB; shared: {} run(s)", stats.entries_written, stats.bytes_written / 1024, stats.linked);
+    println!(
+        "   written: {} entries, {} KiB; shared: {} run(s)",
+        stats.entries_written,
+        stats.bytes_written / 1024,
+        stats.linked
+    );
     Ok(())
 }
 
