@@ -195,7 +195,12 @@ fn two_damaged_blocks_are_an_error_that_names_them_and_nothing_else_is_lost() {
         assert_eq!(older.runs()[0].iter().filter(Result::is_ok).count(), read);
         let report = manager.verify(1, &mut |_| {}).unwrap();
         assert_eq!(report.damage.iter().filter(|damage| !damage.is_healed).count(), 2);
-        // Nothing newer comes out of it either.
+        // A checkpoint can be made upon it all the same; that the merge which was due failed is said.
+        let base = manager.get(2).unwrap();
+        let next = manager.create(Create::new(30).base(&base).entries([(key(1), Some(vec![1]))])).unwrap();
+        assert!(next.stats().merge_failed && next.stats().merged == 0);
+        assert_eq!((next.runs().len(), next.get(&key(1)).unwrap()), (3, Some(&[1][..])));
+        // Nothing comes out of a merge of what is lost.
         let merged = manager.merge(manager.plan_full_merge(&manager.get(2).unwrap()).unwrap(), Box::new(|_| true));
         assert!(matches!(merged.unwrap().finish(), Err(Error::Corrupt { .. })));
     }

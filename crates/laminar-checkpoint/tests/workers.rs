@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Error};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, CheckpointOptions, Create, Error, Run};
 use laminar_vfs::sim::SimDisk;
 use scratch::{Scratch, all, contents, key, numbered};
 
@@ -54,6 +54,19 @@ impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
+}
+
+/// What goes from thread to thread, a future on a runtime of several among it.
+#[test]
+fn handles_may_be_sent_and_shared() {
+    fn is_shared<T: Send + Sync + 'static>() {}
+    fn is_sent<T: Send>(_: &T) {}
+    is_shared::<CheckpointManager>();
+    is_shared::<Checkpoint>();
+    is_shared::<Run>();
+    let scratch = Scratch::new();
+    is_sent(&scratch.manager().create_checkpoint(Create::new(0)));
+    is_sent(&scratch.manager().draft().unwrap());
 }
 
 /// The smallest runtime there is.
