@@ -1,8 +1,8 @@
 //! The driver: starts the job, kills it, starts it again, and has the end compared with the truth.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -26,7 +26,7 @@ const BETWEEN_COMMITS: Duration = Duration::from_millis(2);
 struct Plan {
     /// Not before this row is acknowledged.
     row: u64,
-    /// And then not before a checkpoint has begun.
+    /// And then only while a checkpoint is being written.
     in_checkpoint: bool,
     /// And then after this part of the time that the last checkpoint took, or of some commits: so that it hits between any
     /// two instructions.
@@ -115,10 +115,12 @@ fn drive(dir: &Path, plan: &[Plan], rows: u64) -> Result<Vec<Kill>> {
 /// One run of the job, from its start to its death or its end.
 struct Life {
     child: Child,
+    /// Where the job hears that its commits have been read of.
+    onward: Option<ChildStdin>,
     acknowledged: u64,
     opened: Option<Recovery>,
-    /// When the checkpoint began that is running.
-    began: Instant,
+    /// When the checkpoint began that is being written, if one is.
+    writing: Option<Instant>,
     /// How long the last one took.
     checkpoint_time: Duration,
 }
@@ -126,8 +128,10 @@ struct Life {
 impl Life {
     fn start(dir: &Path, checkpoint_time: Duration) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--child").arg("--dir").arg(dir).stdout(Stdio::piped());
-        Ok(Self { child: command.spawn()?, acknowledged: 0, opened: None, began: Instant::now(), checkpoint_time })
+        command.arg("--child").arg("--dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let onward = child.stdin.take();
+        Ok(Self { child, onward, acknowledged: 0, opened: None, writing: None, checkpoint_time })
     }
 
     /// Follows what the job says and kills it when the plan says so. Returns whether it was killed.
@@ -142,15 +146,21 @@ impl Life {
                     self.opened = Some(recovery);
                     self.acknowledged = recovery.row;
                 }
-                Message::Committed { row } => self.acknowledged = row,
-                Message::CheckpointBegins => self.began = Instant::now(),
-                Message::CheckpointEnds => self.checkpoint_time = self.began.elapsed(),
+                Message::Committed { row } => {
+                    self.acknowledged = row;
+                    if let Some(onward) = &mut self.onward {
+                        // A job that is dead or done does not listen, which its own output tells.
+                        drop(onward.write_all(b"."));
+                    }
+                }
+                Message::CheckpointBegins => self.writing = Some(Instant::now()),
+                Message::CheckpointEnds => {
+                    self.checkpoint_time = self.writing.take().map_or(self.checkpoint_time, |began| began.elapsed());
+                }
                 Message::Done => done = true,
             }
             bar.set_position(self.acknowledged);
-            let Some(plan) = plan.filter(|plan| !killed && plan.is_reached(message, self.acknowledged)) else {
-                continue;
-            };
+            let Some(plan) = plan.filter(|plan| !killed && plan.is_reached(self)) else { continue };
             std::thread::sleep(plan.pause(self.checkpoint_time));
             self.child.kill()?;
             killed = true;
@@ -165,8 +175,8 @@ impl Life {
 }
 
 impl Plan {
-    fn is_reached(&self, message: Message, acknowledged: u64) -> bool {
-        acknowledged >= self.row && (!self.in_checkpoint || message == Message::CheckpointBegins)
+    fn is_reached(&self, life: &Life) -> bool {
+        life.acknowledged >= self.row && (!self.in_checkpoint || life.writing.is_some())
     }
 
     fn pause(&self, checkpoint_time: Duration) -> Duration {

@@ -1,9 +1,10 @@
 //! The job itself, as it runs in the child process: rows in, state and source offset committed together.
 //!
-//! It says on its standard output what it has done, one line each, so that the driver can choose when to kill it.
+//! It says on its standard output what it has done, one line each, so that the driver can choose when to kill it, and it is never
+//! more than a few commits ahead of what the driver has read: for each of them it gets a byte on its standard input.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,12 +21,15 @@ pub(crate) const SOURCE: &str = "flights";
 /// Rows in a commit.
 const BATCH_ROWS: usize = 500;
 
-/// Rows between two checkpoints. One that is not done when the next is due holds the job up: so a slow disk does not let
-/// the log, and with it the next recovery, grow without bound.
-const CHECKPOINT_ROWS: u64 = 20_000;
+/// Commits that the job may be ahead of the driver.
+const WINDOW: usize = 4;
 
-/// And one after this time in any case, as in a job that waits for its input.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Short, since the whole job takes seconds.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Rows that the job may read while one checkpoint is written; then it waits, so that a recovery never has much more than
+/// this to replay. A job that reads from a network would not get that far ahead of its disk.
+const ROWS_PER_CHECKPOINT: u64 = 20_000;
 
 const RETAINED_CHECKPOINTS: usize = 2;
 
@@ -99,6 +103,11 @@ fn tell(message: Message) -> Result<()> {
     Ok(out.flush()?)
 }
 
+/// Waits until the driver has read of an earlier commit. An end of the input means that the driver is gone.
+fn follow_driver() -> Result<()> {
+    Ok(std::io::stdin().lock().read_exact(&mut [0])?)
+}
+
 /// Runs the job from where its state stands to the end of the input.
 pub(crate) fn run(dir: &Path) -> Result<()> {
     let (mut store, report) = WalStateStore::open(dir, StoreOptions::new())?;
@@ -114,8 +123,11 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     let mut flights = Flights::open()?;
     flights.skip(row)?;
     let mut running: Option<CheckpointTicket> = None;
-    let mut checkpoint_at = row + CHECKPOINT_ROWS;
-    loop {
+    let mut begun_at = row;
+    for commit in 0.. {
+        if commit >= WINDOW {
+            follow_driver()?;
+        }
         let batch = flights.batch(BATCH_ROWS)?;
         if batch.is_empty() {
             break;
@@ -129,16 +141,18 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
         // The changes of the batch and the offset behind it: both or neither.
         store.commit()?;
         tell(Message::Committed { row })?;
-
-        let is_due = row >= checkpoint_at;
-        if let Some(ticket) = running.take_if(|ticket| is_due || ticket.is_done()) {
+        let is_late = row >= begun_at + ROWS_PER_CHECKPOINT;
+        if let Some(ticket) = running.take_if(|ticket| ticket.is_done() || is_late) {
             ticket.wait()?;
             tell(Message::CheckpointEnds)?;
         }
-        if is_due {
-            running = Some(store.checkpoint()?);
-            checkpoint_at = row + CHECKPOINT_ROWS;
-            tell(Message::CheckpointBegins)?;
+        // A commit that finds one due has begun it.
+        if running.is_none() {
+            running = store.running_checkpoint().filter(|ticket| !ticket.is_done());
+            if running.is_some() {
+                begun_at = row;
+                tell(Message::CheckpointBegins)?;
+            }
         }
     }
     tell(Message::CheckpointBegins)?;

@@ -25,7 +25,12 @@ pub const MAX_NAME_BYTES: usize = 4 << 10;
 pub(crate) const MAX_OFFSETS: usize = 1_000_000;
 
 const MAGIC: [u8; 8] = *b"laminSTO";
-const CHECKSUM_OFFSET: usize = IDENTITY_BYTES - 4;
+const VERSION_OFFSET: usize = 8;
+const FLAGS_OFFSET: usize = 12;
+const LOG_ID_OFFSET: usize = 16;
+const HASH_SEED_OFFSET: usize = 32;
+const RESERVED_OFFSET: usize = 40;
+const CHECKSUM_OFFSET: usize = 508;
 
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
@@ -62,9 +67,9 @@ impl Identity {
     fn encode_as(self, version: u32) -> [u8; STORE_BYTES] {
         let mut block = [0; IDENTITY_BYTES];
         put(&mut block, 0, &MAGIC);
-        put(&mut block, 8, &version.to_le_bytes());
-        put(&mut block, 16, &self.log_id.to_le_bytes());
-        put(&mut block, 32, &self.hash_seed.to_le_bytes());
+        put(&mut block, VERSION_OFFSET, &version.to_le_bytes());
+        put(&mut block, LOG_ID_OFFSET, &self.log_id.to_le_bytes());
+        put(&mut block, HASH_SEED_OFFSET, &self.hash_seed.to_le_bytes());
         let checksum = crc32c::crc32c(block.split_at(CHECKSUM_OFFSET).0);
         put(&mut block, CHECKSUM_OFFSET, &checksum.to_le_bytes());
         let mut file = [0; STORE_BYTES];
@@ -88,13 +93,15 @@ impl Identity {
         if checksum != crc32c::crc32c(body).to_le_bytes() {
             return Err(BadIdentity::Corrupt("the checksum does not match"));
         }
-        let version = u32_at(body, 8).ok_or(SHORT)?;
+        let version = u32_at(body, VERSION_OFFSET).ok_or(SHORT)?;
         if version != VERSION {
             return Err(BadIdentity::Version(version));
         }
-        let log_id = body.get(16..32).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
-        let identity = Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, 32).ok_or(SHORT)? };
-        let reserved_is_zero = u32_at(body, 12) == Some(0) && body.iter().skip(40).all(|&byte| byte == 0);
+        let log_id = body.get(LOG_ID_OFFSET..).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
+        let identity =
+            Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, HASH_SEED_OFFSET).ok_or(SHORT)? };
+        let reserved_is_zero =
+            u32_at(body, FLAGS_OFFSET) == Some(0) && body.iter().skip(RESERVED_OFFSET).all(|&byte| byte == 0);
         if !reserved_is_zero || identity.log_id == 0 {
             return Err(BadIdentity::Corrupt("a reserved field is not zero, or the log id is"));
         }
@@ -228,8 +235,12 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 }
 
 const _: () = {
-    assert!(16 + 16 == 32 && 32 + 8 == 40, "log id, hash seed, reserved lie as FORMAT.md says");
-    assert!(CHECKSUM_OFFSET == 508);
+    assert!(MAGIC.len() == VERSION_OFFSET);
+    assert!(VERSION_OFFSET + size_of::<u32>() == FLAGS_OFFSET);
+    assert!(FLAGS_OFFSET + size_of::<u32>() == LOG_ID_OFFSET);
+    assert!(LOG_ID_OFFSET + size_of::<u128>() == HASH_SEED_OFFSET);
+    assert!(HASH_SEED_OFFSET + size_of::<u64>() == RESERVED_OFFSET);
+    assert!(CHECKSUM_OFFSET + size_of::<u32>() == IDENTITY_BYTES);
 };
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ struct Making {
     bytes_merged: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one of it per store")]
 enum Stage {
     /// Nothing done yet.
     Begin,

@@ -1,3 +1,5 @@
+//! Every record and the identity come back as they were written; anything else is refused.
+
 use super::*;
 
 fn offsets(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
