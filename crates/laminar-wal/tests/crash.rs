@@ -75,14 +75,13 @@ fn what_was_acknowledged_survives_power_loss_at_every_change() {
             let (durable, committed) = model.at(changes);
             let killed = disk.fork();
             let what = || format!("seed {seed}, change {changes}, killed");
-            recovers(&killed, &options, &model, whole(&model, committed), &what);
+            recovers(&killed, &options, &model, committed, &what);
             for crash in 0..4 {
                 let what = || format!("seed {seed}, change {changes}, crash {crash}");
-                let least = whole(&model, durable);
-                recovers(&disk.crash(crash), &options, &model, least, &what);
+                recovers(&disk.crash(crash), &options, &model, durable, &what);
             }
             let what = || format!("seed {seed}, change {changes}, everything unsynced lost");
-            recovers(&disk.crash_lose_all(), &options, &model, whole(&model, durable), &what);
+            recovers(&disk.crash_lose_all(), &options, &model, durable, &what);
         }
     }
 }
@@ -97,7 +96,7 @@ fn recovery_can_be_interrupted_at_every_change() {
             let crashed = disk.crash(seed ^ changes);
             crashed.start_history();
             let opened = open(&crashed, &options).unwrap();
-            let found = model.check(&opened.0, whole(&model, durable), &|| format!("seed {seed}, change {changes}"));
+            let found = model.check(&opened.0, durable, &|| format!("seed {seed}, change {changes}"));
             opened.0.append(b"x").unwrap();
             let lsn = opened.0.end_lsn();
             drop(opened);
@@ -105,7 +104,7 @@ fn recovery_can_be_interrupted_at_every_change() {
             for (nested, disk) in crashed.take_history().iter().enumerate() {
                 for crash in 0..3 {
                     let what = || format!("seed {seed}, change {changes}, in recovery {nested}, crash {crash}");
-                    recovers(&disk.crash(crash), &options, &model, whole(&model, durable), &what);
+                    recovers(&disk.crash(crash), &options, &model, durable, &what);
                 }
                 // The process was only killed: what recovery had found is found again.
                 let what = || format!("seed {seed}, change {changes}, in recovery {nested}, killed");

@@ -15,8 +15,8 @@ use crate::report::{Healed, Part};
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{Error, Result};
 
-/// Blocks up to this size are verified in a buffer on the stack.
-const STACK_BYTES: usize = 16384;
+/// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
+const STACK_BYTES: usize = PAGE;
 
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
@@ -164,10 +164,11 @@ impl RunFile {
     /// The entry in cell number `cell` of chapter number `at`.
     #[inline]
     pub(super) fn entry(&self, at: usize, chapter: &Chapter, cell: usize) -> Result<Entry<'_>> {
-        let unit = index32(chapter.unit);
-        let (first, block) = chapter.data_block(count32(cell * CELL / unit));
+        // Sizes of blocks are powers of two: shifts, because a division would cost as much as the rest of this.
+        let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
+        let (first, block) = chapter.data_block(count32(cell >> cells_log2));
         let payload = self.block(at, block)?;
-        entry_at(payload, cell - index32(first) * (unit / CELL)).ok_or_else(|| self.nonsense(block))
+        entry_at(payload, cell - (index32(first) << cells_log2)).ok_or_else(|| self.nonsense(block))
     }
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.
