@@ -1,3 +1,5 @@
+//! Traces of system calls are read as they are printed.
+
 use super::*;
 
 fn image(files: &[(&str, &[u8])]) -> Image {
