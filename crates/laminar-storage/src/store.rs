@@ -402,6 +402,14 @@ impl StateStore for WalStateStore {
     }
 }
 
+impl Drop for WalStateStore {
+    /// Tickets hold the log too, and may outlive the store: they must not keep the next owner out.
+    fn drop(&mut self) {
+        self.checkpointing.stop();
+        self.wal.release();
+    }
+}
+
 impl std::fmt::Debug for WalStateStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WalStateStore")
