@@ -62,6 +62,7 @@ impl WalStateStore {
     /// # Errors
     /// Those of the checkpoint, and of writing to `dir`.
     pub fn export(&mut self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.check_open()?;
         // A running checkpoint may have been cut before the last commit: then it takes a second one.
         while self.attached.as_ref().is_none_or(|checkpoint| checkpoint.wal_position() < self.committed.get()) {
             self.checkpoint()?.wait()?;
