@@ -5,6 +5,11 @@
 //! over a key that was put together a moment ago keeps the cache misses of successive operations from overlapping. That
 //! costs half the throughput.
 
+use std::hash::Hasher as _;
+
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+
 /// Bytes of a key space.
 pub const SPACE_BYTES: usize = 4;
 
@@ -22,20 +27,51 @@ impl Key<'_> {
     pub(super) fn len(&self) -> usize {
         SPACE_BYTES + self.name.len()
     }
-
-    /// Whether `whole` is this key, written in a row.
-    #[inline]
-    pub(super) fn is(&self, whole: &[u8]) -> bool {
-        whole.split_first_chunk().is_some_and(|(space, name)| *space == self.space && name == self.name)
-    }
 }
 
-/// A function from seed, key space and name to a hash.
-pub(super) type Hasher = fn(u64, [u8; SPACE_BYTES], &[u8]) -> u64;
-
-/// XXH3 of the name, with a seed that differs for each key space.
+/// Whether two byte strings are equal. Short ones, as most names are, are compared without a call.
 #[inline]
-pub(super) fn hash(seed: u64, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
-    let space = u64::from(u32::from_le_bytes(space));
-    xxhash_rust::xxh3::xxh3_64_with_seed(name, seed ^ space.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+pub(super) fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if one.len() < 8 || one.len() > 16 {
+        return one == other;
+    }
+    one.first_chunk::<8>() == other.first_chunk() && one.last_chunk::<8>() == other.last_chunk()
+}
+
+/// Hashes keys, in the same way as long as the process runs.
+#[derive(Debug)]
+pub(super) struct Hasher {
+    seed: SharedSeed,
+    /// What tests leave of each hash, to see what collisions do.
+    #[cfg(test)]
+    pub(super) mask: u64,
+}
+
+impl Hasher {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self {
+            seed: SharedSeed::from_u64(seed),
+            #[cfg(test)]
+            mask: u64::MAX,
+        }
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(u64::from(u32::from_le_bytes(space)), &self.seed);
+        hasher.write(name);
+        #[cfg(test)]
+        return hasher.finish() & self.mask;
+        #[cfg(not(test))]
+        hasher.finish()
+    }
+
+    /// The hash of a key that is written in a row.
+    pub(super) fn hash_whole(&self, key: &[u8]) -> u64 {
+        let Some((space, name)) = key.split_first_chunk() else { unreachable!("keys start with a key space") };
+        self.hash(*space, name)
+    }
 }
