@@ -1,1 +1,19 @@
-//! Under construction in the commits that follow.
+//! What the crash tests of laminar share: operations, an oracle that knows what may and what must survive, and a driver that runs
+//! the operations on a simulated disk and holds the store against the oracle after every crash.
+//!
+//! One seed is one run: the same operations, the same faults, the same verdict. [`run_seed`] is what tests and
+//! `cargo xtask fault` call; a [`Failure`] prints the command that replays it, and the shortest list of operations that still fails.
+#![forbid(unsafe_code)]
+#![expect(clippy::indexing_slicing, reason = "this crate is a test, and its indices come from its own small tables")]
+
+mod driver;
+mod enumerate;
+mod op;
+mod oracle;
+mod seeds;
+
+pub use driver::{Driver, Summary, Violation};
+pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
+pub use op::{Key, Op, Value};
+pub use oracle::{Model, Oracle};
+pub use seeds::{Failure, run_ops, run_seed};

@@ -1,18 +1,149 @@
-//! What can go wrong.
+//! What can go wrong with a store.
 
-/// An error of the store.
-#[derive(Debug, thiserror::Error)]
+use std::path::PathBuf;
+
+/// What a call returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed call on a store. Cheap to clone, since everyone who waits for the same commit or checkpoint gets it.
+///
+/// What to do next: see the predicates. After [`is_poisoned`](Self::is_poisoned) drop the store and open it again; after
+/// [`is_no_space`](Self::is_no_space) free space and call again; after [`is_corrupt`](Self::is_corrupt) restore a backup,
+/// or open with `RecoverTo::LastGood`.
+///
+/// ```
+/// use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+/// # let scratch = tempfile::tempdir().unwrap();
+/// # let dir = scratch.path();
+/// let (_owner, _) = WalStateStore::open(dir.join("state"), StoreOptions::new()).unwrap();
+/// let error = WalStateStore::open(dir.join("state"), StoreOptions::new()).unwrap_err();
+/// assert!(error.is_locked());
+/// ```
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A key, a value, or the table would be larger than it may be. Nothing changed.
-    #[error("too large: {bytes} bytes, the limit is {limit}")]
+    /// The disk refused an operation.
+    #[error(transparent)]
+    Io(#[from] laminar_vfs::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] laminar_wal::Error),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] laminar_checkpoint::Error),
+    /// Bytes that are not what was written.
+    #[error("{} is corrupt at {offset}: {reason}", path.display())]
+    Corrupt {
+        /// The damaged file, or the log's directory.
+        path: PathBuf,
+        /// Offset in the file, or LSN in the log.
+        offset: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A directory that is no store of ours. Nothing in it was changed.
+    #[error("{} is not a store: {why}", path.display())]
+    Foreign {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was found instead.
+        why: &'static str,
+    },
+    /// A store whose identity or directory is gone while other parts are there. Nothing was changed.
+    #[error("{} is missing, though other files of the store are there", path.display())]
+    Missing {
+        /// What is missing.
+        path: PathBuf,
+    },
+    /// A file of a later version of this library. Nothing was changed.
+    #[error("{} has format version {found}, this library reads up to {supported}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest that can be read.
+        supported: u32,
+    },
+    /// Another handle, in this process or another, has the store open.
+    #[error("the store {} is open elsewhere", path.display())]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// No checkpoint can be used and the log does not reach back to the beginning.
+    #[error("no usable checkpoint in {}, and the log begins at {log_start}: {reasons}", path.display())]
+    NoCheckpoint {
+        /// The directory of the checkpoints.
+        path: PathBuf,
+        /// The first LSN of the log.
+        log_start: u64,
+        /// Why each checkpoint was passed over.
+        reasons: String,
+    },
+    /// A key, value or name beyond its limit, or a table that would grow beyond its own. Nothing changed.
+    #[error("a {what} of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
-        /// Its size, in bytes.
+        /// `key`, `value`, `name` or `table`.
+        what: &'static str,
+        /// Its size in bytes.
         bytes: u64,
-        /// The largest size, in bytes.
+        /// The most that is taken.
         limit: u64,
     },
+    /// An option out of its range.
+    #[error("the option {name} is invalid: {why}")]
+    InvalidOption {
+        /// The option.
+        name: &'static str,
+        /// Its range.
+        why: &'static str,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The store was closed or dropped before the work was done.
+    #[error("the store was closed before the checkpoint was done")]
+    Abandoned,
 }
 
-/// The result of an operation of the store.
-pub type Result<T> = std::result::Result<T, Error>;
+impl Error {
+    /// Whether a failed sync has ended this handle for good: drop it and open the store again.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_poisoned())
+    }
+
+    /// Whether space ran out: nothing was acknowledged, nothing is lost, the call can be made again.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::Io(error) => error.is_no_space(),
+            Self::Log(error) => error.is_no_space(),
+            Self::Checkpoint(error) => error.is_no_space(),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody else has the store open.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(
+            self,
+            Self::Locked { .. }
+                | Self::Log(laminar_wal::Error::Locked { .. })
+                | Self::Checkpoint(laminar_checkpoint::Error::Locked { .. })
+        )
+    }
+
+    /// Whether bytes on disk are not what was written, or are gone.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Missing { .. } | Self::NoCheckpoint { .. } => true,
+            Self::Log(error) => error.is_corrupt(),
+            Self::Checkpoint(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}

@@ -27,6 +27,11 @@ impl Namespace {
         self.0.swap_bytes().to_le_bytes()
     }
 
+    /// The namespace of a full key; `None` for bytes that are too few to be one.
+    pub(crate) fn of(full: &[u8]) -> Option<Self> {
+        full.first_chunk().map(|id| Self(u32::from_le_bytes(*id).swap_bytes()))
+    }
+
     /// The full key of `key`.
     #[inline]
     pub(crate) fn key(self, key: &[u8]) -> FullKey {

@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use crate::Result;
 use crate::keyspace;
+use crate::read::Overlay;
 use crate::table::TableRange;
 
 /// Keyed state, ordered by key. Keys and values are byte strings; the empty ones are as good as any.
@@ -89,7 +90,7 @@ pub trait StateStore {
 
 /// An iterator over keys and values, ascending by key, that borrows them from the store.
 ///
-/// An error ends nothing by itself: what follows it is what can still be read.
+/// Ends at the first error: nothing that follows it would be known to be whole.
 ///
 /// ```
 /// use laminar_storage::{MemoryStateStore, StateStore};
@@ -109,13 +110,25 @@ pub struct Scan<'a> {
 
 #[derive(Debug)]
 enum Source<'a> {
+    Nothing,
     Table(TableRange<'a>),
+    Layers(Box<Overlay<'a>>),
 }
 
 impl<'a> Scan<'a> {
     /// The live entries of a range of full keys, without their namespace.
     pub(crate) fn of_table(range: TableRange<'a>) -> Self {
         Self { source: Source::Table(range) }
+    }
+
+    /// The live entries of the layers of a durable store.
+    pub(crate) fn of_layers(overlay: Overlay<'a>) -> Self {
+        Self { source: Source::Layers(Box::new(overlay)) }
+    }
+
+    /// No entries.
+    pub(crate) fn of_nothing() -> Self {
+        Self { source: Source::Nothing }
     }
 }
 
@@ -124,7 +137,9 @@ impl<'a> Iterator for Scan<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
+            Source::Nothing => None,
             Source::Table(range) => range.find_map(|(key, entry)| Some(Ok((keyspace::strip(key), entry.value?)))),
+            Source::Layers(overlay) => overlay.next(),
         }
     }
 }

@@ -124,7 +124,7 @@ impl Table {
     /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
     #[inline]
     pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {
-        Key { space, name, hash: self.index.hasher().hash(space, name) }
+        self.index.hasher().key(space, name)
     }
 
     /// The key that is written in a row, key space and name; `None` where there are too few bytes for a key space.

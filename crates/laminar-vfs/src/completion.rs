@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::Worker;
+use crate::sync::{Condvar, Mutex};
 
 struct State<T> {
     value: Option<T>,
     abandoned: bool,
-    wakers: Vec<Waker>,
+    /// Who is to be woken, by the number that each future got when it was first polled.
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
 }
 
 struct Shared<T> {
@@ -36,14 +37,15 @@ pub struct Completer<T> {
 /// ```
 pub struct Completion<T> {
     shared: Arc<Shared<T>>,
+    number: Option<u64>,
 }
 
 /// A connected pair.
 #[must_use]
 pub fn completion<T: Clone>() -> (Completer<T>, Completion<T>) {
-    let state = State { value: None, abandoned: false, wakers: Vec::new() };
+    let state = State { value: None, abandoned: false, wakers: Vec::new(), next: 0 };
     let shared = Arc::new(Shared { state: Mutex::new(state), settled: Condvar::new() });
-    (Completer { shared: Arc::clone(&shared) }, Completion { shared })
+    (Completer { shared: Arc::clone(&shared) }, Completion { shared, number: None })
 }
 
 impl<T> Completer<T> {
@@ -61,7 +63,7 @@ impl<T> Drop for Completer<T> {
             std::mem::take(&mut state.wakers)
         };
         self.shared.settled.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -106,20 +108,41 @@ impl<T: Clone> Future for Completion<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut state = self.shared.state.lock();
+        let this = self.get_mut();
+        let mut state = this.shared.state.lock();
         if state.value.is_some() || state.abandoned {
             return Poll::Ready(state.value.clone());
         }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
+        let number = *this.number.get_or_insert_with(|| {
+            state.next += 1;
+            state.next
+        });
+        // Only the waker of the last poll counts, so a future that moves between tasks leaves none behind.
+        match state.wakers.iter_mut().find(|(of, _)| *of == number) {
+            Some((_, waker)) => waker.clone_from(context.waker()),
+            None => state.wakers.push((number, context.waker().clone())),
         }
         Poll::Pending
     }
 }
 
+impl<T> Drop for Completion<T> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = {
+                let mut state = self.shared.state.lock();
+                let found = state.wakers.iter().position(|(of, _)| *of == number);
+                found.map(|found| state.wakers.swap_remove(found))
+            };
+            // Outside of the lock: dropping a waker runs code of the executor.
+            drop(waker);
+        }
+    }
+}
+
 impl<T> Clone for Completion<T> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), number: None }
     }
 }
 
@@ -134,3 +157,6 @@ impl<T> fmt::Debug for Completion<T> {
         f.write_str("Completion")
     }
 }
+
+#[cfg(test)]
+mod tests;

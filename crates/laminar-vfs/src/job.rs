@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::{Error, Op, Result};
 
 /// What a job wants after a step.
@@ -39,7 +38,8 @@ pub trait Worker: Send + Sync + fmt::Debug {
     /// Whether the job has a thread of its own, so that blocking on its result makes sense.
     fn is_thread(&self) -> bool;
 
-    /// Ends the job after the step it is in: when this returns, it is dropped and no step runs any more.
+    /// Ends the job after the step it is in: when this returns, it is dropped and no step runs any more. From within
+    /// the job's own step it returns at once, and the job ends with that step.
     fn stop(&self);
 }
 
@@ -93,6 +93,8 @@ struct Control {
 
 struct ThreadWorker {
     control: Arc<Control>,
+    id: ThreadId,
+    /// Taken by the first who waits for its end, and locked until it has ended.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -104,7 +106,7 @@ impl Spawn for Threads {
             .name(name.to_owned())
             .spawn(move || run(job, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
-        Ok(Arc::new(ThreadWorker { control, thread: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(ThreadWorker { control, id: thread.thread().id(), thread: Mutex::new(Some(thread)) }))
     }
 }
 
@@ -149,11 +151,14 @@ impl Worker for ThreadWorker {
     fn stop(&self) {
         self.control.signal.lock().stopped = true;
         self.control.changed.notify_one();
-        let thread = self.thread.lock().take();
-        match thread {
-            // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
-            Some(thread) if thread.thread().id() != std::thread::current().id() => drop(thread.join()),
-            _ => {}
+        // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
+        if std::thread::current().id() == self.id {
+            return;
+        }
+        let mut thread = self.thread.lock();
+        if let Some(thread) = thread.take() {
+            // A job that panicked has told its waiters by dropping what they wait for.
+            drop(thread.join());
         }
     }
 }
@@ -200,7 +205,7 @@ impl Inline {
 
 impl Spawn for Inline {
     fn spawn(&self, _name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
-        let worker = Arc::new(InlineWorker { job: Mutex::new(Some(job)) });
+        let worker = Arc::new(InlineWorker { job: Mutex::new(Some(job)), stopped: AtomicBool::new(false) });
         let mut workers = self.workers.lock();
         workers.retain(|worker| worker.strong_count() > 0);
         workers.push(Arc::downgrade(&worker));
@@ -210,6 +215,8 @@ impl Spawn for Inline {
 
 struct InlineWorker {
     job: Mutex<Option<Box<dyn Job>>>,
+    /// Set by a stop from within a step, which can't drop the job under its own feet.
+    stopped: AtomicBool,
 }
 
 impl InlineWorker {
@@ -217,8 +224,9 @@ impl InlineWorker {
     fn step_once(&self) -> Option<Step> {
         let mut job = self.job.try_lock()?;
         let step = job.as_mut()?.step();
-        if step == Step::Done {
+        if step == Step::Done || self.stopped.load(Ordering::Relaxed) {
             *job = None;
+            return Some(Step::Done);
         }
         Some(step)
     }
@@ -243,6 +251,7 @@ impl Worker for InlineWorker {
     }
 
     fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         if let Some(mut job) = self.job.try_lock() {
             *job = None;
         }
@@ -254,3 +263,6 @@ impl fmt::Debug for InlineWorker {
         f.write_str("InlineWorker")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,8 @@
 //! # }
 //! ```
 //!
-//! What this crate leaves out on purpose: any word of the domain (log, key, checkpoint), configuration, and
-//! executors; a [`Completion`] can be awaited on any of them.
+//! What this crate leaves out on purpose: any notion of what the bytes in a file mean, configuration, and executors; a
+//! [`Completion`] can be awaited on any of them.
 
 mod completion;
 mod env;
@@ -35,6 +35,7 @@ mod real;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sync;
 mod vfs;
 
 pub use completion::{Completer, Completion, completion};

@@ -52,29 +52,62 @@ fn write_and_rename(vfs: &dyn Vfs, temporary: &Path, path: &Path, bytes: &[u8]) 
 }
 
 fn parts(path: &Path) -> Result<(&Path, &OsStr)> {
-    match (path.parent(), path.file_name()) {
-        (Some(dir), Some(name)) => Ok((dir, name)),
-        _ => Err(Error::new(Op::Open, path, io::ErrorKind::InvalidInput.into())),
+    match path.file_name() {
+        Some(name) => Ok((dir_of(path), name)),
+        None => Err(Error::new(Op::Open, path, io::ErrorKind::InvalidInput.into())),
+    }
+}
+
+/// The directory that a name is in.
+fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 
 /// Creates `dir` and whichever of its parents are missing, and makes each new name durable. What exists stays.
 /// Returns whether anything was created.
 ///
+/// The name of the lowest directory that exists already is made durable as well: a process that was killed may
+/// have created it and not come so far. Call this when something is created in `dir`, not each time it is opened.
+///
 /// # Errors
-/// `NotADirectory` where a file stands in the way.
+/// `NotADirectory` where a file stands in the way. A directory whose name could not be made durable is removed
+/// again if that can be done.
 pub fn create_dir_durable(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
     match vfs.kind(dir)? {
-        Some(Kind::Dir) => return Ok(false),
+        Some(Kind::Dir) => return keep_dir(vfs, dir).map(|()| false),
         Some(_) => return Err(Error::new(Op::CreateDir, dir, io::ErrorKind::NotADirectory.into())),
         None => {}
     }
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = dir_of(dir);
     create_dir_durable(vfs, parent)?;
-    vfs.create_dir(dir)?;
-    vfs.sync_dir(parent)?;
-    Ok(true)
+    match vfs.create_dir(dir) {
+        Err(error) if error.is_already_there() && vfs.kind(dir)? == Some(Kind::Dir) => {
+            return keep_dir(vfs, dir).map(|()| false);
+        }
+        created => created?,
+    }
+    let synced = vfs.sync_dir(parent);
+    if synced.is_err() {
+        // Another sync of the same name would prove nothing, so the next attempt must find none.
+        drop(vfs.remove_dir(dir));
+    }
+    synced.map(|()| true)
 }
+
+/// Makes the name of a directory durable that somebody created.
+fn keep_dir(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    if dir.file_name().is_none() {
+        return Ok(());
+    }
+    match vfs.sync_dir(dir_of(dir)) {
+        // What we may not even read, we did not write to either: it is not from a dead process of ours.
+        Err(error) if error.io().kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,18 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// Opens a regular file, and nothing else: a directory can be opened on some systems and then not read, and a pipe
+/// would wait for its other end.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    sys::without_waiting(options);
+    let file = uninterrupted(|| options.open(path))?;
+    match kind_of(file.metadata()?.file_type()) {
+        Kind::File => Ok(file),
+        Kind::Dir => Err(io::ErrorKind::IsADirectory.into()),
+        Kind::Other => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
 fn kind_of(kind: fs::FileType) -> Kind {
     if kind.is_file() {
         Kind::File
@@ -55,12 +67,12 @@ impl Vfs for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn VfsFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read).create_new(mode == OpenMode::CreateNew);
-        let file = at(Op::Open, path, uninterrupted(|| options.open(path)))?;
+        let file = at(Op::Open, path, open_regular(&mut options, path))?;
         Ok(Arc::new(RealFile { file, path: path.to_owned() }))
     }
 
     fn kind(&self, path: &Path) -> Result<Option<Kind>> {
-        match fs::symlink_metadata(path) {
+        match fs::metadata(path) {
             Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::new(Op::Kind, path, error)),
@@ -99,13 +111,13 @@ impl Vfs for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
-        at(Op::SyncDir, path, sys::sync_dir(path))
+        at(Op::SyncDir, path, uninterrupted(|| sys::sync_dir(path)))
     }
 
     fn lock(&self, path: &Path) -> Result<Lock> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = at(Op::Lock, path, uninterrupted(|| options.open(path)))?;
+        let file = at(Op::Lock, path, open_regular(&mut options, path))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock::new(Box::new(file))),
             Err(TryLockError::WouldBlock) => Err(Error::new(Op::Lock, path, io::ErrorKind::WouldBlock.into())),
@@ -152,6 +164,7 @@ impl VfsFile for RealFile {
         }
         let len =
             usize::try_from(len).map_err(|_| Error::new(Op::Map, &self.path, io::ErrorKind::OutOfMemory.into()))?;
+        at(Op::Map, &self.path, Region::expect_room(len))?;
         Region::filled_by(len, |bytes| self.read_exact_at(bytes, 0))
     }
 

@@ -1,6 +1,7 @@
 //! Read-only bytes of a whole file, aligned, mapped or owned.
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 
 /// How the bytes of a file get into memory.
@@ -44,6 +45,12 @@ impl Region {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut cells);
         fill(bytes.split_at_mut(len).0)?;
         Ok(Self(Inner::Owned { cells, len }))
+    }
+
+    /// Refuses a length that there is no memory for, which `filled_by` would die of. The length of a file is the file
+    /// system's word, and a sparse file of any length costs an attacker nothing.
+    pub(crate) fn expect_room(len: usize) -> io::Result<()> {
+        Vec::<u8>::new().try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory.into())
     }
 
     /// A region of its own with the same bytes.

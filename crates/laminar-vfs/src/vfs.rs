@@ -21,7 +21,7 @@ pub enum OpenMode {
     CreateNew,
 }
 
-/// What stands at a path. Links are not followed: a symbolic link is `Other`.
+/// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -39,7 +39,7 @@ pub enum Kind {
 pub struct DirEntry {
     /// The last component of the path.
     pub name: OsString,
-    /// What it names.
+    /// What it names; a symbolic link is [`Kind::Other`], wherever it leads.
     pub kind: Kind,
 }
 
@@ -79,10 +79,11 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     /// Opens or creates a file. A created file is empty, and its name is not durable yet.
     ///
     /// # Errors
-    /// What the operating system says; `NotFound` or `AlreadyExists` by [`OpenMode`].
+    /// What the operating system says; `NotFound` or `AlreadyExists` by [`OpenMode`]; `IsADirectory` or
+    /// `InvalidInput` where something else than a regular file has the name, and never a wait for a pipe's other end.
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn VfsFile>>;
 
-    /// What stands at `path`, or nothing.
+    /// What stands at `path`, or nothing. Symbolic links are followed, as by [`open`](Self::open).
     ///
     /// # Errors
     /// What the operating system says, except that nothing there is `Ok(None)`.

@@ -107,10 +107,11 @@ impl Arena {
         let value_bytes = value.map_or(0, <[u8]>::len);
         let longest = key.len().max(value_bytes);
         if longest > MAX_BYTES {
-            return Err(Error::TooLarge { bytes: longest as u64, limit: MAX_BYTES as u64 });
+            return Err(Error::TooLarge { what: "key or value", bytes: longest as u64, limit: MAX_BYTES as u64 });
         }
         let layout = Layout::new(key.len(), value_bytes);
         let slot = self.allocate(layout.cells(), CHUNKS - RESERVED_CHUNKS).ok_or_else(|| Error::TooLarge {
+            what: "table",
             bytes: LIMIT_BYTES + (layout.cells() * CELL_BYTES) as u64,
             limit: LIMIT_BYTES,
         })?;

@@ -79,8 +79,8 @@ impl<'a> Iterator for TableRange<'a> {
 
 fn is_below(key: &[u8], upper: &Bound<Box<[u8]>>) -> bool {
     match upper {
-        Bound::Included(upper) => key <= upper,
-        Bound::Excluded(upper) => key < upper,
+        Bound::Included(upper) => *key <= **upper,
+        Bound::Excluded(upper) => *key < **upper,
         Bound::Unbounded => true,
     }
 }

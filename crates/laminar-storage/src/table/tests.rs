@@ -65,7 +65,7 @@ fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 
 fn is_inside(key: &[u8], lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
     use std::ops::RangeBounds;
-    (slice(lower), slice(upper)).contains(key)
+    RangeBounds::<[u8]>::contains(&(slice(lower), slice(upper)), key)
 }
 
 fn check_all(table: &Table, model: &Model) {

@@ -1,8 +1,22 @@
 //! What differs between systems, and the one call that is `unsafe`: mapping a file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+/// Lets opening a pipe return at once; regular files don't know the difference.
+#[cfg(unix)]
+pub(super) fn without_waiting(options: &mut OpenOptions) {
+    flag(options, rustix::fs::OFlags::NONBLOCK);
+}
+
+#[cfg(unix)]
+fn flag(options: &mut OpenOptions, flag: rustix::fs::OFlags) {
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, flag.bits().cast_signed());
+}
+
+#[cfg(not(unix))]
+pub(super) fn without_waiting(_options: &mut OpenOptions) {}
 
 #[cfg(unix)]
 pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -31,7 +45,10 @@ pub(super) fn write_at(file: &File, buf: &[u8], offset: u64) -> io::Result<usize
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "the directory is opened to be synced, by the seam itself")]
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    let mut options = OpenOptions::new();
+    // Syncing a file through its name is not what was asked for, and a pipe would wait for its other end.
+    flag(options.read(true), rustix::fs::OFlags::DIRECTORY);
+    options.open(path)?.sync_all()
 }
 
 /// NTFS journals its names and offers no call to sync a directory.

@@ -1,0 +1,410 @@
+//! Runs operations against a store on a simulated disk, and compares with the oracle after each crash.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use laminar_storage::{
+    Env, Error, Lsn, MemoryStateStore, RecoveryReport, StateStore, StoreOptions, SyncPolicy, WalStateStore,
+};
+use laminar_vfs::Inline;
+use laminar_vfs::sim::SimDisk;
+
+use crate::op::{OPERATORS, Op};
+use crate::oracle::{Crash, Model, Oracle};
+
+/// The source whose offset is the number of the commit.
+const SOURCE: &str = "commit";
+const DIR: &str = "/store";
+
+/// What a store did that it must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    what: String,
+    place: Option<String>,
+}
+
+impl Violation {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), place: None }
+    }
+
+    /// Adds where it was seen.
+    pub(crate) fn with(self, place: &str) -> Self {
+        let place = self.place.map_or_else(|| place.to_owned(), |inner| format!("{inner}, {place}"));
+        Self { place: Some(place), ..self }
+    }
+
+    pub(crate) fn at(self, number: usize, op: &Op) -> Self {
+        self.with(&format!("operation {number}, {op:?}"))
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{} ({place})", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Operations that were applied.
+    pub operations: u64,
+    /// Commits that were submitted.
+    pub commits: u64,
+    /// Kills and power cuts, those inside a recovery among them.
+    pub crashes: u64,
+    /// Openings that recovered a state that was then compared whole.
+    pub recoveries: u64,
+    /// Checkpoints that were published while someone waited for them.
+    pub checkpoints: u64,
+}
+
+/// How the process is going to die.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    /// The disk operation that it dies before.
+    at: u64,
+    power_cut: Option<u64>,
+}
+
+/// One run.
+pub struct Driver {
+    disk: SimDisk,
+    env: Env,
+    workers: Inline,
+    options: StoreOptions,
+    store: Option<WalStateStore>,
+    oracle: Oracle,
+    /// Just past the last commit that was handed to the operating system.
+    committed: Lsn,
+    death: Option<Death>,
+    recovery_death: Option<(u16, u64)>,
+    summary: Summary,
+}
+
+impl Driver {
+    /// A fresh disk with an empty store on it. The seed also decides the sizes that the store is run with.
+    ///
+    /// # Errors
+    /// Where the store can't be created.
+    pub fn new(seed: u64) -> Result<Self, Violation> {
+        let disk = SimDisk::new(seed);
+        let (env, workers) = disk.env_and_workers();
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
+        let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(50))];
+        let options = StoreOptions::new()
+            .segment_bytes(8192 << rng.u32(1..4))
+            .buffer_bytes(4096 << rng.u32(0..3))
+            .checkpoint_log_bytes(4096 << rng.u32(0..5))
+            .checkpoint_interval(Duration::from_millis(rng.u64(50..500)))
+            .max_retained(rng.usize(2..4))
+            .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
+            .sync_policy(policies[rng.usize(..policies.len())]);
+        let mut driver = Self {
+            disk,
+            env,
+            workers,
+            options,
+            store: None,
+            oracle: Oracle::new(),
+            committed: Lsn::ZERO,
+            death: None,
+            recovery_death: None,
+            summary: Summary::default(),
+        };
+        driver.open(Crash::Killed)?;
+        Ok(driver)
+    }
+
+    /// Does one operation. Where the process dies in it, everything up to the next comparison is done too.
+    ///
+    /// # Errors
+    /// What the store did that it must not.
+    pub fn apply(&mut self, op: &Op) -> Result<(), Violation> {
+        self.summary.operations += 1;
+        let result = match op {
+            Op::Kill => return self.crash(None),
+            Op::PowerCut(seed) => return self.crash(Some(*seed)),
+            Op::DieAt(operations, power_cut) => {
+                self.disk.stop_at(u64::from(*operations));
+                self.death = Some(Death { at: self.disk.operations() + u64::from(*operations), power_cut: *power_cut });
+                Ok(())
+            }
+            Op::DieInRecovery(operations, seed) => {
+                self.recovery_death = Some((*operations, *seed));
+                Ok(())
+            }
+            _ => self.apply_to_store(op),
+        };
+        match (result, self.death) {
+            (Ok(()), _) => Ok(()),
+            // A process that is gone can't be held to anything.
+            (Err(_), Some(death)) if self.disk.operations() >= death.at => self.crash(death.power_cut),
+            (Err(Trouble::Violation(violation)), _) => Err(violation),
+            (Err(Trouble::Error(error)), _) => Err(Violation::new(format!("an error that nothing explains: {error}"))),
+        }
+    }
+
+    /// A last power cut and comparison, and one more opening, which must find the same.
+    ///
+    /// # Errors
+    /// What the store did that it must not.
+    pub fn finish(mut self) -> Result<Summary, Violation> {
+        self.crash(Some(1))?;
+        let found = self.read_all()?;
+        self.store = None;
+        self.open(Crash::PowerCut)?;
+        if self.read_all()? != found {
+            return Err(Violation::new("a second recovery gives another state"));
+        }
+        self.summary.commits = self.oracle.commits() as u64;
+        Ok(self.summary)
+    }
+
+    fn apply_to_store(&mut self, op: &Op) -> Result<(), Trouble> {
+        let store = self.store.as_mut().ok_or_else(|| Violation::new("no store is open"))?;
+        match op {
+            Op::Put(operator, key, value) => {
+                let (key, value) = (key.bytes(), value.bytes());
+                with_operator(store, *operator, |state| state.put(&key, &value))?;
+                self.oracle.change(|model| drop(model.insert((*operator, key), value)));
+            }
+            Op::Delete(operator, key) => {
+                let key = key.bytes();
+                with_operator(store, *operator, |state| state.delete(&key))?;
+                self.oracle.change(|model| drop(model.remove(&(*operator, key))));
+            }
+            Op::Clear(operator) => {
+                with_operator(store, *operator, |state| state.clear())?;
+                self.oracle.change(|model| model.retain(|(of, _), _| of != operator));
+            }
+            Op::Commit => self.commit(false)?,
+            Op::CommitDurable => self.commit(true)?,
+            Op::BeginCheckpoint => drop(store.checkpoint()?),
+            Op::Checkpoint => self.checkpoint()?,
+            Op::Background(steps) => {
+                for _ in 0..*steps {
+                    if !self.workers.step_all() {
+                        break;
+                    }
+                }
+            }
+            Op::Wait(ms) => {
+                self.disk.clock().advance(Duration::from_millis(u64::from(*ms)));
+                let _ = self.workers.step_all();
+            }
+            Op::Compare => self.compare()?,
+            Op::Reopen => self.reopen()?,
+            Op::Kill | Op::PowerCut(_) | Op::DieAt(..) | Op::DieInRecovery(..) => {}
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, durable: bool) -> Result<(), Trouble> {
+        let Some(store) = self.store.as_mut() else { return Ok(()) };
+        if self.oracle.is_changed() {
+            store.set_source_offset(SOURCE, self.oracle.next_commit())?;
+            self.oracle.submit();
+        }
+        let ticket = store.commit()?;
+        self.committed = ticket.lsn();
+        self.oracle.hand_over();
+        if durable {
+            ticket.wait()?;
+            self.oracle.harden();
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Trouble> {
+        let Some(store) = self.store.as_mut() else { return Ok(()) };
+        let info = store.checkpoint()?.wait()?;
+        self.summary.checkpoints += 1;
+        // One that was running already may have been cut before the last commit; the position tells.
+        if info.wal_position >= self.committed {
+            self.oracle.harden();
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        if let Some(mut store) = self.store.take() {
+            match store.close() {
+                // A clean close makes every commit durable.
+                Ok(()) => self.oracle.harden(),
+                Err(error) => {
+                    self.store = Some(store);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(self.open(Crash::Killed)?)
+    }
+
+    /// The process dies, by a power cut if there is a seed for it; then a new one opens the store.
+    fn crash(&mut self, power_cut: Option<u64>) -> Result<(), Violation> {
+        self.summary.crashes += 1;
+        self.death = None;
+        match power_cut {
+            Some(seed) => self.disk = self.disk.crash(seed),
+            None => self.disk.kill(),
+        }
+        // Only now, so that nothing which a dropped store does reaches the disk that goes on.
+        self.store = None;
+        (self.env, self.workers) = self.disk.env_and_workers();
+        self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
+    }
+
+    /// Opens, dying on the way if that was asked for, and compares what is recovered.
+    fn open(&mut self, crash: Crash) -> Result<(), Violation> {
+        let mut crash = crash;
+        if let Some((operations, seed)) = self.recovery_death.take() {
+            let last = self.disk.operations() + u64::from(operations);
+            self.disk.stop_at(u64::from(operations));
+            let opened = self.open_once();
+            if let Err(error) = &opened
+                && self.disk.operations() < last
+            {
+                return Err(Violation::new(format!("recovery failed: {error}")));
+            }
+            self.summary.crashes += 1;
+            self.disk = self.disk.crash(seed);
+            drop(opened);
+            (self.env, self.workers) = self.disk.env_and_workers();
+            crash = Crash::PowerCut;
+        }
+        let (store, report) = self.open_once().map_err(|error| Violation::new(format!("recovery failed: {error}")))?;
+        let found = report.source_offsets.get(SOURCE).copied().unwrap_or(0);
+        self.committed = Lsn::ZERO;
+        self.store = Some(store);
+        self.oracle.recover(found, crash).map_err(Violation::new)?;
+        if report.is_degraded() {
+            return Err(Violation::new(format!("a crash passes for damage: {report:?}")));
+        }
+        self.summary.recoveries += 1;
+        self.compare_all()
+    }
+
+    fn open_once(&self) -> Result<(WalStateStore, RecoveryReport), Error> {
+        WalStateStore::open(DIR, self.options.clone().env(self.env.clone()))
+    }
+
+    /// Everything that the store holds.
+    fn read_all(&self) -> Result<Model, Violation> {
+        let store = self.store.as_ref().ok_or_else(|| Violation::new("no store is open"))?;
+        let mut all = Model::new();
+        for operator in 0..OPERATORS {
+            let Some(view) = store.operator_view(&operator_name(operator)) else { continue };
+            let mut count = 0;
+            for entry in view.prefix_scan(b"") {
+                let (key, value) = entry.map_err(|error| Violation::new(format!("a scan failed: {error}")))?;
+                all.insert((operator, key.to_vec()), value.to_vec());
+                count += 1;
+            }
+            let len = view.len().map_err(|error| Violation::new(format!("counting failed: {error}")))?;
+            if len != count {
+                return Err(Violation::new(format!("len() is {len}, a scan gives {count}")));
+            }
+        }
+        Ok(all)
+    }
+
+    fn compare_all(&self) -> Result<(), Violation> {
+        let found = self.read_all()?;
+        if found != *self.oracle.now() {
+            return Err(Violation::new(difference(self.oracle.now(), &found)));
+        }
+        Ok(())
+    }
+
+    /// Scans and single reads against the oracle, and against the store without durability.
+    fn compare(&self) -> Result<(), Trouble> {
+        self.compare_all()?;
+        let store = self.store.as_ref().ok_or_else(|| Violation::new("no store is open"))?;
+        for operator in 0..OPERATORS {
+            let mut memory = MemoryStateStore::new();
+            for ((of, key), value) in self.oracle.now() {
+                if *of == operator {
+                    memory.put(key, value)?;
+                }
+            }
+            let Some(view) = store.operator_view(&operator_name(operator)) else { continue };
+            for number in 0..=u8::MAX {
+                let key = crate::Key(number).bytes();
+                if view.get(&key)? != memory.get(&key)? {
+                    return Err(Violation::new(format!("get of key {number} of operator {operator} differs")).into());
+                }
+            }
+            for prefix in [&b"k"[..], b"k1", &[0], &[0xff]] {
+                let durable: Result<Vec<_>, Error> = view.prefix_scan(prefix).collect();
+                let plain: Result<Vec<_>, Error> = memory.prefix_scan(prefix)?.collect();
+                if durable? != plain? {
+                    return Err(Violation::new(format!("a scan of prefix {prefix:?} differs")).into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+/// Why an operation did not go through.
+enum Trouble {
+    /// The store said so: right if the process has just died.
+    Error(Error),
+    Violation(Violation),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Violation> for Trouble {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+fn operator_name(operator: u8) -> String {
+    if operator == 0 { String::new() } else { format!("operator {operator}") }
+}
+
+fn with_operator<T>(
+    store: &mut WalStateStore,
+    operator: u8,
+    work: impl FnOnce(&mut dyn StateStore) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if operator == 0 {
+        return work(store);
+    }
+    work(&mut store.operator(&operator_name(operator))?)
+}
+
+fn difference(expected: &Model, found: &Model) -> String {
+    let short = |model: &Model, other: &Model| {
+        let differing = model.iter().filter(|&(key, value)| other.get(key) != Some(value));
+        let listed: BTreeMap<_, _> =
+            differing.map(|((of, key), value)| ((*of, key.len(), key.first()), value.len())).collect();
+        format!("{listed:?}")
+    };
+    format!(
+        "state differs; expected (operator, key length, first byte: value length) {}, found {}",
+        short(expected, found),
+        short(found, expected)
+    )
+}

@@ -1,0 +1,117 @@
+//! The operations of a run, and how a seed becomes a list of them.
+
+use fastrand::Rng;
+
+/// How many operators a run has; the first is the store's own key space.
+pub(crate) const OPERATORS: u8 = 3;
+/// How many keys a run has: few, so that they meet.
+const KEYS: u8 = 12;
+
+/// A key by its number. Some are empty, some share prefixes, one is long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "made by hand in tests")]
+pub struct Key(pub u8);
+
+impl Key {
+    /// The bytes of the key.
+    #[must_use]
+    pub fn bytes(self) -> Vec<u8> {
+        match self.0 % KEYS {
+            0 => Vec::new(),
+            1 => vec![0],
+            2 => vec![0xff; 3],
+            3 => vec![b'k'; 300],
+            n => format!("k{}{}", n % 3, "x".repeat(usize::from(n))).into_bytes(),
+        }
+    }
+}
+
+/// A value by number and length; the bytes follow from both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "made by hand in tests")]
+pub struct Value {
+    /// Which one.
+    pub number: u32,
+    /// Its length in bytes.
+    pub len: u16,
+}
+
+impl Value {
+    /// The bytes of the value: never all zero for a length above 0.
+    #[must_use]
+    pub fn bytes(self) -> Vec<u8> {
+        let mut rng = Rng::with_seed(u64::from(self.number) | 1 << 40);
+        (0..self.len).map(|_| rng.u8(1..)).collect()
+    }
+}
+
+/// One thing that a run does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an unpublished crate's own list")]
+pub enum Op {
+    /// Puts a value, in the operator of this number.
+    Put(u8, Key, Value),
+    /// Deletes a key.
+    Delete(u8, Key),
+    /// Clears an operator.
+    Clear(u8),
+    /// Commits: handed to the operating system.
+    Commit,
+    /// Commits, and waits until it is durable.
+    CommitDurable,
+    /// Begins a checkpoint and lets it be.
+    BeginCheckpoint,
+    /// Makes a checkpoint and waits for it.
+    Checkpoint,
+    /// Lets background work do up to this many steps.
+    Background(u8),
+    /// Lets time pass, in milliseconds, so that what is periodic comes due.
+    Wait(u16),
+    /// Reads everything and compares it.
+    Compare,
+    /// Closes and opens.
+    Reopen,
+    /// The process dies between two operations; what it wrote stays.
+    Kill,
+    /// The power goes between two operations; this seed decides what of the unsynced stays.
+    PowerCut(u64),
+    /// From now on, the process dies before the disk operation of this number; then the power goes if a seed is given.
+    DieAt(u16, Option<u64>),
+    /// The next opening dies at its disk operation of this number, by a power cut with this seed.
+    DieInRecovery(u16, u64),
+}
+
+impl Op {
+    /// A random operation.
+    pub fn random(rng: &mut Rng) -> Self {
+        let operator = rng.u8(..OPERATORS);
+        let key = Key(rng.u8(..KEYS));
+        match rng.u8(..100) {
+            0..40 => Self::Put(operator, key, random_value(rng)),
+            40..50 => Self::Delete(operator, key),
+            50 => Self::Clear(operator),
+            51..63 => Self::Commit,
+            63..69 => Self::CommitDurable,
+            69..72 => Self::BeginCheckpoint,
+            72..76 => Self::Checkpoint,
+            76..82 => Self::Background(rng.u8(1..20)),
+            82..84 => Self::Wait(rng.u16(1..300)),
+            84..86 => Self::Compare,
+            86..88 => Self::Reopen,
+            88..90 => Self::Kill,
+            90..94 => Self::PowerCut(rng.u64(..)),
+            94..98 => Self::DieAt(rng.u16(..40), rng.bool().then(|| rng.u64(..))),
+            _ => Self::DieInRecovery(rng.u16(..60), rng.u64(..)),
+        }
+    }
+}
+
+fn random_value(rng: &mut Rng) -> Value {
+    let len = match rng.u8(..20) {
+        0 => 0,
+        1 => rng.u16(3000..9000),
+        2..5 => rng.u16(400..1200),
+        _ => rng.u16(1..60),
+    };
+    Value { number: rng.u32(..), len }
+}

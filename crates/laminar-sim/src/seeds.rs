@@ -1,0 +1,83 @@
+//! Runs by seed: a list of operations from a number, and the shortest list that still fails.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fastrand::Rng;
+
+use crate::{Driver, Op, Summary, Violation};
+
+/// A run that went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The seed of the run.
+    pub seed: u64,
+    /// How many operations it had.
+    pub steps: usize,
+    /// What went wrong in the shortest run that still fails.
+    pub violation: Violation,
+    /// The operations of that run.
+    pub shrunk: Vec<Op>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {}", self.seed, self.violation)?;
+        writeln!(f, "replay: cargo xtask fault --seed {} --steps {}", self.seed, self.steps)?;
+        writeln!(f, "the shortest run that fails has {} operations:", self.shrunk.len())?;
+        self.shrunk.iter().try_for_each(|op| writeln!(f, "  {op:?}"))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs `steps` random operations from `seed`.
+///
+/// # Errors
+/// What the store did that it must not, with the operations shrunk.
+pub fn run_seed(seed: u64, steps: usize) -> Result<Summary, Box<Failure>> {
+    let mut rng = Rng::with_seed(seed);
+    let ops: Vec<Op> = (0..steps).map(|_| Op::random(&mut rng)).collect();
+    run_ops(seed, &ops).map_err(|violation| {
+        let (shrunk, violation) = shrink(seed, ops, violation);
+        Box::new(Failure { seed, steps, violation, shrunk })
+    })
+}
+
+/// Runs a list of operations on a fresh simulated disk.
+///
+/// # Errors
+/// What the store did that it must not; a panic is one.
+pub fn run_ops(seed: u64, ops: &[Op]) -> Result<Summary, Violation> {
+    let run = || {
+        let mut driver = Driver::new(seed)?;
+        for (number, op) in ops.iter().enumerate() {
+            driver.apply(op).map_err(|violation| violation.at(number, op))?;
+        }
+        driver.finish()
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(Violation::new(format!("panic: {text}")))
+    })
+}
+
+/// Drops operations as long as the run still fails: halves first, then smaller pieces.
+fn shrink(seed: u64, mut ops: Vec<Op>, mut violation: Violation) -> (Vec<Op>, Violation) {
+    let mut piece = ops.len().div_ceil(2);
+    while piece > 0 {
+        let mut from = 0;
+        while from < ops.len() {
+            let mut fewer = ops.clone();
+            drop(fewer.drain(from..ops.len().min(from + piece)));
+            match run_ops(seed, &fewer) {
+                Err(still) => (ops, violation) = (fewer, still),
+                Ok(_) => from += piece,
+            }
+        }
+        piece /= 2;
+    }
+    (ops, violation)
+}

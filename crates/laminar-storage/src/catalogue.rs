@@ -1,0 +1,102 @@
+//! Which operator has which id. The truth is in namespace 0 of the state itself; this is what it says.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::keyspace::Namespace;
+
+/// The namespace of the catalogue.
+pub(crate) const CATALOGUE: Namespace = Namespace(0);
+/// The name of the operator that a store's own methods use.
+pub(crate) const DEFAULT_OPERATOR: &str = "";
+
+/// An operator of a store, for quick access: see [`WalStateStore::operator_by_id`](crate::WalStateStore::operator_by_id). Stays valid as
+/// long as the store is open, also when the operator is cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperatorId(usize);
+
+/// Names and ids.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue {
+    slots: Vec<Slot>,
+    by_name: BTreeMap<Box<str>, OperatorId>,
+    live: HashSet<Namespace>,
+    greatest: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: Box<str>,
+    namespace: Namespace,
+}
+
+impl Catalogue {
+    /// The operator of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<OperatorId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The namespace that an operator's keys are in now.
+    pub(crate) fn namespace(&self, operator: OperatorId) -> Option<Namespace> {
+        self.slots.get(operator.0).map(|slot| slot.namespace)
+    }
+
+    /// An operator's name.
+    pub(crate) fn name(&self, operator: OperatorId) -> Option<&str> {
+        self.slots.get(operator.0).map(|slot| &*slot.name)
+    }
+
+    /// All names, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
+    }
+
+    /// A namespace that was never given out.
+    pub(crate) fn fresh_namespace(&self) -> Namespace {
+        // Four billion clears do not happen: at one a second they take 136 years.
+        Namespace(self.greatest.checked_add(1).expect("namespaces are not used up"))
+    }
+
+    /// Takes over what the catalogue's entry for `name` says.
+    pub(crate) fn set(&mut self, name: &str, namespace: Namespace) -> OperatorId {
+        self.greatest = self.greatest.max(namespace.0);
+        self.live.insert(namespace);
+        if let Some(&operator) = self.by_name.get(name) {
+            if let Some(slot) = self.slots.get_mut(operator.0) {
+                if slot.namespace != namespace {
+                    self.live.remove(&slot.namespace);
+                }
+                slot.namespace = namespace;
+            }
+            return operator;
+        }
+        let operator = OperatorId(self.slots.len());
+        self.slots.push(Slot { name: name.into(), namespace });
+        self.by_name.insert(name.into(), operator);
+        operator
+    }
+
+    /// Whether entries under `namespace` are part of the state.
+    pub(crate) fn is_live(&self, namespace: Namespace) -> bool {
+        namespace == CATALOGUE || self.live.contains(&namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cleared_operator_keeps_its_handle_and_never_gets_an_old_namespace() {
+        let mut catalogue = Catalogue::default();
+        let a = catalogue.set("a", Namespace(1));
+        let b = catalogue.set("b", Namespace(2));
+        assert_eq!(catalogue.fresh_namespace(), Namespace(3));
+        assert_eq!(catalogue.set("a", Namespace(3)), a);
+        assert_eq!(catalogue.namespace(a), Some(Namespace(3)));
+        assert_eq!(catalogue.namespace(b), Some(Namespace(2)));
+        assert_eq!(catalogue.fresh_namespace(), Namespace(4));
+        assert_eq!([0, 1, 2, 3].map(|id| catalogue.is_live(Namespace(id))), [true, false, true, true]);
+        assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(catalogue.find("c"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! Checkpoints from the writer's side: it names a cut and goes on; the work is done by a background job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use laminar_checkpoint::{Checkpoint, CheckpointManager};
+use laminar_vfs::{Env, Worker, completion};
+use laminar_wal::{Lsn, Wal};
+
+use crate::sync::Mutex;
+use crate::{Error, Result};
+
+mod collect;
+mod job;
+mod retain;
+mod ticket;
+
+pub use ticket::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Phase};
+
+use job::CheckpointJob;
+use ticket::Counter;
+
+/// How much of the log goes into one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunLimits {
+    pub(crate) log_bytes: u64,
+    pub(crate) records: usize,
+}
+
+/// A checkpoint to be made: everything that was logged before `cut`, on top of `base`.
+pub(crate) struct Request {
+    base: Option<Checkpoint>,
+    cut: Lsn,
+    completer: laminar_vfs::Completer<Result<CheckpointInfo>>,
+    progress: Arc<Counter>,
+}
+
+/// What the writer and the job tell each other. Held only to move a value in or out.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    request: Option<Request>,
+    finished: Option<Option<Checkpoint>>,
+    max_retained: usize,
+    /// The last failure of work that nobody waits for: retiring and merging.
+    upkeep_error: Option<Error>,
+}
+
+/// The writer's side of the job. Dropping it ends the job after the step it is in.
+pub(crate) struct Checkpointing {
+    env: Env,
+    wal: Wal,
+    manager: CheckpointManager,
+    limits: RunLimits,
+    mailbox: Arc<Mutex<Mailbox>>,
+    worker: Option<Arc<dyn Worker>>,
+    running: Option<CheckpointTicket>,
+}
+
+impl Checkpointing {
+    pub(crate) fn new(env: Env, wal: Wal, manager: CheckpointManager, limits: RunLimits, max_retained: usize) -> Self {
+        let mailbox = Mailbox { max_retained, ..Mailbox::default() };
+        Self { env, wal, manager, limits, mailbox: Arc::new(Mutex::new(mailbox)), worker: None, running: None }
+    }
+
+    /// How many checkpoints are kept from the next retirement on.
+    pub(crate) fn set_max_retained(&self, count: usize) {
+        self.mailbox.lock().max_retained = count;
+    }
+
+    /// The checkpoint that is being made, if its result has not been taken yet.
+    pub(crate) fn running(&self) -> Option<&CheckpointTicket> {
+        self.running.as_ref()
+    }
+
+    /// Begins a checkpoint at `cut`. The caller has seen that none is running.
+    pub(crate) fn start(&mut self, base: Option<Checkpoint>, cut: Lsn) -> Result<CheckpointTicket> {
+        assert!(self.running.is_none(), "one checkpoint at a time");
+        let worker = match &self.worker {
+            Some(worker) => Arc::clone(worker),
+            None => {
+                let mailbox = Arc::clone(&self.mailbox);
+                let job =
+                    CheckpointJob::new(self.wal.clone(), self.manager.clone(), self.env.clone(), self.limits, mailbox);
+                let worker = self.env.spawn.spawn("checkpoints", Box::new(job))?;
+                self.worker = Some(Arc::clone(&worker));
+                worker
+            }
+        };
+        let (completer, done) = completion();
+        let progress = Arc::new(Counter::default());
+        let ticket = CheckpointTicket::new(done, Arc::downgrade(&worker), Arc::clone(&progress));
+        self.mailbox.lock().request = Some(Request { base, cut, completer, progress });
+        self.running = Some(ticket.clone());
+        worker.wake();
+        Ok(ticket)
+    }
+
+    /// Takes the result of a finished checkpoint: `Some` once per checkpoint, with what it made unless it failed.
+    pub(crate) fn take_finished(&mut self) -> Option<Option<Checkpoint>> {
+        if !self.running.as_ref()?.is_done() {
+            return None;
+        }
+        self.running = None;
+        Some(self.mailbox.lock().finished.take().flatten())
+    }
+
+    /// The last failure of retiring or merging, which nobody waits for; the next checkpoint tries again.
+    pub(crate) fn take_upkeep_error(&self) -> Option<Error> {
+        self.mailbox.lock().upkeep_error.take()
+    }
+
+    /// Ends the job.
+    pub(crate) fn stop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+        // A request that the job had not begun is dropped here, and its ticket told so.
+        self.mailbox.lock().request = None;
+    }
+}
+
+impl Drop for Checkpointing {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// When a periodic checkpoint is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Periodic {
+    pub(crate) interval: Duration,
+    pub(crate) last: Duration,
+}

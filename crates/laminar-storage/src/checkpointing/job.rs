@@ -1,0 +1,259 @@
+//! The background job: a checkpoint is a replay of the log into a run. Between checkpoints it merges runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergedRun, Meta, RunWriter};
+use laminar_vfs::{Env, Job, Step};
+use laminar_wal::{Lsn, Wal};
+
+use super::collect::Collector;
+use super::retain::retire;
+use super::ticket::{CheckpointInfo, Counter, Phase};
+use super::{Mailbox, Request, RunLimits};
+use crate::Result;
+use crate::merging::LiveKeys;
+use crate::sync::Mutex;
+
+/// Records scanned or entries written in one step: a few milliseconds of work.
+const STEP_RECORDS: usize = 16 << 10;
+
+pub(super) struct CheckpointJob {
+    wal: Wal,
+    manager: CheckpointManager,
+    env: Env,
+    limits: RunLimits,
+    mailbox: Arc<Mutex<Mailbox>>,
+    current: Option<Making>,
+    merging: Option<MergeJob>,
+    merged: Option<MergedRun>,
+}
+
+impl CheckpointJob {
+    pub(super) fn new(
+        wal: Wal,
+        manager: CheckpointManager,
+        env: Env,
+        limits: RunLimits,
+        mailbox: Arc<Mutex<Mailbox>>,
+    ) -> Self {
+        Self { wal, manager, env, limits, mailbox, current: None, merging: None, merged: None }
+    }
+
+    /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
+    fn finish(&mut self, making: Making, result: Result<(Checkpoint, CheckpointInfo)>) {
+        let (checkpoint, info) = match result {
+            Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
+            Err(error) => (None, Err(error)),
+        };
+        self.mailbox.lock().finished = Some(checkpoint.clone());
+        making.request.completer.complete(info);
+        if let Some(checkpoint) = checkpoint {
+            let upkeep = self.clean_up(&checkpoint);
+            if let Err(error) = upkeep {
+                self.mailbox.lock().upkeep_error = Some(error);
+            }
+        }
+    }
+
+    fn clean_up(&mut self, newest: &Checkpoint) -> Result<()> {
+        let keep = self.mailbox.lock().max_retained;
+        retire(&self.manager, &self.wal, keep)?;
+        if self.merging.is_none()
+            && self.merged.is_none()
+            && let Some(plan) = self.manager.plan_merge(newest)
+        {
+            let live = LiveKeys::of(newest)?;
+            self.merging = Some(self.manager.merge(plan, Box::new(move |key| live.contains(key)))?);
+        }
+        Ok(())
+    }
+
+    /// One step of a merge. A failed merge is given up; the next checkpoint plans a new one.
+    fn merge(&mut self, mut merging: MergeJob) {
+        match merging.step() {
+            Ok(false) => self.merging = Some(merging),
+            Ok(true) => match merging.finish() {
+                Ok(merged) => self.merged = Some(merged),
+                Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
+            },
+            Err(error) => self.mailbox.lock().upkeep_error = Some(error.into()),
+        }
+    }
+}
+
+impl Job for CheckpointJob {
+    fn step(&mut self) -> Step {
+        if let Some(mut making) = self.current.take() {
+            match making.step(self) {
+                Ok(None) => self.current = Some(making),
+                Ok(Some(done)) => self.finish(making, Ok(done)),
+                Err(error) => self.finish(making, Err(error)),
+            }
+            return Step::Again;
+        }
+        let request = self.mailbox.lock().request.take();
+        if let Some(request) = request {
+            self.current = Some(Making::new(request, self.env.clock.now()));
+            return Step::Again;
+        }
+        if let Some(merging) = self.merging.take() {
+            self.merge(merging);
+            return Step::Again;
+        }
+        Step::Wait(None)
+    }
+}
+
+/// A checkpoint being made.
+struct Making {
+    request: Request,
+    begun: Duration,
+    stage: Stage,
+    offsets: BTreeMap<String, u64>,
+    bytes_merged: u64,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one of it per store")]
+enum Stage {
+    /// Nothing done yet.
+    Begin,
+    /// Reading a stretch of the log.
+    Scan { draft: Draft, collector: Collector },
+    /// Writing it as a run.
+    Write { draft: Draft, collector: Collector, writer: RunWriter, next: usize, total: usize },
+    /// Everything is written.
+    Publish { draft: Draft },
+    /// Over, whichever way.
+    Ended,
+}
+
+impl Making {
+    fn new(request: Request, begun: Duration) -> Self {
+        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
+    }
+
+    /// The next piece of work. After an error the stage is `Ended`, and the draft is gone with its files.
+    fn step(&mut self, job: &mut CheckpointJob) -> Result<Option<(Checkpoint, CheckpointInfo)>> {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Begin => self.begin(job)?,
+            Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
+            Stage::Write { draft, collector, writer, next, total } => {
+                self.write(job, draft, collector, writer, next, total)?;
+            }
+            Stage::Publish { draft } => return self.publish(job, draft).map(Some),
+            Stage::Ended => unreachable!("a checkpoint that ended is not stepped"),
+        }
+        Ok(None)
+    }
+
+    fn progress(&self) -> &Counter {
+        &self.request.progress
+    }
+
+    /// A checkpoint is never ahead of the durable log; then the runs of the base are taken over, and the log behind it is read.
+    fn begin(&mut self, job: &mut CheckpointJob) -> Result<()> {
+        job.wal.wait_durable(self.request.cut)?;
+        let mut draft = job.manager.draft()?;
+        let mut from = job.wal.start_lsn();
+        if let Some(base) = &self.request.base {
+            self.offsets = base.source_offsets().clone();
+            from = Lsn::new(base.wal_position());
+            self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
+        }
+        self.stage = self.next_stretch(job, draft, from)?;
+        Ok(())
+    }
+
+    /// The scan of what is left behind `from`, or the publication if nothing is.
+    fn next_stretch(&self, job: &CheckpointJob, draft: Draft, from: Lsn) -> Result<Stage> {
+        let cut = self.request.cut;
+        if from >= cut {
+            return Ok(Stage::Publish { draft });
+        }
+        let view = job.wal.view(from..cut)?;
+        Ok(Stage::Scan { draft, collector: Collector::new(view, from, cut, job.limits) })
+    }
+
+    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
+        collector.scan(STEP_RECORDS, &mut self.offsets)?;
+        let done = collector.cursor().get() - collector.from().get();
+        self.progress().set(Phase::Scanning, done, self.request.cut.get() - collector.from().get());
+        let Some(end) = collector.end() else {
+            self.stage = Stage::Scan { draft, collector };
+            return Ok(());
+        };
+        let total = collector.sort()?;
+        // The oldest run has nothing below it that a tombstone could hide.
+        let is_oldest = draft.is_empty();
+        let position = if is_oldest { 0 } else { collector.from().get() };
+        let writer = draft.run_writer(position, end.get(), !is_oldest)?;
+        self.progress().set(Phase::Writing, 0, total as u64);
+        self.stage = Stage::Write { draft, collector, writer, next: 0, total };
+        debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        job: &CheckpointJob,
+        mut draft: Draft,
+        collector: Collector,
+        mut writer: RunWriter,
+        next: usize,
+        total: usize,
+    ) -> Result<()> {
+        let until = total.min(next + STEP_RECORDS);
+        for index in next..until {
+            let Some(change) = collector.change(index)? else { break };
+            writer.push(change.key, change.value)?;
+        }
+        self.progress().set(Phase::Writing, until as u64, total as u64);
+        if until < total {
+            self.stage = Stage::Write { draft, collector, writer, next: until, total };
+            return Ok(());
+        }
+        draft.add_run(writer.finish()?)?;
+        let end = collector.end().unwrap_or(self.request.cut);
+        drop(collector);
+        self.stage = self.next_stretch(job, draft, end)?;
+        Ok(())
+    }
+
+    fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
+        self.progress().set(Phase::Publishing, 0, 1);
+        let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        let checkpoint = draft.publish(meta)?;
+        let info = CheckpointInfo {
+            id: checkpoint.id(),
+            wal_position: self.request.cut,
+            runs: checkpoint.runs().len(),
+            entries_written: checkpoint.stats().entries_written,
+            bytes_written: checkpoint.stats().bytes_written - self.bytes_merged,
+            bytes_merged: self.bytes_merged,
+            duration: job.env.clock.now().saturating_sub(self.begun),
+        };
+        Ok((checkpoint, info))
+    }
+}
+
+/// Puts the runs of `base` into the draft, a finished merge in place of its inputs if those are still neighbours there.
+/// Returns the bytes of the merge that was taken.
+fn take_over(draft: &mut Draft, base: &Checkpoint, merged: Option<MergedRun>) -> Result<u64> {
+    let merged = merged.filter(|merged| merged.replaces(base));
+    let covered = merged.as_ref().map(|merged| merged.from()..merged.to());
+    for run in base.runs() {
+        if !covered.as_ref().is_some_and(|covered| covered.contains(&run.from())) {
+            draft.link_run(run)?;
+        }
+    }
+    match merged {
+        Some(merged) => {
+            let bytes = merged.bytes();
+            draft.adopt(merged)?;
+            Ok(bytes)
+        }
+        None => Ok(0),
+    }
+}

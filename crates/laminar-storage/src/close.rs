@@ -1,0 +1,108 @@
+//! Leaving a store: in order, or on request with everything looked at.
+
+use std::path::Path;
+
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyReport};
+use laminar_wal::Lsn;
+
+use crate::recover::checkpoint_options;
+use crate::{Error, Result, StoreOptions, WalStateStore};
+
+impl WalStateStore {
+    /// Closes the store: waits for a checkpoint that is running, makes every commit durable and seals the log, so that
+    /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call is [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`is_no_space`](Error::is_no_space): it can be called again. Those of the log's last sync; the store is closed all the same.
+    pub fn close(&mut self) -> Result<()> {
+        self.check_open()?;
+        if let Some(running) = self.checkpointing.running() {
+            // Its own failure is told by its ticket and does not concern the log.
+            drop(running.wait());
+        }
+        self.checkpointing.stop();
+        let closed = self.wal.close();
+        self.closed = !closed.as_ref().is_err_and(laminar_wal::Error::is_no_space);
+        Ok(closed?)
+    }
+
+    /// Reads and checks everything that is on disk: every byte of every checkpoint, and the log from its beginning to the last commit.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// Only where the check itself can't be made; what is damaged is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<StoreVerifyReport> {
+        self.check_open()?;
+        let mut report = StoreVerifyReport::default();
+        for info in self.manager.list()? {
+            match self.manager.verify(info.id, progress) {
+                Ok(verified) => report.checkpoints.push((info.id, verified)),
+                Err(error) => report.damaged.push(error.into()),
+            }
+        }
+        if let Err(error) = self.verify_log(&mut report) {
+            report.damaged.push(error);
+        }
+        Ok(report)
+    }
+
+    fn verify_log(&self, report: &mut StoreVerifyReport) -> Result<()> {
+        let mut records = self.wal.replay(self.wal.start_lsn())?;
+        while let Some(record) = records.next()? {
+            report.log_records += 1;
+            report.log_end = record.end;
+        }
+        Ok(())
+    }
+
+    /// Writes a full checkpoint of everything committed so far into `dir`, which is created if it is not there, and
+    /// returns it: one run, no links to this store, a backup that can be copied and [`restore`](crate::restore)d. Waits for a checkpoint of the
+    /// store itself first.
+    ///
+    /// # Errors
+    /// Those of the checkpoint, and of writing to `dir`.
+    pub fn export(&mut self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        // A running checkpoint may have been cut before the last commit: then it takes a second one.
+        while self.attached.as_ref().is_none_or(|checkpoint| checkpoint.wal_position() < self.committed.get()) {
+            self.checkpoint()?.wait()?;
+            self.adopt_finished();
+        }
+        let Some(newest) = self.attached.clone() else { return Err(Error::Abandoned) };
+        let options = StoreOptions::new().env(self.env.clone());
+        let identity = crate::format::Identity { log_id: newest.lineage(), hash_seed: self.hash_seed };
+        let manager = CheckpointManager::open(dir, checkpoint_options(&options, identity).hold_lock(true))?;
+        let mut draft = manager.draft()?;
+        let position = newest.wal_position();
+        if position > 0 {
+            let mut run = draft.run_writer(0, position, false)?;
+            for entry in newest.range(..) {
+                let (key, value) = entry?;
+                run.push(key, Some(value))?;
+            }
+            draft.add_run(run.finish()?)?;
+        }
+        Ok(draft.publish(Meta::new(position).source_offsets(newest.source_offsets().clone()))?)
+    }
+}
+
+/// What [`WalStateStore::verify`] found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct StoreVerifyReport {
+    /// What was read of each checkpoint that is whole, or healed itself.
+    pub checkpoints: Vec<(u64, VerifyReport)>,
+    /// Records of the log that were read and are whole.
+    pub log_records: u64,
+    /// How far the log was read.
+    pub log_end: Lsn,
+    /// Everything that is damaged beyond repair.
+    pub damaged: Vec<Error>,
+}
+
+impl StoreVerifyReport {
+    /// Whether nothing is damaged beyond repair.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty()
+    }
+}

@@ -1,0 +1,145 @@
+//! `STORE`: who a store is; and what a directory is, decided before a byte in it changes.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use laminar_vfs::{Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, publish};
+
+use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
+use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR};
+use crate::{Error, Result};
+
+/// What stands at the path of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing, or an empty directory.
+    Empty,
+    /// A creation that did not end.
+    Unfinished,
+    /// A store.
+    Store,
+}
+
+/// Decides what `dir` is. Reads names only, changes nothing.
+pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
+    match vfs.kind(dir)? {
+        None => return Ok(Place::Empty),
+        Some(Kind::Dir) => {}
+        Some(_) => return Err(foreign(dir, "it is not a directory")),
+    }
+    let entries = vfs.list(dir)?;
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+    if has(STORE) {
+        return Ok(Place::Store);
+    }
+    if has(CREATING) {
+        return Ok(Place::Unfinished);
+    }
+    if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
+        return Err(Error::Missing { path: dir.join(STORE) });
+    }
+    let strange = |name: &OsStr| name != LOCK && !is_temporary(name);
+    if entries.iter().any(|entry| strange(&entry.name)) {
+        return Err(foreign(dir, "it holds other files"));
+    }
+    Ok(Place::Empty)
+}
+
+fn foreign(path: &Path, why: &'static str) -> Error {
+    Error::Foreign { path: path.to_owned(), why }
+}
+
+/// Reads `STORE`: the first copy that is valid. The second value tells whether the other copy is damaged.
+pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<(Identity, bool)> {
+    let path = dir.join(STORE);
+    if vfs.kind(&path)? != Some(Kind::File) {
+        return Err(foreign(&path, "it is not a file"));
+    }
+    let file = vfs.open(&path, OpenMode::Read)?;
+    let mut bytes = [0; STORE_BYTES];
+    let mut len = 0;
+    while len < STORE_BYTES {
+        match file.read_at(bytes.split_at_mut(len).1, len as u64)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    let bytes = bytes.split_at(len).0;
+    let copy = |from: usize| Identity::decode(bytes.get(from..from + IDENTITY_BYTES).unwrap_or_default());
+    match (copy(0), copy(SECOND_COPY_OFFSET)) {
+        (Ok(first), Ok(second)) if first == second => Ok((first, false)),
+        (Ok(_), Ok(_)) => Err(Error::Corrupt { path, offset: 0, reason: "its two copies differ" }),
+        (Ok(identity), Err(_)) | (Err(_), Ok(identity)) => Ok((identity, true)),
+        (Err(BadIdentity::Version(found)), _) | (_, Err(BadIdentity::Version(found))) => {
+            Err(Error::Version { path, found, supported: VERSION })
+        }
+        (Err(BadIdentity::Corrupt(reason)), _) | (_, Err(BadIdentity::Corrupt(reason))) => {
+            Err(Error::Corrupt { path, offset: 0, reason })
+        }
+        (Err(BadIdentity::Foreign), Err(BadIdentity::Foreign)) => Err(foreign(&path, "the magic does not match")),
+    }
+}
+
+/// Takes the lock of a store's directory.
+pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Lock> {
+    vfs.lock(&dir.join(LOCK)).map_err(|error| match error.is_locked() {
+        true => Error::Locked { path: dir.to_owned() },
+        false => error.into(),
+    })
+}
+
+/// Begins a creation: the directory, the lock and the marker are there when this returns, and what an unfinished creation
+/// left is gone.
+pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
+    let vfs = &*env.vfs;
+    create_dir_durable(vfs, dir)?;
+    let lock = lock(vfs, dir)?;
+    // Another process may have finished its own creation between the survey and the lock.
+    if survey(vfs, dir)? == Place::Store {
+        return Err(Error::Locked { path: dir.to_owned() });
+    }
+    if vfs.kind(&dir.join(CREATING))?.is_none() {
+        vfs.open(&dir.join(CREATING), OpenMode::CreateNew)?;
+    }
+    vfs.sync_dir(dir)?;
+    for part in [WAL_DIR, CHECKPOINTS_DIR] {
+        remove_tree(vfs, &dir.join(part))?;
+    }
+    Ok(lock)
+}
+
+/// Ends a creation: from here on there is a store.
+pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
+    publish(vfs, &dir.join(STORE), &identity.encode())?;
+    sweep(vfs, dir)
+}
+
+/// Removes temporaries of an existing store, the marker of its creation among them. The marker's end is made durable: were it
+/// to come back and `STORE` to be lost, the store would pass for an unfinished creation.
+pub(crate) fn sweep(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let mut swept = false;
+    for entry in vfs.list(dir)? {
+        if entry.kind == Kind::File && is_temporary(&entry.name) {
+            vfs.remove_file(&dir.join(&entry.name))?;
+            swept = true;
+        }
+    }
+    if swept {
+        vfs.sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Removes what an unfinished creation made, with everything in it. Only ever called for what was never used.
+pub(crate) fn remove_tree(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+    match vfs.kind(path)? {
+        None => Ok(()),
+        Some(Kind::Dir) => {
+            for entry in vfs.list(path)? {
+                remove_tree(vfs, &path.join(&entry.name))?;
+            }
+            Ok(vfs.remove_dir(path)?)
+        }
+        Some(_) => Ok(vfs.remove_file(path)?),
+    }
+}

@@ -1,0 +1,14 @@
+//! The names in a store's directory. The names inside `wal/` and `checkpoints/` belong to the layers below.
+
+/// The identity, published last when a store is created.
+pub(crate) const STORE: &str = "STORE";
+/// The advisory lock of the owner.
+pub(crate) const LOCK: &str = "LOCK";
+/// Marks a creation that has not ended.
+pub(crate) const CREATING: &str = "CREATING.tmp";
+/// The log.
+pub(crate) const WAL_DIR: &str = "wal";
+/// The checkpoints.
+pub(crate) const CHECKPOINTS_DIR: &str = "checkpoints";
+/// A log that is about to take the place of one that was given up.
+pub(crate) const FRESH_WAL_DIR: &str = "wal-fresh";

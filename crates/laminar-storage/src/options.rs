@@ -1,0 +1,178 @@
+//! What can be chosen about a store, with defaults and ranges.
+
+use std::time::Duration;
+
+use laminar_checkpoint::Verify;
+use laminar_vfs::{Env, ReadMode};
+use laminar_wal::{RecoverTo, SyncPolicy};
+
+use crate::{Error, Result};
+
+/// How a store is opened. Values are checked in `open`.
+///
+/// ```
+/// use laminar_storage::{StoreOptions, SyncPolicy};
+/// let options = StoreOptions::new().sync_policy(SyncPolicy::EveryCommit).segment_bytes(64 << 20);
+/// ```
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    pub(crate) env: Env,
+    pub(crate) segment_bytes: u64,
+    pub(crate) buffer_bytes: usize,
+    pub(crate) sync_policy: SyncPolicy,
+    pub(crate) recover_to: RecoverTo,
+    pub(crate) verify: Verify,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) create: bool,
+    pub(crate) checkpoint_interval: Option<Duration>,
+    pub(crate) checkpoint_log_bytes: u64,
+    pub(crate) max_retained: usize,
+    pub(crate) run_log_bytes: u64,
+    pub(crate) run_records: usize,
+    pub(crate) memory_budget: Option<u64>,
+}
+
+impl StoreOptions {
+    /// The defaults: the real machine, commits handed to the operating system, no periodic checkpoints.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            env: Env::real(),
+            segment_bytes: 16 << 20,
+            buffer_bytes: 1 << 20,
+            sync_policy: SyncPolicy::Manual,
+            recover_to: RecoverTo::Whole,
+            verify: Verify::Footers,
+            read_mode: ReadMode::Mapped,
+            create: true,
+            checkpoint_interval: None,
+            checkpoint_log_bytes: 256 << 20,
+            max_retained: 2,
+            run_log_bytes: 1 << 30,
+            run_records: 16 << 20,
+            memory_budget: None,
+        }
+    }
+
+    /// The machine that the store runs on; replaced to run it on a simulated disk.
+    #[must_use]
+    pub fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// Bytes of a log segment: how much of the log is created at a time and removed at a time. Default 16 MiB;
+    /// the range is that of the log. An existing log keeps the size it was created with.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Bytes of the log's buffer: changes are handed to the operating system when it fills, at the latest by
+    /// `commit`. Default 1 MiB.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// When commits are made durable without being asked for. Default [`SyncPolicy::Manual`]: a commit survives the
+    /// death of the process when `commit` returns, and a power cut when its ticket has been waited for.
+    #[must_use]
+    pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
+        self.sync_policy = policy;
+        self
+    }
+
+    /// What happens if acknowledged bytes are damaged. Default [`RecoverTo::Whole`]: `open` fails and changes nothing.
+    #[must_use]
+    pub fn recover_to(mut self, recover_to: RecoverTo) -> Self {
+        self.recover_to = recover_to;
+        self
+    }
+
+    /// What of a checkpoint is verified before it is used. Default [`Verify::Footers`], whose cost does not grow with the state;
+    /// every block is verified on first touch all the same. `Verify::All` reads everything first.
+    #[must_use]
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// How runs get into memory. Default [`ReadMode::Mapped`].
+    #[must_use]
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Whether a store is created where there is nothing. Default `true`.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Periodic checkpoints, as [`WalStateStore::enable_checkpointing`](crate::WalStateStore::enable_checkpointing) sets them.
+    /// Default: none.
+    #[must_use]
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.checkpoint_interval = Some(interval);
+        self
+    }
+
+    /// With periodic checkpoints, one is also due after this many bytes of log, so that recovery has no more than about this
+    /// much to replay. Default 256 MiB, at least 4 KiB.
+    #[must_use]
+    pub fn checkpoint_log_bytes(mut self, bytes: u64) -> Self {
+        self.checkpoint_log_bytes = bytes;
+        self
+    }
+
+    /// How many checkpoints are kept. Default 2, at least 2, so that a damaged one is not the end.
+    #[must_use]
+    pub fn max_retained(mut self, count: usize) -> Self {
+        self.max_retained = count;
+        self
+    }
+
+    /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs.
+    /// Bounds the memory of a checkpoint at 24 bytes a record. Default 1 GiB and 16 Mi records; at least 1 each (a commit is never split).
+    #[must_use]
+    pub fn run_limits(mut self, log_bytes: u64, records: usize) -> Self {
+        self.run_log_bytes = log_bytes;
+        self.run_records = records;
+        self
+    }
+
+    /// The most bytes of memory that the table may hold on to. Above it, entries that the attached checkpoint holds too leave the
+    /// table and are read from there; with periodic checkpoints, one is due after a quarter of this in bytes of log; and a recovery
+    /// that would replay more log than this turns it into a checkpoint first. The table exceeds the budget as long as no checkpoint
+    /// covers what is in it. Default: none, everything written since the store was opened stays. At least 1 MiB.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let checks = [
+            ("max_retained", self.max_retained >= 2, "at least 2"),
+            ("checkpoint_log_bytes", self.checkpoint_log_bytes >= 4096, "at least 4096"),
+            ("checkpoint_interval", self.checkpoint_interval != Some(Duration::ZERO), "above zero"),
+            ("memory_budget", self.memory_budget.is_none_or(|bytes| bytes >= 1 << 20), "at least 1 MiB"),
+            ("run_limits", self.run_log_bytes >= 1 && self.run_records >= 1, "at least 1 each"),
+        ];
+        match checks.into_iter().find(|(_, holds, _)| !holds) {
+            Some((name, _, why)) => Err(Error::InvalidOption { name, why }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

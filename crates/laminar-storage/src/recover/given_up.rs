@@ -1,0 +1,55 @@
+//! `RecoverTo::LastGood` where the log ends before the checkpoint: the log is moved aside, and a new one begins where the
+//! checkpoint ends.
+
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::Vfs;
+use laminar_wal::{CreateMode, Lsn, Wal};
+
+use super::log_options;
+use crate::format::Identity;
+use crate::identity::remove_tree;
+use crate::name::{FRESH_WAL_DIR, WAL_DIR};
+use crate::{Result, StoreOptions};
+
+/// Moves `DIR/wal` to the first free `DIR/wal-given-up-N` and creates a log at `position`. Returns it and where the old one is.
+pub(super) fn replace_log(
+    dir: &Path,
+    old: Wal,
+    options: &StoreOptions,
+    identity: Identity,
+    position: Lsn,
+) -> Result<(Wal, PathBuf)> {
+    drop(old);
+    let vfs = &*options.env.vfs;
+    let mut number = 1;
+    let aside = loop {
+        let aside = dir.join(format!("{WAL_DIR}-given-up-{number}"));
+        if vfs.kind(&aside)?.is_none() {
+            break aside;
+        }
+        number += 1;
+    };
+    // The new log is complete under a name of its own before the old one goes, so that a crash leaves one of the two, and
+    // `finish` mends a crash between the two renames.
+    let fresh = dir.join(FRESH_WAL_DIR);
+    remove_tree(vfs, &fresh)?;
+    let (wal, _) = Wal::open(&fresh, log_options(options, identity, CreateMode::Only).start(position))?;
+    drop(wal);
+    vfs.sync_dir(dir)?;
+    vfs.rename(&dir.join(WAL_DIR), &aside)?;
+    vfs.sync_dir(dir)?;
+    finish(vfs, dir)?;
+    let (wal, _) = Wal::open(dir.join(WAL_DIR), log_options(options, identity, CreateMode::Never))?;
+    Ok((wal, aside))
+}
+
+/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between.
+pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
+    if vfs.kind(&wal)?.is_none() && vfs.kind(&fresh)?.is_some() {
+        vfs.rename(&fresh, &wal)?;
+        vfs.sync_dir(dir)?;
+    }
+    Ok(())
+}

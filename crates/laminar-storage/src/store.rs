@@ -1,0 +1,413 @@
+//! The durable store: what a change, a commit and a read do.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
+use laminar_vfs::{Env, Lock};
+use laminar_wal::{BatchPart, Lsn, Wal};
+
+use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
+use crate::checkpointing::{Checkpointing, Periodic};
+use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
+use crate::keyspace::Namespace;
+use crate::read::Layers;
+use crate::state::{Scan, StateStore};
+use crate::table::Table;
+use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
+
+mod sweep;
+
+pub(crate) use sweep::Sweeping;
+
+/// A keyed state store whose every change is in a write-ahead log. See the [crate] for what survives what.
+///
+/// There is one owner: changes take `&mut self`. The [`StateStore`] methods of the store itself work on the key space of the
+/// operator with the empty name; [`operator`](Self::operator) gives others.
+///
+/// Dropping a store without [`close`](Self::close) loses nothing that was committed, and drops what was not; the next opening takes
+/// longer.
+///
+/// ```
+/// use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+/// # let scratch = tempfile::tempdir().unwrap();
+/// # let dir = scratch.path().join("state");
+/// let (mut store, _) = WalStateStore::open(&dir, StoreOptions::new())?;
+/// store.put(b"seen", b"1")?;
+/// store.set_source_offset("orders", 17)?;
+/// store.commit()?.wait()?; // now it survives a power cut, state and offset together
+/// drop(store);
+///
+/// let (store, report) = WalStateStore::open(&dir, StoreOptions::new())?;
+/// assert_eq!(store.get(b"seen")?, Some(&b"1"[..]));
+/// assert_eq!(report.source_offsets["orders"], 17);
+/// # Ok::<(), laminar_storage::Error>(())
+/// ```
+pub struct WalStateStore {
+    pub(crate) dir: PathBuf,
+    pub(crate) env: Env,
+    pub(crate) hash_seed: u64,
+    pub(crate) wal: Wal,
+    pub(crate) manager: CheckpointManager,
+    pub(crate) table: Table,
+    pub(crate) attached: Option<Checkpoint>,
+    pub(crate) checkpointing: Checkpointing,
+    pub(crate) periodic: Option<Periodic>,
+    pub(crate) checkpoint_log_bytes: u64,
+    pub(crate) catalogue: Catalogue,
+    /// As last set, committed or not.
+    pub(crate) offsets: BTreeMap<String, u64>,
+    /// Set since the last commit.
+    pub(crate) fresh_offsets: BTreeMap<String, u64>,
+    /// The first change since the last commit.
+    pub(crate) first_change: Option<Lsn>,
+    /// Just past the last commit record.
+    pub(crate) committed: Lsn,
+    /// The last commit record is in the log's buffer, and the operating system had no space for it yet.
+    pub(crate) refused: bool,
+    pub(crate) sweeping: Sweeping,
+    pub(crate) memory_budget: Option<u64>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) closed: bool,
+    /// Released last.
+    #[expect(dead_code, reason = "held for its Drop")]
+    pub(crate) lock: Lock,
+}
+
+impl WalStateStore {
+    /// The key space of an operator, created with the next commit if there is none of this name. A name holds any UTF-8.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a name over 4 KiB; what a put can fail with, if the operator is new.
+    pub fn operator(&mut self, name: &str) -> Result<Operator<'_>> {
+        let id = self.operator_id(name)?;
+        Ok(Operator::new(self, id))
+    }
+
+    /// The handle of an operator, which spares the search for its name; created as by [`operator`](Self::operator).
+    ///
+    /// # Errors
+    /// As [`operator`](Self::operator).
+    pub fn operator_id(&mut self, name: &str) -> Result<OperatorId> {
+        match self.catalogue.find(name) {
+            Some(id) => Ok(id),
+            None => self.enter(name),
+        }
+    }
+
+    /// The operator of a handle that this store gave out.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for a handle of another store.
+    pub fn operator_by_id(&mut self, id: OperatorId) -> Result<Operator<'_>> {
+        self.namespace(id)?;
+        Ok(Operator::new(self, id))
+    }
+
+    /// The reading side of an operator; `None` if there is none of this name.
+    #[must_use]
+    pub fn operator_view(&self, name: &str) -> Option<OperatorView<'_>> {
+        self.view(self.catalogue.find(name)?).ok()
+    }
+
+    /// The names of all operators, in their order.
+    pub fn operators(&self) -> impl Iterator<Item = &str> {
+        self.catalogue.names()
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Notes how far a source has been read. Goes with the next commit, atomically with the changes made since the last one.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a name over 4 KiB, or over a million names set since the last commit.
+    pub fn set_source_offset(&mut self, source: &str, offset: u64) -> Result<()> {
+        self.check_open()?;
+        check("name", source.len(), MAX_NAME_BYTES)?;
+        if let (Some(known), Some(fresh)) = (self.offsets.get_mut(source), self.fresh_offsets.get_mut(source)) {
+            (*known, *fresh) = (offset, offset);
+            return Ok(());
+        }
+        check("set of source offsets", self.fresh_offsets.len() + 1, MAX_OFFSETS)?;
+        self.offsets.insert(source.to_owned(), offset);
+        self.fresh_offsets.insert(source.to_owned(), offset);
+        Ok(())
+    }
+
+    /// How far a source has been read, as last set.
+    #[must_use]
+    pub fn source_offset(&self, source: &str) -> Option<u64> {
+        self.offsets.get(source).copied()
+    }
+
+    /// All source offsets, as last set.
+    #[must_use]
+    pub fn source_offsets(&self) -> &BTreeMap<String, u64> {
+        &self.offsets
+    }
+
+    /// Makes everything since the last commit one atomic step: the changes of all operators, and the source offsets that were set.
+    /// When this returns, the commit is with the operating system and survives the death of the process; the ticket tells when it
+    /// survives a power cut. With nothing to commit, it is the ticket of the last commit.
+    ///
+    /// A periodic checkpoint that is due begins here, and one that is finished is taken into use here.
+    ///
+    /// # Errors
+    /// [`is_no_space`](Error::is_no_space): the commit is refused, its changes stay pending, and it can be called again once
+    /// space returns. [`is_poisoned`](Error::is_poisoned): a sync has failed, this store acknowledges nothing any more.
+    pub fn commit(&mut self) -> Result<CommitTicket> {
+        self.check_open()?;
+        self.adopt_finished();
+        if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
+            format::encode_commit(&mut self.scratch, self.first_change, &self.fresh_offsets);
+            let record = &self.scratch;
+            let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
+            self.committed = written.end;
+            self.first_change = None;
+            self.fresh_offsets.clear();
+            self.refused = true;
+        }
+        if self.refused {
+            self.wal.commit()?;
+            self.refused = false;
+        }
+        if self.should_checkpoint() {
+            // Whatever makes it fail is told by its ticket, or by the next one; the commit stands.
+            drop(self.checkpoint());
+        }
+        Ok(CommitTicket::new(self.wal.clone(), self.committed))
+    }
+
+    /// Checkpoints from now on, from within [`commit`](Self::commit): every `interval`, or after
+    /// [`checkpoint_log_bytes`](crate::StoreOptions::checkpoint_log_bytes) of log, whichever comes first. The `max_retained` newest are kept.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for an interval of zero, or `max_retained` below 2.
+    pub fn enable_checkpointing(&mut self, interval: Duration, max_retained: usize) -> Result<()> {
+        self.check_open()?;
+        if interval.is_zero() {
+            return Err(Error::InvalidOption { name: "interval", why: "above zero" });
+        }
+        if max_retained < 2 {
+            return Err(Error::InvalidOption { name: "max_retained", why: "at least 2" });
+        }
+        self.checkpointing.set_max_retained(max_retained);
+        self.periodic = Some(Periodic { interval, last: self.env.clock.now() });
+        Ok(())
+    }
+
+    /// Whether a periodic checkpoint is due: something was committed since the last one, none is running, and the
+    /// interval or the bytes of log have been reached.
+    #[must_use]
+    pub fn should_checkpoint(&self) -> bool {
+        let Some(periodic) = self.periodic else { return false };
+        let behind = self.committed.get().saturating_sub(self.base_position().get());
+        if behind == 0 || self.checkpointing.running().is_some() {
+            return false;
+        }
+        let log_bytes = self.memory_budget.map_or(u64::MAX, |budget| budget / 4).min(self.checkpoint_log_bytes);
+        behind >= log_bytes || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
+    }
+
+    /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
+    /// this store goes on. While one is running, it is that one's ticket. Changes that are not committed are not in it.
+    ///
+    /// # Errors
+    /// Where no worker can be started, or the store is closed. What goes wrong later is told by the ticket.
+    pub fn checkpoint(&mut self) -> Result<CheckpointTicket> {
+        self.check_open()?;
+        self.adopt_finished();
+        if let Some(running) = self.checkpointing.running() {
+            return Ok(running.clone());
+        }
+        if let Some(periodic) = &mut self.periodic {
+            periodic.last = self.env.clock.now();
+        }
+        self.checkpointing.start(self.attached.clone(), self.committed)
+    }
+
+    /// The last failure of work in the background that nobody waits for: removing old checkpoints and log, merging runs. Such a
+    /// failure endangers nothing; the next checkpoint tries again.
+    #[must_use]
+    pub fn take_upkeep_error(&self) -> Option<Error> {
+        self.checkpointing.take_upkeep_error()
+    }
+
+    /// The checkpoint that reads fall through to, once one has been made or recovered.
+    #[must_use]
+    pub fn attached_checkpoint(&self) -> Option<&Checkpoint> {
+        self.attached.as_ref()
+    }
+
+    /// Bytes of log behind the attached checkpoint: what a recovery would have to replay now.
+    #[must_use]
+    pub fn log_bytes_behind(&self) -> u64 {
+        self.committed.get().saturating_sub(self.base_position().get())
+    }
+
+    fn base_position(&self) -> Lsn {
+        self.attached.as_ref().map_or_else(|| self.wal.start_lsn(), |checkpoint| Lsn::new(checkpoint.wal_position()))
+    }
+
+    /// Takes a finished checkpoint into use. Only ever called with `&mut self`, so nothing moves under a borrowed value.
+    pub(crate) fn adopt_finished(&mut self) {
+        if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
+            self.attached = Some(checkpoint);
+            self.sweeping = Sweeping::begin();
+        }
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn layers(&self) -> Layers<'_> {
+        Layers { table: &self.table, attached: self.attached.as_ref() }
+    }
+
+    fn namespace(&self, id: OperatorId) -> Result<Namespace> {
+        let unknown = Error::InvalidOption { name: "operator", why: "a handle that this store gave out" };
+        self.catalogue.namespace(id).ok_or(unknown)
+    }
+
+    pub(crate) fn view(&self, id: OperatorId) -> Result<OperatorView<'_>> {
+        Ok(OperatorView::new(self.layers(), self.namespace(id)?))
+    }
+
+    /// Gives `name` a fresh namespace, as part of the next commit.
+    fn enter(&mut self, name: &str) -> Result<OperatorId> {
+        check("name", name.len(), MAX_NAME_BYTES)?;
+        let namespace = self.catalogue.fresh_namespace();
+        self.write(CATALOGUE, name.as_bytes(), Some(&namespace.0.to_le_bytes()))?;
+        Ok(self.catalogue.set(name, namespace))
+    }
+
+    pub(crate) fn put_in(&mut self, id: OperatorId, key: &[u8], value: &[u8]) -> Result<()> {
+        check("key", key.len(), MAX_KEY_BYTES)?;
+        check("value", value.len(), MAX_VALUE_BYTES)?;
+        let namespace = self.namespace(id)?;
+        self.write(namespace, key, Some(value))
+    }
+
+    pub(crate) fn delete_in(&mut self, id: OperatorId, key: &[u8]) -> Result<()> {
+        check("key", key.len(), MAX_KEY_BYTES)?;
+        let namespace = self.namespace(id)?;
+        self.write(namespace, key, None)
+    }
+
+    pub(crate) fn clear_in(&mut self, id: OperatorId) -> Result<()> {
+        self.check_open()?;
+        if let Some(name) = self.catalogue.name(id).map(str::to_owned) {
+            self.enter(&name)?;
+            self.sweeping = Sweeping::begin();
+        }
+        Ok(())
+    }
+
+    /// Logs a change, then makes it in the table: if the log refuses it, it has not happened.
+    fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        self.check_open()?;
+        let (space, part) = (namespace.id(), BatchPart::More);
+        let logged = match value {
+            Some(value) => {
+                let len = format::put_len(key, value);
+                self.wal.append_with(len, part, |into| format::encode_put(into, space, key, value))?
+            }
+            None if self.has_no_trace_of(namespace, key) => return Ok(()),
+            None => {
+                let len = format::delete_len(key);
+                self.wal.append_with(len, part, |into| format::encode_delete(into, space, key))?
+            }
+        };
+        self.first_change.get_or_insert(logged.start);
+        if value.is_none() {
+            self.sweeping = Sweeping::begin();
+        }
+        self.table.insert(&self.table.key(space, key), logged.start.get(), value)?;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Whether a key is certainly not in the state, so that deleting it changes nothing.
+    fn has_no_trace_of(&self, namespace: Namespace, key: &[u8]) -> bool {
+        let asked = self.table.key(namespace.id(), key);
+        match (self.table.get(&asked), &self.attached) {
+            (Some(entry), _) => entry.value.is_none(),
+            (None, Some(below)) => !below.may_contain(namespace.key(key).as_bytes(), asked.hash()),
+            (None, None) => true,
+        }
+    }
+
+    fn default_view(&self) -> Option<OperatorView<'_>> {
+        self.operator_view(DEFAULT_OPERATOR)
+    }
+}
+
+fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
+    let (bytes, limit) = (bytes as u64, limit_bytes as u64);
+    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+impl StateStore for WalStateStore {
+    fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.default_view().map_or(Ok(None), |view| view.get(key))
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        self.put_in(id, key, value)
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<()> {
+        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        self.delete_in(id, key)
+    }
+
+    fn contains(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
+    }
+
+    fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>> {
+        Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.prefix_scan(prefix)))
+    }
+
+    fn range_scan<'a>(&'a self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>> {
+        Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.range_scan(range)))
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.default_view().map_or(Ok(0), |view| view.len())
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        self.default_view().map_or(Ok(true), |view| view.is_empty())
+    }
+
+    /// An estimate: the bytes of keys and values in the table and in each run of the attached checkpoint. What is in several of them
+    /// counts several times.
+    fn size_bytes(&self) -> u64 {
+        let runs = self.attached.as_ref().map(Checkpoint::runs).unwrap_or_default();
+        self.table.bytes() + runs.iter().map(Run::payload_bytes).sum::<u64>()
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        self.clear_in(id)
+    }
+}
+
+impl std::fmt::Debug for WalStateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WalStateStore")
+            .field("dir", &self.dir)
+            .field("committed", &self.committed)
+            .field("checkpoint", &self.attached.as_ref().map(Checkpoint::id))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! What leaves the table: a few entries are looked at with every change, so that nothing has to stop for it.
+
+use laminar_checkpoint::{Checkpoint, hash_key};
+
+use super::WalStateStore;
+use crate::keyspace::Namespace;
+use crate::table::{Keep, Table};
+
+/// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
+const STEPS: usize = 2;
+
+/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete
+/// or clear.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sweeping {
+    needed: bool,
+    /// Whether this round has left something that a later one may drop.
+    left: bool,
+}
+
+impl Sweeping {
+    /// A walk over the whole table, from wherever the hand stands: the round it is in, and the one after.
+    pub(crate) fn begin() -> Self {
+        Self { needed: true, left: true }
+    }
+}
+
+impl WalStateStore {
+    /// Drops tombstones that hide nothing any more, entries of namespaces that were cleared, and, above the memory budget, entries
+    /// that the attached checkpoint holds too.
+    ///
+    /// A tombstone is needed as long as the key may come back from below: while an attached run may hold it, or a checkpoint whose cut
+    /// may lie between the put and the delete is being made or can still be begun. So one that is covered by the attached
+    /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
+    /// later cut lies behind the delete.
+    pub(super) fn sweep(&mut self) {
+        if !self.sweeping.needed {
+            return;
+        }
+        let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
+        let under_way = self.checkpointing.running().is_some();
+        let committed = self.first_change.unwrap_or(self.committed).get();
+        let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
+        let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
+        let mut left = false;
+        let swept = self.table.sweep(STEPS, &mut |key, entry| {
+            if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
+                return Keep::No;
+            }
+            if entry.value.is_some() {
+                // What the attached checkpoint holds too is only cached here.
+                return if over_budget && entry.lsn < covered { Keep::No } else { Keep::Yes };
+            }
+            let denied = || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)));
+            if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
+                return Keep::No;
+            }
+            left = true;
+            Keep::Yes
+        });
+        self.sweeping.left |= left;
+        if swept.came_round {
+            self.sweeping.needed = self.sweeping.left;
+            self.sweeping.left = false;
+        }
+    }
+}
+
+/// About what the entries of a table take, not counting memory that it holds free for new ones: at most this for entries of the sizes that
+/// `benches/table.rs` measures.
+fn occupied(table: &Table) -> u64 {
+    const PER_ENTRY: u64 = 64;
+    table.bytes() + table.len() as u64 * PER_ENTRY
+}

@@ -1,0 +1,117 @@
+//! What is made ahead of need: the next segment, so that entering it costs no more than a sync, and the reserve, so that
+//! a full disk opens.
+
+use laminar_vfs::{OpenMode, VfsFile};
+
+use crate::format::{Identity, PAGE, round_up};
+use crate::log::Log;
+use crate::segment::{Segment, fill_with_zeros, prepare};
+use crate::sync::{Arc, Ordering};
+use crate::{Result, name};
+
+/// The reserve starts with this much and doubles.
+const FIRST_RESERVE: u64 = 64 << 10;
+
+/// The next segment and the reserve.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    identity: Identity,
+    /// The first position of the segment to be made next.
+    next: u64,
+    spare: Option<Segment>,
+    reserve: Option<Arc<dyn VfsFile>>,
+}
+
+impl Ahead {
+    pub(crate) fn new(identity: Identity, next: u64, spare: Option<Segment>) -> Self {
+        Self { identity, next, spare, reserve: None }
+    }
+
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+}
+
+impl Log {
+    /// The segment at `first`, at least `length` long: the one made ahead, or made now. From here on it is the
+    /// caller's.
+    pub(crate) fn take_next(&self, first: u64, length: u64) -> Result<Segment> {
+        let mut ahead = self.ahead.lock();
+        let next = match ahead.spare.take() {
+            Some(spare) if spare.first() == first && spare.header.length >= length => spare,
+            // A spare that is too short is replaced, under the same name.
+            _ => {
+                let fresh = Segment::fresh(&self.dir, &ahead.identity, first, length);
+                prepare(&self.dir, &fresh)?;
+                fresh
+            }
+        };
+        // The worker must never make a file over one that was entered.
+        ahead.next = next.end();
+        Ok(next)
+    }
+
+    /// Gives back a segment that could not be entered.
+    pub(crate) fn put_back(&self, segment: Segment) {
+        let mut ahead = self.ahead.lock();
+        ahead.next = segment.first();
+        ahead.spare = Some(segment);
+    }
+
+    /// Makes the next segment if there is none.
+    pub(crate) fn prepare_spare(&self) -> Result<()> {
+        let mut ahead = self.ahead.lock();
+        if ahead.spare.is_none() {
+            let fresh = Segment::fresh(&self.dir, &ahead.identity, ahead.next, ahead.identity.stride);
+            prepare(&self.dir, &fresh)?;
+            ahead.spare = Some(fresh);
+        }
+        Ok(())
+    }
+
+    /// Makes the reserve at least `needed` bytes long, and more of it up to `most`. It holds zeros that were written and
+    /// synced, so that the space is really had.
+    pub(crate) fn extend_reserve(&self, needed: u64, most: u64) -> Result<()> {
+        let mut ahead = self.ahead.lock();
+        let have = self.reserve_bytes.load(Ordering::Acquire);
+        if have >= needed {
+            return Ok(());
+        }
+        let extended = self.extend_reserve_file(&mut ahead, needed, most);
+        if extended.as_ref().is_err_and(|error| !error.is_no_space()) {
+            // Nothing is known of it any more; the next try starts over.
+            ahead.reserve = None;
+            self.reserve_bytes.store(0, Ordering::Release);
+            drop(self.dir.remove_if_there(&self.dir.join(name::RESERVE)));
+        }
+        Ok(extended?)
+    }
+
+    fn extend_reserve_file(&self, ahead: &mut Ahead, needed: u64, most: u64) -> laminar_vfs::Result<()> {
+        let path = self.dir.join(name::RESERVE);
+        let file = match &ahead.reserve {
+            Some(file) => Arc::clone(file),
+            None => match self.dir.vfs().open(&path, OpenMode::Write) {
+                Ok(file) => {
+                    self.reserve_bytes.store(file.len()?, Ordering::Release);
+                    file
+                }
+                Err(error) if error.is_not_found() => {
+                    let file = self.dir.create_over(&path)?;
+                    self.dir.vfs().sync_dir(&self.dir.path)?;
+                    file
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        ahead.reserve = Some(Arc::clone(&file));
+        let have = self.reserve_bytes.load(Ordering::Acquire);
+        if have < needed {
+            let target = round_up(needed, PAGE).max(2 * have).max(FIRST_RESERVE).min(most.max(needed));
+            fill_with_zeros(&*file, have, target)?;
+            file.sync_data()?;
+            self.reserve_bytes.store(target, Ordering::Release);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! The end of a log. The clean one: everything durable, and a file that says where, so that the next opening has nothing to recover.
+
+use laminar_vfs::publish;
+
+use crate::format::CloseMark;
+use crate::log::Log;
+use crate::sync::Ordering;
+use crate::{Error, Result, name};
+
+impl Log {
+    /// Makes everything durable, ends all acknowledging and following, and publishes the mark of a clean close.
+    pub(crate) fn close(&self) -> Result<()> {
+        let (mark, whole) = loop {
+            let end = self.buffer.lock().end();
+            self.wait_durable(end)?;
+            let mut writer = self.writer.lock();
+            self.check_poison()?;
+            if writer.closed {
+                return Ok(());
+            }
+            self.finish(&mut writer)?;
+            if !self.buffer.lock().is_on_page() {
+                // A mark was written since the last sync; what is appended next must start on a page of its own.
+                self.hand_over(&mut writer, true)?;
+                self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+            }
+            let mut buffer = self.buffer.lock();
+            if !buffer.is_empty() || !buffer.is_on_page() || buffer.end() > self.durable.load(Ordering::Acquire) {
+                continue;
+            }
+            buffer.freeze();
+            writer.closed = true;
+            let mark = CloseMark {
+                log_id: self.log_id,
+                segment: writer.segment.first(),
+                generation: writer.segment.header.generation,
+                end: buffer.end(),
+                next_group: buffer.group(),
+                prev_end: buffer.prev_end(),
+            };
+            break (mark, buffer.batch_end() == buffer.end());
+        };
+        self.stop();
+        let published = if whole {
+            publish(self.dir.vfs(), &self.dir.join(name::CLOSED), &mark.encode()).map_err(Error::from)
+        } else {
+            // An open batch is not part of the log: the next opening has to cut it.
+            Ok(())
+        };
+        *self.lock.lock() = None;
+        published
+    }
+
+    /// Ends the log as it is. Readers still read what was written; nobody waits for more.
+    pub(crate) fn release(&self) {
+        self.stop();
+        *self.lock.lock() = None;
+    }
+
+    fn stop(&self) {
+        self.end_waiting();
+        self.stop_worker();
+    }
+}

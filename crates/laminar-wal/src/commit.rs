@@ -1,0 +1,351 @@
+//! Group commit: many who wait, one sync; and what becomes of them when a sync fails.
+//!
+//! Whoever waits and finds nobody leading leads: hands the open group over, syncs, tells the others. Waiters that arrive
+//! during a sync can't be in it, so with a plain leader N writers get into two camps and N/2 of them share a sync. So
+//! a leader holds for as many as there were when the last sync ended (those it served, who are likely to come back,
+//! and those it did not), but no longer than a quarter of that sync's time. A lone writer is never held.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use laminar_vfs::VfsFile;
+
+use crate::log::{Log, count};
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::{Error, Lsn, Result};
+
+/// A leader never holds longer than this, however slow the disk.
+const LONGEST_HOLD: Duration = Duration::from_millis(2);
+
+/// Whose turn it is to sync, and who waits.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    leading: bool,
+    holding: bool,
+    closed: bool,
+    /// What blocked threads wait for.
+    threads: Vec<u64>,
+    /// What futures wait for.
+    tasks: BTreeMap<u64, Task>,
+    /// Followers that wait for anything new.
+    watchers: BTreeMap<u64, Waker>,
+    next_id: u64,
+    /// How many the next sync may hope to serve.
+    expected: usize,
+    sync_time: Duration,
+    /// When the last sync ended, by the environment's clock.
+    pub(crate) synced_at: Duration,
+}
+
+#[derive(Debug)]
+struct Task {
+    lsn: u64,
+    waker: Waker,
+    failed: Option<Error>,
+}
+
+impl Turn {
+    fn waiting(&self) -> usize {
+        self.threads.len() + self.tasks.len()
+    }
+
+    fn forget_thread(&mut self, target: u64) {
+        if let Some(at) = self.threads.iter().position(|waiting| *waiting == target) {
+            self.threads.swap_remove(at);
+        }
+    }
+
+    fn take_all_wakers(&mut self) -> Vec<Waker> {
+        let tasks = self.tasks.values().map(|task| task.waker.clone());
+        tasks.chain(std::mem::take(&mut self.watchers).into_values()).collect()
+    }
+
+    /// The highest position that a future waits for in vain so far.
+    pub(crate) fn wanted_by_tasks(&self) -> Option<u64> {
+        self.tasks.values().filter(|task| task.failed.is_none()).map(|task| task.lsn).max()
+    }
+}
+
+impl Log {
+    /// Blocks until everything before `target` is durable, syncing where nobody else does.
+    pub(crate) fn wait_durable(&self, target: u64) -> Result<()> {
+        let mut turn = self.turn.lock();
+        loop {
+            if self.durable.load(Ordering::Acquire) >= target {
+                return Ok(());
+            }
+            self.check_poison()?;
+            if turn.closed {
+                return Err(Error::Closed);
+            }
+            turn.threads.push(target);
+            if turn.leading {
+                if turn.holding && turn.waiting() >= turn.expected {
+                    self.arrived.notify_one();
+                }
+                self.progress.wait(&mut turn);
+            } else {
+                turn.leading = true;
+                self.hold(&mut turn);
+                let led = MutexGuard::unlocked(&mut turn, || self.write_and_sync(target));
+                turn.leading = false;
+                if let Err(error) = led {
+                    turn.forget_thread(target);
+                    // The others try themselves: each gets its own answer, and none hangs.
+                    self.progress.notify_all();
+                    return Err(error);
+                }
+            }
+            turn.forget_thread(target);
+        }
+    }
+
+    fn hold(&self, turn: &mut MutexGuard<'_, Turn>) {
+        let limit = (turn.sync_time / 4).min(LONGEST_HOLD);
+        if turn.waiting() >= turn.expected || limit.is_zero() {
+            return;
+        }
+        turn.holding = true;
+        while turn.waiting() < turn.expected && self.poison.get().is_none() {
+            if self.arrived.wait_for(turn, limit).timed_out() {
+                break;
+            }
+        }
+        turn.holding = false;
+    }
+
+    fn write_and_sync(&self, target: u64) -> Result<()> {
+        let (file, to) = {
+            let mut writer = self.writer.lock();
+            match self.hand_over(&mut writer, true) {
+                // What is wanted was written before; what can't be written now can wait.
+                Err(error) if error.is_no_space() && self.written.load(Ordering::Acquire) >= target => {}
+                handed_over => handed_over?,
+            }
+            (Arc::clone(&writer.file), self.written.load(Ordering::Acquire))
+        };
+        if self.durable.load(Ordering::Acquire) >= target {
+            // Leaving a segment has synced it on the way.
+            return Ok(());
+        }
+        self.sync_file(&*file, to)
+    }
+
+    /// Syncs `file`, which holds everything up to `to` that is not durable yet. The lock is held until the result is
+    /// known to all: else a second sync, which the operating system lets succeed after a failed one, could acknowledge
+    /// what the first has lost.
+    pub(crate) fn sync_file(&self, file: &dyn VfsFile, to: u64) -> Result<()> {
+        let _one_at_a_time = self.sync.lock();
+        self.check_poison()?;
+        let clock = &self.dir.env.clock;
+        let started = clock.now();
+        if let Err(error) = file.sync_data() {
+            return Err(self.poison_with(error));
+        }
+        let ended = clock.now();
+        count(&self.counters.syncs, 1);
+        self.durable.fetch_max(to, Ordering::AcqRel);
+        let wakers = {
+            let mut turn = self.turn.lock();
+            turn.sync_time = ended.saturating_sub(started);
+            turn.synced_at = ended;
+            let before = turn.waiting();
+            turn.expected = before;
+            turn.threads.retain(|target| *target > to);
+            let mut wakers: Vec<Waker> = std::mem::take(&mut turn.watchers).into_values().collect();
+            turn.tasks.retain(|_, task| {
+                if task.lsn <= to {
+                    wakers.push(task.waker.clone());
+                }
+                task.lsn > to
+            });
+            count(&self.counters.waits_served, (before - turn.waiting()) as u64);
+            self.progress.notify_all();
+            wakers
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        if self.choices.idle_seal.is_some() {
+            self.wake_lazily();
+        }
+        Ok(())
+    }
+
+    /// Tells everyone who waits that something changed for all: poison, or the end.
+    pub(crate) fn wake_everyone(&self) {
+        let wakers = {
+            let mut turn = self.turn.lock();
+            self.progress.notify_all();
+            self.arrived.notify_all();
+            turn.take_all_wakers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn end_waiting(&self) {
+        self.turn.lock().closed = true;
+        self.wake_everyone();
+    }
+
+    /// Tells followers of unsynced bytes that there are more.
+    pub(crate) fn note_written(&self) {
+        if self.eager_followers.load(Ordering::Acquire) > 0 {
+            let wakers: Vec<_> = {
+                let mut turn = self.turn.lock();
+                self.progress.notify_all();
+                std::mem::take(&mut turn.watchers).into_values().collect()
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Tells the futures that wait that it can't be had now.
+    pub(crate) fn fail_tasks(&self, error: &Error) {
+        let wakers: Vec<_> = {
+            let mut turn = self.turn.lock();
+            let tasks = turn.tasks.values_mut().filter(|task| task.failed.is_none());
+            tasks
+                .map(|task| {
+                    task.failed = Some(error.clone());
+                    task.waker.clone()
+                })
+                .collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Blocks a follower until `limit` says that there is more than `seen`; `false` at the end of the log.
+    pub(crate) fn wait_for_more(&self, seen: u64, limit: impl Fn() -> u64) -> Result<bool> {
+        let mut turn = self.turn.lock();
+        loop {
+            if limit() > seen {
+                return Ok(true);
+            }
+            self.check_poison()?;
+            if turn.closed {
+                return Ok(false);
+            }
+            self.progress.wait(&mut turn);
+        }
+    }
+
+    /// The same for a task: `None` if it has to wait. `id` is its place among those who watch.
+    pub(crate) fn poll_for_more(
+        &self,
+        seen: u64,
+        limit: impl Fn() -> u64,
+        id: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Result<Option<bool>> {
+        let mut turn = self.turn.lock();
+        if limit() > seen {
+            return Ok(Some(true));
+        }
+        self.check_poison()?;
+        if turn.closed {
+            return Ok(Some(false));
+        }
+        let id = *id.get_or_insert_with(|| turn.new_id());
+        turn.watchers.insert(id, waker.clone());
+        Ok(None)
+    }
+
+    pub(crate) fn stop_watching(&self, id: u64) {
+        self.turn.lock().watchers.remove(&id);
+    }
+}
+
+impl Turn {
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// A wait for durability, made by [`Wal::durable`](crate::Wal::durable). It needs no runtime: the log's own thread
+/// syncs and wakes it. Dropping it only ends the wait.
+///
+/// ```
+/// # let scratch = tempfile::tempdir().unwrap();
+/// use laminar_wal::{Wal, WalOptions};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let (wal, _) = Wal::open(scratch.path(), WalOptions::new())?;
+/// let lsn = wal.append(b"paid")?;
+/// wal.durable(lsn).await?;
+/// assert!(wal.durable_lsn() >= lsn);
+/// # Ok::<(), laminar_wal::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "a wait does nothing unless it is awaited"]
+pub struct DurableWait {
+    log: Arc<Log>,
+    lsn: u64,
+    id: Option<u64>,
+}
+
+impl DurableWait {
+    pub(crate) fn new(log: Arc<Log>, lsn: Lsn) -> Self {
+        Self { log, lsn: lsn.get(), id: None }
+    }
+
+    /// The position that is waited for.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        Lsn::new(self.lsn)
+    }
+
+    fn outcome(&self, turn: &Turn) -> Option<Result<()>> {
+        if self.log.durable.load(Ordering::Acquire) >= self.lsn {
+            return Some(Ok(()));
+        }
+        if let Err(error) = self.log.check_poison() {
+            return Some(Err(error));
+        }
+        if turn.closed {
+            return Some(Err(Error::Closed));
+        }
+        let task = turn.tasks.get(&self.id?)?;
+        task.failed.clone().map(Err)
+    }
+}
+
+impl Future for DurableWait {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let log = Arc::clone(&self.log);
+        {
+            let mut turn = log.turn.lock();
+            if let Some(outcome) = self.outcome(&turn) {
+                return Poll::Ready(outcome);
+            }
+            let id = match self.id {
+                Some(id) => id,
+                None => turn.new_id(),
+            };
+            self.id = Some(id);
+            let task = Task { lsn: self.lsn, waker: context.waker().clone(), failed: None };
+            turn.tasks.insert(id, task);
+            if turn.holding && turn.waiting() >= turn.expected {
+                log.arrived.notify_one();
+            }
+        }
+        // Nobody else would sync for it: without a worker it could only hang.
+        if let Err(error) = log.worker() {
+            return Poll::Ready(Err(error));
+        }
+        log.wake_urgently();
+        Poll::Pending
+    }
+}
+
+impl Drop for DurableWait {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.log.turn.lock().tasks.remove(&id);
+        }
+    }
+}

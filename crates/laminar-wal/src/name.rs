@@ -1,0 +1,105 @@
+//! The names of a log's files, in both directions.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::{TEMPORARY_SUFFIX, is_temporary};
+
+/// The file that says which log this is.
+pub(crate) const IDENTITY: &str = "LOG";
+/// The advisory lock.
+pub(crate) const LOCK: &str = "LOCK";
+/// There only after a clean close.
+pub(crate) const CLOSED: &str = "CLOSED";
+/// Space that recovery may write into when the disk is full.
+pub(crate) const RESERVE: &str = "RESERVE";
+
+const SEGMENT_SUFFIX: &str = ".wal";
+const ASIDE_SUFFIX: &str = ".aside";
+const DIGITS: usize = 20;
+
+/// What a name in a log's directory stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Identity,
+    Lock,
+    Closed,
+    Reserve,
+    /// A segment, by its first position.
+    Segment(u64),
+    /// An unfinished file of ours.
+    Temporary,
+    /// Kept for people.
+    Aside,
+    /// Not ours.
+    Other,
+}
+
+/// `00000000000000000000.wal`
+pub(crate) fn segment(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:020}{SEGMENT_SUFFIX}"))
+}
+
+/// Where the old last segment is kept when recovery cuts something from it.
+pub(crate) fn cut_aside(dir: &Path, first: u64, generation: u64) -> PathBuf {
+    dir.join(format!("cut-{first:020}-{generation:016x}{ASIDE_SUFFIX}"))
+}
+
+/// Where a segment is kept that was given up on request. `mark` tells apart several of one position.
+pub(crate) fn lost_aside(dir: &Path, first: u64, mark: u64) -> PathBuf {
+    dir.join(format!("lost-{first:020}-{mark:016x}{ASIDE_SUFFIX}"))
+}
+
+/// Where `path` is prepared.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY_SUFFIX);
+    PathBuf::from(name)
+}
+
+pub(crate) fn parse(name: &OsStr) -> Name {
+    let Some(text) = name.to_str() else { return Name::Other };
+    if is_temporary(name) {
+        let target = text.strip_suffix(TEMPORARY_SUFFIX).map_or(Name::Other, |text| parse(text.as_ref()));
+        return if matches!(target, Name::Other | Name::Temporary) { Name::Other } else { Name::Temporary };
+    }
+    match text {
+        IDENTITY => return Name::Identity,
+        LOCK => return Name::Lock,
+        CLOSED => return Name::Closed,
+        RESERVE => return Name::Reserve,
+        _ => {}
+    }
+    if let Some(digits) = text.strip_suffix(SEGMENT_SUFFIX) {
+        return position(digits).map_or(Name::Other, Name::Segment);
+    }
+    match text.strip_suffix(ASIDE_SUFFIX) {
+        Some(kept) if kept.starts_with("cut-") || kept.starts_with("lost-") => Name::Aside,
+        _ => Name::Other,
+    }
+}
+
+fn position(digits: &str) -> Option<u64> {
+    let canonical = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if canonical { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let dir = Path::new("d");
+        let read = |path: PathBuf| parse(path.file_name().unwrap());
+        assert_eq!(read(segment(dir, 42)), Name::Segment(42));
+        assert_eq!(read(segment(dir, u64::MAX)), Name::Segment(u64::MAX));
+        assert_eq!(read(temporary(&segment(dir, 42))), Name::Temporary);
+        assert_eq!(read(cut_aside(dir, 1, 2)), Name::Aside);
+        assert_eq!(read(lost_aside(dir, 1, 2)), Name::Aside);
+        for other in ["42.wal", "0000000000000000004x.wal", "notes.tmp", "LOG.tmp.tmp", "log", "x.aside"] {
+            assert_eq!(parse(other.as_ref()), Name::Other, "{other}");
+        }
+        assert_eq!(parse("LOG.tmp".as_ref()), Name::Temporary);
+    }
+}

@@ -1,0 +1,252 @@
+//! Making what was recovered durable: the last segment's records, up to the last whole batch, in a new file.
+//!
+//! The bytes that were read may be in the operating system's cache alone, and after a failed sync it takes them for
+//! written. So they are not synced in place: they are written again, under a new generation, and the new file takes
+//! the old one's name.
+
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::{OpenMode, VfsFile};
+
+use crate::buffer::Resume;
+use crate::dir::Dir;
+use crate::format::{
+    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, in_memory, round_up, seal_frame,
+};
+use crate::name;
+use crate::open::Listing;
+use crate::recover::{Chain, Recovered, Tail, Verdict, is_entered, remove_unentered};
+use crate::scan::{Bytes, Item, Walk, Window};
+use crate::segment::{Segment, Surveyed, fill_with_zeros};
+use crate::sync::Arc;
+use crate::{Cut, Error, Lsn, Result, TailReport};
+
+/// How much is written at a time.
+const PIECE: usize = 1 << 20;
+
+/// What becomes of the last segment.
+struct Plan {
+    /// The end of the last whole batch: what starts before it is kept.
+    end: u64,
+    /// The new header.
+    new: Segment,
+    /// Where the old file is kept, if bytes of it are cut.
+    aside: Option<PathBuf>,
+}
+
+/// Makes the log end where `tail` says, durably.
+pub(super) fn finish(
+    dir: &Dir,
+    mut identity: Identity,
+    listing: &Listing,
+    mut found: Vec<Surveyed>,
+    tail: Tail,
+    report: &mut TailReport,
+) -> Result<Recovered> {
+    let Tail { last, scan, chain } = tail;
+    let unentered = found.split_off(last + 1);
+    let Some(old) = found.last() else { unreachable!("the tail is in one of the segments") };
+    let segment = old.segment;
+    let known = scan.batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
+    let end = known.max(identity.start);
+    let torn = matches!(scan.verdict, Verdict::Torn);
+    let cut_here = torn || scan.records_to > end.max(segment.data());
+    let cut_before = end < segment.first()
+        && segment.header.cut_from != Some(end)
+        && chain.is_some_and(|chain| chain.groups_end > end);
+    let plan = Plan {
+        end,
+        new: Segment::new(new_header(dir, &segment, end, cut_before)),
+        aside: cut_here.then(|| name::cut_aside(&dir.path, segment.first(), segment.header.generation)),
+    };
+    if cut_here || cut_before {
+        let bytes = scan.dirty_to.max(segment.first()) - end;
+        report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
+    }
+    let kept = if is_entered(old) || cut_here {
+        rewrite(dir, old, &plan, listing.reserve, report)?
+    } else {
+        // Nothing was ever written. That the identity's name is durable is not known, so it is published again.
+        identity.epoch += 1;
+        dir.publish_identity(&identity)?;
+        segment
+    };
+    // Only now: a seal that is cut names the first of them.
+    remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
+    let resume = resume(&kept, end, chain);
+    let file = dir.vfs().open(&name::segment(&dir.path, kept.first()), OpenMode::Write)?;
+    let mut segments: Vec<Segment> = found.iter().map(|surveyed| surveyed.segment).collect();
+    if let Some(last) = segments.last_mut() {
+        *last = kept;
+    }
+    Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed })
+}
+
+fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHeader {
+    SegmentHeader {
+        generation: dir.generation(),
+        proven_to: end.max(old.data()),
+        cut_from: if cut_before { Some(end) } else { old.header.cut_from },
+        zero_filled: dir.zero_filled,
+        ..old.header
+    }
+}
+
+pub(super) fn resume(segment: &Segment, end: u64, chain: Option<Chain>) -> Resume {
+    if end > segment.data() {
+        Resume { group: round_up(end, PAGE), prev_end: end, end }
+    } else {
+        Resume { group: segment.data(), prev_end: chain.map_or(end, |chain| chain.seal_end), end }
+    }
+}
+
+/// Writes the segment again and gives the new file its name.
+fn rewrite(dir: &Dir, old: &Surveyed, plan: &Plan, has_reserve: bool, report: &mut TailReport) -> Result<Segment> {
+    let path = name::segment(&dir.path, old.segment.first());
+    let temporary = name::temporary(&path);
+    let written = dir.create_over(&temporary).map_err(Error::from).and_then(|file| {
+        file.set_len(plan.new.header.length)?;
+        write(&*file, old, plan, 0)
+    });
+    let source = match written {
+        Ok(()) => temporary,
+        Err(error) => {
+            drop(dir.vfs().remove_file(&temporary));
+            let proven = old.segment.header.proven_to >= plan.end && plan.aside.is_none();
+            if error.is_no_space() && has_reserve {
+                write_into_reserve(dir, old, plan)?
+            } else if error.is_no_space() && proven && plan.new.header.cut_from == old.segment.header.cut_from {
+                // An earlier recovery has written it, and no log goes on without space.
+                return Ok(old.segment);
+            } else {
+                return Err(error);
+            }
+        }
+    };
+    if let Some(aside) = &plan.aside {
+        keep_aside(dir, &path, aside, &old.file)?;
+    }
+    dir.vfs().rename(&source, &path)?;
+    dir.vfs().sync_dir(&dir.path)?;
+    report.rewritten_bytes = plan.end.max(plan.new.data()) - plan.new.first();
+    Ok(plan.new)
+}
+
+/// The reserve's space was had before the log was written, so that it is there on a full disk.
+fn write_into_reserve(dir: &Dir, old: &Surveyed, plan: &Plan) -> Result<PathBuf> {
+    let path = dir.join(name::RESERVE);
+    let file = dir.vfs().open(&path, OpenMode::Write)?;
+    let had = file.len()?;
+    // What is in it already is of no interest, but must not be taken for groups.
+    write(&*file, old, plan, had.min(plan.new.header.length))?;
+    Ok(path)
+}
+
+/// Writes header and kept groups, and zeros up to `zeros_to`; then the length, then the sync.
+fn write(file: &dyn VfsFile, old: &Surveyed, plan: &Plan, zeros_to: u64) -> Result<()> {
+    let mut stage = Stage { file, bytes: Vec::new(), at: 0 };
+    stage.push(&plan.new.header.encode())?;
+    if plan.end > plan.new.data() {
+        copy_groups(&mut stage, old, plan)?;
+    }
+    stage.flush()?;
+    let zeros_to = if plan.new.header.zero_filled { plan.new.header.length } else { zeros_to };
+    fill_with_zeros(file, stage.at, zeros_to)?;
+    if file.len()? != plan.new.header.length {
+        file.set_len(plan.new.header.length)?;
+    }
+    Ok(file.sync_data()?)
+}
+
+/// The groups of the old file up to the plan's end, record by record, each checksum under the new seed.
+fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()> {
+    let (segment, new) = (old.segment, plan.new);
+    let mut window = Window::new(Arc::clone(&old.file), segment.header.length);
+    let mut walk = Walk::new(segment, None, None);
+    while walk.frame_position() < plan.end {
+        let position = walk.frame_position();
+        match walk.step(&mut window)? {
+            Item::Group(header) if header.kind != GroupKind::Seal => {
+                let start = walk.frame_position() - GROUP_HEADER as u64;
+                let end = walk.position().min(plan.end);
+                let header = GroupHeader {
+                    len: u32::try_from(end - start).unwrap_or(u32::MAX),
+                    then_page: header.then_page || walk.position() >= plan.end,
+                    ..header
+                };
+                stage.pad_to(segment.offset(start))?;
+                stage.push(&header.encode(new.seed, start))?;
+            }
+            Item::Frame { offset, len, more } => {
+                let frame = stage.push(window.at(offset, FRAMING + len)?)?;
+                seal_frame(frame, new.seed, position, more);
+            }
+            Item::Group(_) | Item::Absent | Item::Bad(_) => {
+                // It was walked through a moment ago: the disk gives other bytes now.
+                let reason = "the segment reads differently the second time";
+                let offset = segment.offset(position);
+                let (from, to) = (Lsn::new(position), Lsn::new(plan.end));
+                return Err(Error::Corrupt { path: old.file.path().to_owned(), offset, from, to, reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes on their way into a file, from its start, a large piece at a time.
+struct Stage<'a> {
+    file: &'a dyn VfsFile,
+    bytes: Vec<u8>,
+    /// Offset of the first byte held.
+    at: u64,
+}
+
+impl Stage<'_> {
+    fn push(&mut self, bytes: &[u8]) -> Result<&mut [u8]> {
+        if self.bytes.len() >= PIECE {
+            self.flush()?;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Ok(self.bytes.split_at_mut(start).1)
+    }
+
+    fn pad_to(&mut self, offset: u64) -> Result<()> {
+        let gap = in_memory(offset - self.at - self.bytes.len() as u64);
+        self.bytes.resize(self.bytes.len() + gap, 0);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_all_at(&self.bytes, self.at)?;
+        self.at += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+/// Gives the old file a second name, durably, before the new one takes the first.
+pub(super) fn keep_aside(dir: &Dir, path: &Path, aside: &Path, old: &Arc<dyn VfsFile>) -> Result<()> {
+    match dir.vfs().hard_link(path, aside) {
+        // An earlier recovery got as far as this.
+        Err(error) if error.is_already_there() => {}
+        Err(error) if error.is_unsupported() => copy(dir, old, aside)?,
+        linked => linked?,
+    }
+    Ok(dir.vfs().sync_dir(&dir.path)?)
+}
+
+fn copy(dir: &Dir, from: &Arc<dyn VfsFile>, to: &Path) -> Result<()> {
+    let temporary = name::temporary(to);
+    let file = dir.create_over(&temporary)?;
+    let length = from.len()?;
+    let mut window = Window::new(Arc::clone(from), length);
+    let mut offset = 0;
+    while offset < length {
+        let len = in_memory(PAGE.min(length - offset));
+        file.write_all_at(window.at(offset, len)?, offset)?;
+        offset += len as u64;
+    }
+    file.sync_data()?;
+    Ok(dir.vfs().rename(&temporary, to)?)
+}

@@ -1,0 +1,265 @@
+//! Walking through the bytes of one segment: group by group, frame by frame, every gap and checksum checked.
+//!
+//! The walk says what stands at the next place, and where and how it is wrong; what that means (the end, a tear,
+//! damage) is judged by whoever walks.
+
+use laminar_vfs::VfsFile;
+
+use crate::format::{
+    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word, in_memory, is_zero,
+    round_up,
+};
+use crate::segment::Segment;
+use crate::sync::Arc;
+use crate::{Error, Lsn, Result, name};
+
+/// How much is read at a time.
+const WINDOW: u64 = 1 << 20;
+
+/// Bytes of one segment file by offset.
+pub(crate) trait Bytes {
+    /// Exactly the bytes from `offset` on, as many as `len`; the caller keeps within [`limit`](Self::limit).
+    fn at(&mut self, offset: u64, len: usize) -> Result<&[u8]>;
+
+    /// The offset up to which bytes may be asked for.
+    fn limit(&self) -> u64;
+}
+
+/// A segment in memory, from its first byte.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapped<'a>(pub(crate) &'a [u8]);
+
+impl Bytes for Mapped<'_> {
+    #[inline]
+    fn at(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
+        let start = in_memory(offset);
+        // The caller keeps within the limit: an empty answer would only fail its checks.
+        Ok(self.0.get(start..start.saturating_add(len)).unwrap_or_default())
+    }
+
+    fn limit(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+/// A piece of a segment file in memory, which moves along.
+#[derive(Debug)]
+pub(crate) struct Window {
+    file: Arc<dyn VfsFile>,
+    limit: u64,
+    start: u64,
+    filled: usize,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// Nothing at or past `limit` is read.
+    pub(crate) fn new(file: Arc<dyn VfsFile>, limit: u64) -> Self {
+        Self { file, limit, start: 0, filled: 0, bytes: Vec::new() }
+    }
+
+    /// The same memory over another file.
+    pub(crate) fn move_to(&mut self, file: Arc<dyn VfsFile>, limit: u64) {
+        (self.file, self.limit, self.start, self.filled) = (file, limit, 0, 0);
+    }
+
+    /// More of the file may be read now.
+    pub(crate) fn extend(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
+    }
+
+    #[cold]
+    fn refill(&mut self, offset: u64, len: usize) -> Result<()> {
+        let wanted = in_memory(WINDOW.min(self.limit - offset)).max(len);
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        self.filled = 0;
+        self.file.read_exact_at(self.bytes.split_at_mut(wanted).0, offset)?;
+        (self.start, self.filled) = (offset, wanted);
+        Ok(())
+    }
+}
+
+impl Bytes for Window {
+    #[inline]
+    fn at(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
+        let inside = offset >= self.start && offset - self.start + len as u64 <= self.filled as u64;
+        if !inside {
+            self.refill(offset, len)?;
+        }
+        let start = in_memory(offset - self.start);
+        Ok(self.bytes.get(start..start + len).unwrap_or_default())
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+/// What stands at the next place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Item {
+    /// A group begins; its frames follow.
+    Group(GroupHeader),
+    /// A record. `offset` is that of its frame in the file.
+    Frame { offset: u64, len: usize, more: bool },
+    /// A place where a group would be holds a sector of zeros, or lies past the limit.
+    Absent,
+    /// Something that is not what was written there.
+    Bad(Bad),
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bad {
+    /// Offset in the file.
+    pub(crate) offset: u64,
+    pub(crate) reason: &'static str,
+    /// Whether a sector of zeros explains it: one that was never written.
+    pub(crate) torn: bool,
+}
+
+impl Bad {
+    pub(crate) fn error(&self, dir: &std::path::Path, segment: &Segment, to: u64) -> Error {
+        Error::Corrupt {
+            path: name::segment(dir, segment.first()),
+            offset: self.offset,
+            from: Lsn::new(segment.first() + self.offset),
+            to: Lsn::new(to.max(segment.first() + self.offset)),
+            reason: self.reason,
+        }
+    }
+}
+
+/// A place in a segment, from which the walk goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk {
+    pub(crate) segment: Segment,
+    /// Offset just past the last group; until there is one, of the first.
+    after: u64,
+    /// Offset of the next group.
+    next: u64,
+    /// Offsets of the next frame and the end of the current group.
+    frame: u64,
+    group_end: u64,
+    /// What the next group must say about the end of the one before, where that is known.
+    prev_end: Option<u64>,
+    /// What the next group must say about the end of the last batch, where that is known.
+    batch_end: Option<u64>,
+}
+
+impl Walk {
+    /// From the start of a segment.
+    pub(crate) fn new(segment: Segment, prev_end: Option<u64>, batch_end: Option<u64>) -> Self {
+        Self { segment, after: PAGE, next: PAGE, frame: PAGE, group_end: PAGE, prev_end, batch_end }
+    }
+
+    /// The position where the current group ends, the last one if it has been walked through.
+    pub(crate) fn position(&self) -> u64 {
+        self.segment.first() + self.group_end
+    }
+
+    /// The position of the next frame of the current group, or where it ends.
+    pub(crate) fn frame_position(&self) -> u64 {
+        self.segment.first() + self.frame
+    }
+
+    /// The position of the group that comes next.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.segment.first() + self.next
+    }
+
+    /// Where the last batch ended, if the walk has seen it or was told.
+    pub(crate) fn batch_end(&self) -> Option<u64> {
+        self.batch_end
+    }
+
+    /// Goes to the end of the current group without looking at the rest of it.
+    pub(crate) fn skip_group(&mut self) {
+        self.frame = self.group_end;
+        // The records that were skipped may have ended batches.
+        self.batch_end = None;
+    }
+
+    /// What stands at the next place. After `Absent`, `Bad` or a seal the walk is where it was before.
+    #[inline]
+    pub(crate) fn step(&mut self, bytes: &mut impl Bytes) -> Result<Item> {
+        if self.frame < self.group_end { self.step_frame(bytes) } else { self.step_group(bytes) }
+    }
+
+    #[inline]
+    fn step_frame(&mut self, bytes: &mut impl Bytes) -> Result<Item> {
+        let room = in_memory(self.group_end - self.frame);
+        let start = if room < FRAMING { None } else { bytes.at(self.frame, FRAMING)?.first_chunk().copied() };
+        let Some(start) = start else { return self.bad_frame(bytes, room) };
+        let (len, more) = frame_word(start);
+        if len > room - FRAMING {
+            return self.bad_frame(bytes, room);
+        }
+        let position = self.segment.first() + self.frame;
+        if !frame_verifies(bytes.at(self.frame, FRAMING + len)?, self.segment.seed, position) {
+            return self.bad_frame(bytes, FRAMING + len);
+        }
+        let item = Item::Frame { offset: self.frame, len, more };
+        self.frame += (FRAMING + len) as u64;
+        if !more {
+            self.batch_end = Some(self.segment.first() + self.frame);
+        }
+        Ok(item)
+    }
+
+    #[cold]
+    fn bad_frame(&self, bytes: &mut impl Bytes, extent: usize) -> Result<Item> {
+        let end = round_up(self.frame + extent as u64, SECTOR);
+        let mut sector = self.frame / SECTOR * SECTOR;
+        let mut torn = false;
+        while sector < end.min(bytes.limit()) {
+            let len = in_memory((bytes.limit() - sector).min(SECTOR));
+            torn |= is_zero(bytes.at(sector, len)?);
+            sector += SECTOR;
+        }
+        Ok(Item::Bad(Bad { offset: self.frame, reason: "the checksum of a record does not match", torn }))
+    }
+
+    #[cold]
+    fn step_group(&mut self, bytes: &mut impl Bytes) -> Result<Item> {
+        let bad = |offset, reason| Ok(Item::Bad(Bad { offset, reason, torn: false }));
+        let limit = bytes.limit();
+        let gap = in_memory(self.next.min(limit).saturating_sub(self.after));
+        if gap > 0 && !is_zero(bytes.at(self.after, gap)?) {
+            return bad(self.after, "there are bytes between two groups");
+        }
+        if self.next + GROUP_HEADER as u64 > limit {
+            return Ok(Item::Absent);
+        }
+        let position = self.segment.first() + self.next;
+        let head = bytes.at(self.next, GROUP_HEADER)?.first_chunk().copied();
+        let Some(header) = head.and_then(|head| GroupHeader::decode(&head, self.segment.seed, position)) else {
+            let sector = in_memory((limit - self.next).min(SECTOR));
+            if is_zero(bytes.at(self.next, sector)?) {
+                return Ok(Item::Absent);
+            }
+            return bad(self.next, "a group starts with bytes that are not a group's");
+        };
+        let end = self.next + u64::from(header.len);
+        let fits = end <= self.segment.header.length && (header.kind != GroupKind::Records || end <= limit);
+        if !fits || header.kind == GroupKind::Seal && header.successor != self.segment.end() {
+            return bad(self.next, "a group's header contradicts its segment");
+        }
+        let chained = self.prev_end.is_none_or(|end| end == header.prev_end)
+            && self.batch_end.is_none_or(|end| end == header.batch_end);
+        if !chained {
+            return bad(self.next, "a group does not follow the one before it");
+        }
+        if header.kind != GroupKind::Seal {
+            self.frame = self.next + GROUP_HEADER as u64;
+            self.group_end = end;
+            self.after = end;
+            self.next = header.next_group(end);
+            self.prev_end = Some(self.segment.first() + end);
+            self.batch_end = Some(header.batch_end);
+        }
+        Ok(Item::Group(header))
+    }
+}

@@ -1,0 +1,158 @@
+//! One segment: what is known of it, how its file is made, how its header is read and judged.
+
+use std::path::Path;
+
+use laminar_vfs::{OpenMode, VfsFile};
+
+use crate::dir::Dir;
+use crate::format::{
+    BLOCK, BadBlock, GROUP_HEADER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory, is_zero,
+    round_up,
+};
+use crate::sync::Arc;
+use crate::{Error, Lsn, Result, name};
+
+/// Written where segments and the reserve are filled ahead of need.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// A segment file, by its header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    /// What its checksums start from.
+    pub(crate) seed: u32,
+}
+
+impl Segment {
+    pub(crate) fn new(header: SegmentHeader) -> Self {
+        Self { seed: header.seed(), header }
+    }
+
+    /// A segment that nothing has been written to, with a generation of its own.
+    pub(crate) fn fresh(dir: &Dir, identity: &Identity, first: u64, length: u64) -> Self {
+        Self::new(SegmentHeader {
+            log_id: identity.log_id,
+            first,
+            length,
+            stride: identity.stride,
+            generation: dir.generation(),
+            proven_to: 0,
+            cut_from: None,
+            zero_filled: dir.zero_filled,
+        })
+    }
+
+    pub(crate) fn first(&self) -> u64 {
+        self.header.first
+    }
+
+    /// The first position of the segment behind this one.
+    pub(crate) fn end(&self) -> u64 {
+        self.header.first + self.header.length
+    }
+
+    /// Where its first group stands.
+    pub(crate) fn data(&self) -> u64 {
+        self.header.first + PAGE
+    }
+
+    /// Up to here records may go; the page behind is for the seal.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.end() - PAGE
+    }
+
+    pub(crate) fn offset(&self, position: u64) -> u64 {
+        position - self.header.first
+    }
+}
+
+/// The length of a segment that has room for a group of one record or batch of `bytes` bytes with framing.
+pub(crate) fn length_for(stride: u64, bytes: usize) -> u64 {
+    let needed = 2 * PAGE + round_up((GROUP_HEADER + bytes) as u64, PAGE);
+    needed.div_ceil(stride) * stride
+}
+
+/// Writes zeros from `from` to `to`.
+pub(crate) fn fill_with_zeros(file: &dyn VfsFile, mut from: u64, to: u64) -> laminar_vfs::Result<()> {
+    while from < to {
+        let piece = in_memory(to - from).min(ZEROS.len());
+        file.write_all_at(ZEROS.split_at(piece).0, from)?;
+        from += piece as u64;
+    }
+    Ok(())
+}
+
+/// Makes the file of a segment under its name, replacing one of that name: when this returns, file and name survive a
+/// power cut. After an error no such file is left, as far as that can be done.
+pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
+    let path = name::segment(&dir.path, segment.first());
+    let temporary = name::temporary(&path);
+    let made = fill(dir, segment, &temporary).and_then(|()| {
+        dir.vfs().rename(&temporary, &path)?;
+        dir.vfs().sync_dir(&dir.path)
+    });
+    if made.is_err() {
+        // A name whose sync failed must not be used later, when a sync of the directory seems to succeed.
+        drop(dir.vfs().remove_file(&temporary));
+        drop(dir.vfs().remove_file(&path));
+    }
+    Ok(made?)
+}
+
+fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<()> {
+    let file = dir.create_over(temporary)?;
+    file.set_len(segment.header.length)?;
+    if segment.header.zero_filled {
+        fill_with_zeros(&*file, BLOCK as u64, segment.header.length)?;
+    }
+    file.write_all_at(&segment.header.encode(), 0)?;
+    file.sync_data()
+}
+
+/// What the start of a segment file tells.
+#[derive(Debug)]
+pub(crate) struct Surveyed {
+    pub(crate) segment: Segment,
+    pub(crate) file: Arc<dyn VfsFile>,
+    /// Whether anything stands in the first page of data.
+    pub(crate) used: bool,
+}
+
+/// Reads and checks the header page, and looks at the first page of data.
+pub(crate) fn survey(dir: &Dir, identity: &Identity, first: u64) -> Result<Surveyed> {
+    let path = name::segment(&dir.path, first);
+    let corrupt = |offset, reason| Error::Corrupt {
+        path: path.clone(),
+        offset,
+        from: Lsn::new(first),
+        to: Lsn::new(first.saturating_add(identity.stride)),
+        reason,
+    };
+    let file = dir.vfs().open(&path, OpenMode::Write)?;
+    let length = file.len()?;
+    if length < 3 * PAGE {
+        return Err(corrupt(length, "the file is shorter than any segment"));
+    }
+    let mut pages = [0; 2 * PAGE_LEN];
+    file.read_exact_at(&mut pages, 0)?;
+    let (head, data) = pages.split_at(PAGE_LEN);
+    let (block, rest) = head.split_first_chunk::<BLOCK>().unwrap_or((&[0; BLOCK], &[]));
+    let header = SegmentHeader::decode(block).map_err(|bad| match bad {
+        BadBlock::Foreign => Error::foreign(&path, "it does not start as a segment does"),
+        BadBlock::Version(found) => Error::Version { path: path.clone(), found, supported: VERSION },
+        BadBlock::Corrupt(reason) => corrupt(0, reason),
+    })?;
+    if header.log_id != identity.log_id {
+        return Err(Error::foreign(&path, "it belongs to another log"));
+    }
+    if header.first != first || header.stride != identity.stride {
+        return Err(corrupt(0, "the header is that of another segment"));
+    }
+    if header.length != length {
+        return Err(corrupt(length.min(header.length), "the file has not the length that its header states"));
+    }
+    if !is_zero(rest) {
+        return Err(corrupt(SECTOR, "the header page has bytes behind the header"));
+    }
+    Ok(Surveyed { segment: Segment::new(header), file, used: !is_zero(data) })
+}

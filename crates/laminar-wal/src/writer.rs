@@ -1,0 +1,270 @@
+//! From the buffer to the file: handing groups over, sealing a segment, entering the next.
+//!
+//! A group that was taken from the buffer is written exactly as it is, at its place, however often that has to be
+//! tried; what comes after it waits. A segment is left in three steps that can each be taken up again: its last group
+//! is written, its seal is written, the file is synced; only then is anything written to the next.
+
+use laminar_vfs::{OpenMode, VfsFile};
+
+use crate::buffer::{Buffer, Closed, Fit};
+use crate::format::{GROUP_HEADER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN};
+use crate::log::{Log, count};
+use crate::segment::{Segment, length_for};
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::{Error, Result, SyncPolicy, name};
+
+/// The file that groups go to, and what is on its way.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) segment: Segment,
+    pub(crate) file: Arc<dyn VfsFile>,
+    /// The buffer's other storage; the bytes of `outgoing` while there is one.
+    back: Vec<u8>,
+    outgoing: Option<Closed>,
+    leaving: Option<Leaving>,
+    /// Whether the name `CLOSED` is known to be gone.
+    pub(crate) opened: bool,
+    pub(crate) closed: bool,
+    asked_ahead: bool,
+    /// What was durable when the last mark was written.
+    pub(crate) marked: u64,
+}
+
+/// The buffer is in the next segment already, the file not yet.
+#[derive(Debug)]
+struct Leaving {
+    seal_at: u64,
+    prev_end: u64,
+    batch_end: u64,
+    next: Segment,
+    next_file: Arc<dyn VfsFile>,
+}
+
+impl Leaving {
+    fn seal_end(&self) -> u64 {
+        self.seal_at + GROUP_HEADER as u64
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(segment: Segment, file: Arc<dyn VfsFile>, opened: bool, durable: u64) -> Self {
+        Self {
+            segment,
+            file,
+            back: Vec::new(),
+            outgoing: None,
+            leaving: None,
+            opened,
+            closed: false,
+            asked_ahead: false,
+            marked: durable,
+        }
+    }
+
+    /// Whether a group or a seal waits to be written.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.outgoing.is_some() || self.leaving.is_some()
+    }
+
+    /// Whether a segment waits for its seal.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+}
+
+impl Log {
+    fn check_open(&self, writer: &Writer) -> Result<()> {
+        self.check_poison()?;
+        if writer.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// The buffer with room for a record or batch of `bytes` bytes with framing, handing over a group or entering
+    /// the next segment where it takes that. After an error the log is as it was.
+    pub(crate) fn room_for(&self, bytes: usize) -> Result<MutexGuard<'_, Buffer>> {
+        let limit = (MAX_PAYLOAD + crate::format::FRAMING) as u64;
+        if bytes as u64 > limit {
+            return Err(Error::TooLarge { bytes: bytes as u64, limit });
+        }
+        if matches!(self.choices.sync_policy, SyncPolicy::Interval(_)) {
+            self.wake_lazily();
+        }
+        let mut writer = self.writer.lock();
+        loop {
+            self.check_open(&writer)?;
+            let mut buffer = self.buffer.lock();
+            match buffer.fit(bytes) {
+                Fit::Now => return Ok(buffer),
+                Fit::Grow(wanted) => buffer.grow(wanted),
+                Fit::HandOver => {
+                    drop(buffer);
+                    self.hand_over(&mut writer, false)?;
+                }
+                Fit::Rotate => {
+                    drop(buffer);
+                    self.rotate(&mut writer, bytes)?;
+                }
+            }
+        }
+    }
+
+    /// Hands everything that was appended to the operating system, in order to sync it or not.
+    pub(crate) fn hand_over(&self, writer: &mut Writer, for_sync: bool) -> Result<()> {
+        self.check_open(writer)?;
+        self.finish(writer)?;
+        writer.outgoing = self.buffer.lock().take(&mut writer.back, self.durable.load(Ordering::Acquire), for_sync);
+        self.finish(writer)
+    }
+
+    /// Writes what is on its way, the seal of a segment that is being left included.
+    pub(crate) fn finish(&self, writer: &mut Writer) -> Result<()> {
+        self.write_outgoing(writer)?;
+        self.leave(writer)
+    }
+
+    fn write_outgoing(&self, writer: &mut Writer) -> Result<()> {
+        let Some(group) = writer.outgoing else { return Ok(()) };
+        self.check_poison()?;
+        let offset = writer.segment.offset(group.at);
+        self.before_write(writer, offset + group.padded as u64)?;
+        let bytes = writer.back.get(..group.padded).unwrap_or_default();
+        self.written_or_poisoned(writer.file.write_all_at(bytes, offset))?;
+        writer.outgoing = None;
+        count(&self.counters.groups, 1);
+        count(&self.counters.bytes_written, group.padded as u64);
+        if group.records {
+            self.written.store(group.end, Ordering::Release);
+            self.note_written();
+        }
+        self.ask_ahead(writer, offset);
+        Ok(())
+    }
+
+    /// Wakes the worker when there is much to sync, or the next segment will be needed soon.
+    fn ask_ahead(&self, writer: &mut Writer, offset: u64) {
+        let behind = self.written.load(Ordering::Acquire).saturating_sub(self.durable.load(Ordering::Acquire));
+        if behind >= self.choices.sync_behind_bytes {
+            self.wake_urgently();
+        } else if !writer.asked_ahead && offset > writer.segment.header.length / 2 {
+            writer.asked_ahead = true;
+            self.wake_urgently();
+        }
+    }
+
+    /// What must be so before a byte of the log is written: recovery could write the segment again if the disk were
+    /// full, and nothing says that the log ends where it was closed.
+    fn before_write(&self, writer: &mut Writer, reserve_bytes: u64) -> Result<()> {
+        if self.reserve_bytes.load(Ordering::Acquire) < reserve_bytes {
+            self.extend_reserve(reserve_bytes, writer.segment.header.length)?;
+        }
+        self.begin(writer)
+    }
+
+    /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
+    /// the names of its segments are durable.
+    pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
+        if !writer.opened {
+            self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
+            self.dir.vfs().sync_dir(&self.dir.path)?;
+            writer.opened = true;
+        }
+        Ok(())
+    }
+
+    fn written_or_poisoned(&self, written: laminar_vfs::Result<()>) -> Result<()> {
+        written.map_err(|error| if error.is_no_space() { error.into() } else { self.poison_with(error) })
+    }
+
+    /// Lets the buffer go on in the next segment, which has room for `bytes`. The file follows when the old segment is
+    /// sealed and synced: by the worker, or by whoever writes next.
+    pub(crate) fn rotate(&self, writer: &mut Writer, bytes: usize) -> Result<()> {
+        self.finish(writer)?;
+        self.begin(writer)?;
+        let length = length_for(writer.segment.header.stride, bytes);
+        let next = self.take_next(writer.segment.end(), length)?;
+        let path = name::segment(&self.dir.path, next.first());
+        let next_file = match self.dir.vfs().open(&path, OpenMode::Write) {
+            Ok(file) => file,
+            Err(error) => {
+                self.put_back(next);
+                return Err(error.into());
+            }
+        };
+        {
+            let mut buffer = self.buffer.lock();
+            writer.outgoing = buffer.take(&mut writer.back, self.durable.load(Ordering::Acquire), false);
+            let leaving = Leaving {
+                seal_at: buffer.group(),
+                prev_end: buffer.prev_end(),
+                batch_end: buffer.batch_end(),
+                next,
+                next_file,
+            };
+            buffer.enter(&next, leaving.seal_end());
+            writer.leaving = Some(leaving);
+        }
+        match self.write_outgoing(writer) {
+            // The record that asked for room gets it in memory; what is on its way is tried again by the next call.
+            Err(error) if !error.is_poisoned() => {}
+            written => written?,
+        }
+        self.wake_urgently();
+        Ok(())
+    }
+
+    fn leave(&self, writer: &mut Writer) -> Result<()> {
+        let Some(leaving) = &writer.leaving else { return Ok(()) };
+        let (seal_at, seal_end) = (leaving.seal_at, leaving.seal_end());
+        let header = GroupHeader {
+            kind: GroupKind::Seal,
+            len: u32::try_from(GROUP_HEADER).unwrap_or(u32::MAX),
+            durable: self.durable.load(Ordering::Acquire).min(leaving.prev_end),
+            prev_end: leaving.prev_end,
+            batch_end: leaving.batch_end,
+            successor: leaving.next.first(),
+            then_page: false,
+        };
+        let mut sector = [0; SECTOR_LEN];
+        if let Some(head) = sector.first_chunk_mut() {
+            *head = header.encode(writer.segment.seed, seal_at);
+        }
+        let offset = writer.segment.offset(seal_at);
+        self.before_write(writer, offset + SECTOR)?;
+        self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
+        self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+        let Some(leaving) = writer.leaving.take() else { return Ok(()) };
+        debug_assert_eq!(leaving.seal_end(), seal_end, "the seal is where the next group will say it is");
+        self.segments.lock().push(leaving.next);
+        writer.segment = leaving.next;
+        writer.file = leaving.next_file;
+        writer.asked_ahead = false;
+        count(&self.counters.rotations, 1);
+        Ok(())
+    }
+
+    /// Writes a mark if the log is at rest and has none yet. Returns whether it did anything.
+    pub(crate) fn write_mark(&self) -> Result<bool> {
+        let mut writer = self.writer.lock();
+        let durable = self.durable.load(Ordering::Acquire);
+        if writer.closed || !writer.opened || writer.is_behind() || writer.marked == durable {
+            return Ok(false);
+        }
+        {
+            let mut buffer = self.buffer.lock();
+            if !buffer.is_empty() || buffer.end() > durable {
+                return Ok(false);
+            }
+            if buffer.has_room_for_mark() {
+                let mark = buffer.mark(&mut writer.back, durable, false);
+                writer.outgoing = Some(mark);
+            }
+        }
+        writer.marked = durable;
+        if writer.outgoing.is_none() {
+            // The segment is full: its seal says the same, and more.
+            self.rotate(&mut writer, 1)?;
+        }
+        self.finish(&mut writer)?;
+        count(&self.counters.marks, 1);
+        Ok(true)
+    }
+}

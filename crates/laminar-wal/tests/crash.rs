@@ -1,0 +1,120 @@
+//! Power fails, or the process dies, before every single change to the disk: what is recovered is a prefix of what was
+//! appended, in whole batches, with everything that was acknowledged; and recovering can itself be interrupted
+//! anywhere. On the simulated disk.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use laminar_vfs::sim::SimDisk;
+use laminar_wal::{Wal, WalOptions};
+
+#[path = "support/model.rs"]
+mod model;
+
+use model::{Driver, Model, options, whole};
+
+/// Runs a random workload and returns the disk before each change.
+fn history(seed: u64, steps: usize, options: &WalOptions) -> (Vec<SimDisk>, Model, u64) {
+    let disk = SimDisk::new(seed);
+    disk.start_history();
+    let before = disk.changes();
+    let mut model = Model::default();
+    let (mut driver, report) = Driver::open(&disk, options, seed).unwrap();
+    assert!(report.created);
+    model.note(&disk);
+    for _ in 0..steps {
+        driver.step(&mut model).unwrap();
+        if driver.random.u8(..40) == 0 {
+            if driver.random.bool() {
+                driver.wal.close().unwrap();
+                (model.durable, model.committed) = (model.records.len(), model.records.len());
+            }
+            model.note(&disk);
+            let seed = driver.random.u64(..);
+            drop(driver);
+            let (again, report) = Driver::open(&disk, options, seed).unwrap();
+            driver = again;
+            let found = model.check(&driver.wal, whole(&model, model.committed), &|| format!("{report:?}"));
+            model.records.truncate(found);
+            (model.durable, model.committed) = (found, found);
+            model.note(&disk);
+        }
+    }
+    drop(driver);
+    (disk.take_history(), model, before)
+}
+
+fn open(disk: &SimDisk, options: &WalOptions) -> Result<(Wal, laminar_wal::TailReport), laminar_wal::Error> {
+    Wal::open("log", options.clone().env(disk.env()))
+}
+
+/// Recovers a disk after a crash, checks it, goes on writing, and recovers that.
+fn recovers(disk: &SimDisk, options: &WalOptions, model: &Model, least: usize, what: &dyn Fn() -> String) -> usize {
+    let (wal, report) = open(disk, options).unwrap_or_else(|error| panic!("{error}: {}", what()));
+    let said = || format!("{} {report:?}", what());
+    let found = model.check(&wal, least, &said);
+    let end = wal.end_lsn();
+    drop(wal);
+    let (wal, _) = open(disk, options).unwrap_or_else(|error| panic!("again: {error}: {}", said()));
+    assert_eq!(model.check(&wal, found, &said), found, "a second recovery finds something else: {}", said());
+    assert_eq!(wal.end_lsn(), end, "{}", said());
+    let lsn = wal.append(b"goes on").unwrap();
+    wal.sync().unwrap();
+    assert_eq!(wal.replay(lsn).unwrap().next().unwrap().unwrap().payload, b"goes on");
+    drop(wal);
+    let disk = disk.crash_lose_all();
+    let (wal, _) = open(&disk, options).unwrap_or_else(|error| panic!("after going on: {error}: {}", said()));
+    assert_eq!(wal.replay(lsn).unwrap().next().unwrap().unwrap().payload, b"goes on", "{}", said());
+    found
+}
+
+#[test]
+fn what_was_acknowledged_survives_power_loss_at_every_change() {
+    for seed in 0..crash_seeds() {
+        let options = options(&mut fastrand::Rng::with_seed(seed));
+        let (disks, model, before) = history(seed, 60, &options);
+        for (changes, disk) in (before..).zip(&disks) {
+            let (durable, committed) = model.at(changes);
+            let killed = disk.fork();
+            let what = || format!("seed {seed}, change {changes}, killed");
+            recovers(&killed, &options, &model, whole(&model, committed), &what);
+            for crash in 0..4 {
+                let what = || format!("seed {seed}, change {changes}, crash {crash}");
+                let least = whole(&model, durable);
+                recovers(&disk.crash(crash), &options, &model, least, &what);
+            }
+            let what = || format!("seed {seed}, change {changes}, everything unsynced lost");
+            recovers(&disk.crash_lose_all(), &options, &model, whole(&model, durable), &what);
+        }
+    }
+}
+
+#[test]
+fn recovery_can_be_interrupted_at_every_change() {
+    for seed in 100..100 + crash_seeds() / 4 {
+        let options = options(&mut fastrand::Rng::with_seed(seed));
+        let (disks, model, before) = history(seed, 40, &options);
+        for (changes, disk) in (before..).zip(&disks).step_by(3) {
+            let (durable, _) = model.at(changes);
+            let crashed = disk.crash(seed ^ changes);
+            crashed.start_history();
+            let opened = open(&crashed, &options).unwrap();
+            let found = model.check(&opened.0, whole(&model, durable), &|| format!("seed {seed}, change {changes}"));
+            opened.0.append(b"x").unwrap();
+            let lsn = opened.0.end_lsn();
+            drop(opened);
+            assert!(lsn.get() > 0);
+            for (nested, disk) in crashed.take_history().iter().enumerate() {
+                for crash in 0..3 {
+                    let what = || format!("seed {seed}, change {changes}, in recovery {nested}, crash {crash}");
+                    recovers(&disk.crash(crash), &options, &model, whole(&model, durable), &what);
+                }
+                // The process was only killed: what recovery had found is found again.
+                let what = || format!("seed {seed}, change {changes}, in recovery {nested}, killed");
+                recovers(disk, &options, &model, found, &what);
+            }
+        }
+    }
+}
+
+fn crash_seeds() -> u64 {
+    std::env::var("LAMINAR_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(24)
+}

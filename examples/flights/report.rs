@@ -1,0 +1,99 @@
+//! What a person gets to see: the kills, what the state says about 2013, and the verdict.
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::HumanCount;
+use laminar_storage::WalStateStore;
+use rkyv::Archived;
+
+use crate::Result;
+use crate::driver::Kill;
+use crate::operators::{Carriers, Operator, Punctuality, Routes, read};
+use crate::oracle::Comparison;
+
+/// Routes flown less often say little.
+const LEAST_FLOWN: u64 = 365;
+
+/// Differences that are printed; the rest is counted.
+const MOST_DIFFERENCES: usize = 20;
+
+/// One line per kill.
+pub(crate) fn kills(kills: &[Kill]) {
+    let mut table = table(&["kill", "acknowledged", "checkpoint running", "reopened at", "replayed", "bytes cut"]);
+    for (number, kill) in kills.iter().enumerate() {
+        table.add_row([
+            (number + 1).to_string(),
+            format!("row {}", HumanCount(kill.acknowledged)),
+            if kill.left_unfinished { "left unfinished".into() } else { "no".into() },
+            format!("row {}", HumanCount(kill.reopened_at)),
+            format!("{} changes", HumanCount(kill.records_replayed)),
+            HumanCount(kill.bytes_cut).to_string(),
+        ]);
+    }
+    println!("\nThe job was killed, and began again:\n{table}");
+}
+
+/// The ten busiest carriers and the ten worst routes, read from the store in place.
+pub(crate) fn findings(store: &WalStateStore) -> Result<()> {
+    let mut carriers = entries::<Carriers>(store)?;
+    carriers.sort_by_key(|(_, state)| std::cmp::Reverse(state.departures.to_native()));
+    println!("\nThe ten busiest carriers:\n{}", punctuality("carrier", &carriers));
+
+    let mut routes = entries::<Routes>(store)?;
+    routes.retain(|(_, state)| state.flown >= LEAST_FLOWN);
+    routes.sort_by(|(_, a), (_, b)| mean(b).total_cmp(&mean(a)));
+    println!("\nThe worst routes, of those flown once a day or more:\n{}", punctuality("route", &routes));
+    Ok(())
+}
+
+type Entry<'a> = (String, &'a Archived<Punctuality>);
+
+fn entries<O: Operator<State = Punctuality>>(store: &WalStateStore) -> Result<Vec<Entry<'_>>> {
+    let view = store.operator_view(O::NAME).ok_or_else(|| format!("no operator {}", O::NAME))?;
+    let entry = |(key, bytes)| Ok((String::from_utf8_lossy(key).into_owned(), read::<Punctuality>(bytes)?));
+    view.prefix_scan(b"").map(|found| entry(found?)).collect()
+}
+
+fn punctuality(what: &str, entries: &[Entry<'_>]) -> Table {
+    let mut table = table(&[what, "departures", "cancelled", "mean delay", "worst delay"]);
+    for (name, state) in entries.iter().take(10) {
+        let (departures, flown) = (state.departures.to_native(), state.flown.to_native());
+        table.add_row([
+            name.clone(),
+            HumanCount(departures).to_string(),
+            HumanCount(departures - flown).to_string(),
+            format!("{:.1} min", mean(state)),
+            format!("{} min", state.worst_delay),
+        ]);
+    }
+    table
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean with one decimal")]
+fn mean(state: &Archived<Punctuality>) -> f64 {
+    state.delay_sum.to_native() as f64 / state.flown.to_native().max(1) as f64
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What differs, and the last line. Returns whether every row counted exactly once.
+pub(crate) fn verdict(rows: u64, kills: usize, comparison: &Comparison) -> bool {
+    let Comparison { entries, lost, repeated, differences } = comparison;
+    for difference in differences.iter().take(MOST_DIFFERENCES) {
+        println!("differs: {difference}");
+    }
+    if let Some(more @ 1..) = differences.len().checked_sub(MOST_DIFFERENCES) {
+        println!("and {more} more");
+    }
+    let exact = differences.is_empty();
+    println!("\n{} entries of state compared, {} differ", HumanCount(*entries), differences.len());
+    let verdict = if exact { "exactly once" } else { "NOT exactly once" };
+    println!("{verdict}: {} rows, {kills} kills, {lost} lost, {repeated} repeated", HumanCount(rows));
+    exact
+}
