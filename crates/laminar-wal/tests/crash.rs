@@ -51,6 +51,9 @@ fn recovers(disk: &SimDisk, options: &WalOptions, model: &Model, least: usize, w
     let (wal, report) = open(disk, options).unwrap_or_else(|error| panic!("{error}: {}", what()));
     let said = || format!("{} {report:?}", what());
     let found = model.check(&wal, least, &said);
+    if let Some(kept) = report.cut.as_ref().and_then(|cut| cut.kept_at.as_ref()) {
+        assert!(disk.read_file(kept).is_ok(), "what was cut is not kept: {}", said());
+    }
     let end = wal.end_lsn();
     drop(wal);
     let (wal, _) = open(disk, options).unwrap_or_else(|error| panic!("again: {error}: {}", said()));

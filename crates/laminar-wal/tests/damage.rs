@@ -181,7 +181,7 @@ fn a_sector_that_is_zero_swapped_or_stale_is_never_a_silent_loss() {
                     reference.judge(&damaged, allowed, &|| format!("sector {sector} of {} stale", file.display()));
                 }
                 let damaged = reference.disk.fork();
-                let garbage: Vec<u8> = (0..512u64).map(|at| (at * 37 + sector) as u8 | 1).collect();
+                let garbage: Vec<u8> = (0..=255u8).cycle().take(512).map(|at| at.wrapping_mul(37) | 1).collect();
                 damaged.overwrite(&file, sector * 512, &garbage).unwrap();
                 reference
                     .judge(&damaged, Allowed::Nothing, &|| format!("sector {sector} of {} garbage", file.display()));
@@ -235,7 +235,7 @@ fn damage_can_be_given_up_on_request() {
     for left in ALL {
         let reference = reference(left);
         for (file, bytes) in reference.files() {
-            if !file.extension().is_some_and(|extension| extension == "wal") {
+            if file.extension().is_none_or(|extension| extension != "wal") {
                 continue;
             }
             for sector in (0..bytes.len() as u64 / 512).map(Some).chain([None]) {
