@@ -26,7 +26,7 @@ const BETWEEN_COMMITS: Duration = Duration::from_millis(2);
 struct Plan {
     /// Not before this row is acknowledged.
     row: u64,
-    /// And then not before a checkpoint has begun.
+    /// And then only while a checkpoint is being written.
     in_checkpoint: bool,
     /// And then after this part of the time that the last checkpoint took, or of some commits: so that it hits between any
     /// two instructions.
@@ -119,8 +119,8 @@ struct Life {
     onward: Option<ChildStdin>,
     acknowledged: u64,
     opened: Option<Recovery>,
-    /// When the checkpoint began that is running.
-    began: Instant,
+    /// When the checkpoint began that is being written, if one is.
+    writing: Option<Instant>,
     /// How long the last one took.
     checkpoint_time: Duration,
 }
@@ -131,7 +131,7 @@ impl Life {
         command.arg("--child").arg("--dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let onward = child.stdin.take();
-        Ok(Self { child, onward, acknowledged: 0, opened: None, began: Instant::now(), checkpoint_time })
+        Ok(Self { child, onward, acknowledged: 0, opened: None, writing: None, checkpoint_time })
     }
 
     /// Follows what the job says and kills it when the plan says so. Returns whether it was killed.
@@ -153,14 +153,14 @@ impl Life {
                         drop(onward.write_all(b"."));
                     }
                 }
-                Message::CheckpointBegins => self.began = Instant::now(),
-                Message::CheckpointEnds => self.checkpoint_time = self.began.elapsed(),
+                Message::CheckpointBegins => self.writing = Some(Instant::now()),
+                Message::CheckpointEnds => {
+                    self.checkpoint_time = self.writing.take().map_or(self.checkpoint_time, |began| began.elapsed());
+                }
                 Message::Done => done = true,
             }
             bar.set_position(self.acknowledged);
-            let Some(plan) = plan.filter(|plan| !killed && plan.is_reached(message, self.acknowledged)) else {
-                continue;
-            };
+            let Some(plan) = plan.filter(|plan| !killed && plan.is_reached(self)) else { continue };
             std::thread::sleep(plan.pause(self.checkpoint_time));
             self.child.kill()?;
             killed = true;
@@ -175,8 +175,8 @@ impl Life {
 }
 
 impl Plan {
-    fn is_reached(&self, message: Message, acknowledged: u64) -> bool {
-        acknowledged >= self.row && (!self.in_checkpoint || message == Message::CheckpointBegins)
+    fn is_reached(&self, life: &Life) -> bool {
+        life.acknowledged >= self.row && (!self.in_checkpoint || life.writing.is_some())
     }
 
     fn pause(&self, checkpoint_time: Duration) -> Duration {

@@ -6,7 +6,7 @@ use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyRe
 use laminar_wal::Lsn;
 
 use crate::recover::checkpoint_options;
-use crate::{Error, Result, StoreOptions, WalStateStore};
+use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
 impl WalStateStore {
     /// Closes the store: waits for a checkpoint that is running, makes every commit durable and seals the log, so that
@@ -26,7 +26,8 @@ impl WalStateStore {
         Ok(closed?)
     }
 
-    /// Reads and checks everything that is on disk: every byte of every checkpoint, and the log from its beginning to the last commit.
+    /// Reads and checks everything that is on disk: the identity, every byte of every checkpoint, and the log from its beginning to
+    /// the last commit.
     /// Changes nothing.
     ///
     /// # Errors
@@ -34,9 +35,17 @@ impl WalStateStore {
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<StoreVerifyReport> {
         self.check_open()?;
         let mut report = StoreVerifyReport::default();
+        match identity::read(&*self.env.vfs, &self.dir) {
+            Ok((_, degraded)) => report.identity_degraded = degraded,
+            Err(error) => report.damaged.push(error),
+        }
         for info in self.manager.list()? {
             match self.manager.verify(info.id, progress) {
-                Ok(verified) => report.checkpoints.push((info.id, verified)),
+                Ok(verified) if verified.is_readable() => report.checkpoints.push((info.id, verified)),
+                Ok(verified) => {
+                    let lost = verified.damage.into_iter().filter(|damage| !damage.is_healed);
+                    report.damaged.extend(lost.map(|damage| Error::from(damage.error)));
+                }
                 Err(error) => report.damaged.push(error.into()),
             }
         }
@@ -62,6 +71,7 @@ impl WalStateStore {
     /// # Errors
     /// Those of the checkpoint, and of writing to `dir`.
     pub fn export(&mut self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.check_open()?;
         // A running checkpoint may have been cut before the last commit: then it takes a second one.
         while self.attached.as_ref().is_none_or(|checkpoint| checkpoint.wal_position() < self.committed.get()) {
             self.checkpoint()?.wait()?;
@@ -89,6 +99,8 @@ impl WalStateStore {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct StoreVerifyReport {
+    /// Whether one of the two copies of the store's identity is damaged.
+    pub identity_degraded: bool,
     /// What was read of each checkpoint that is whole, or healed itself.
     pub checkpoints: Vec<(u64, VerifyReport)>,
     /// Records of the log that were read and are whole.

@@ -131,9 +131,10 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let mut checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
     let mut attached = opened.checkpoint;
     if options.memory_budget.is_some_and(|budget| wal.end_lsn().get() - from.get() > budget) {
-        // More than fits goes into runs first; then there is nothing left to replay.
-        checkpointing.start(attached.take(), wal.end_lsn())?.wait()?;
-        attached = checkpointing.take_finished().flatten();
+        // More than fits goes into runs first; then there is nothing left to replay. Where that fails the log is whole all the same,
+        // and a full disk opens: the tail is held in memory, as without a budget, until a checkpoint succeeds.
+        drop(checkpointing.start(attached.clone(), wal.end_lsn())?.wait());
+        attached = checkpointing.take_finished().flatten().or(attached);
     }
     let from = attached.as_ref().map_or(from, |checkpoint| Lsn::new(checkpoint.wal_position()));
     let offsets = attached.as_ref().map(|checkpoint| checkpoint.source_offsets().clone()).unwrap_or_default();
@@ -264,7 +265,7 @@ fn assemble(
         table: recovered.table,
         attached,
         checkpointing,
-        periodic: options.checkpoint_interval.map(|interval| Periodic { interval, last }),
+        periodic: options.checkpoint_interval.map(|interval| Periodic::new(interval, last)),
         checkpoint_log_bytes: options.checkpoint_log_bytes,
         catalogue,
         offsets: recovered.offsets,

@@ -198,12 +198,13 @@ impl WalStateStore {
             return Err(Error::InvalidOption { name: "max_retained", why: "at least 2" });
         }
         self.checkpointing.set_max_retained(max_retained);
-        self.periodic = Some(Periodic { interval, last: self.env.clock.now() });
+        self.periodic = Some(Periodic::new(interval, self.env.clock.now()));
         Ok(())
     }
 
     /// Whether a periodic checkpoint is due: something was committed since the last one, none is running, and the
-    /// interval or the bytes of log have been reached.
+    /// interval or the bytes of log have been reached. After a checkpoint that failed, bytes of log don't count: it is tried
+    /// again when the interval has passed.
     #[must_use]
     pub fn should_checkpoint(&self) -> bool {
         let Some(periodic) = self.periodic else { return false };
@@ -212,7 +213,8 @@ impl WalStateStore {
             return false;
         }
         let log_bytes = self.memory_budget.map_or(u64::MAX, |budget| budget / 4).min(self.checkpoint_log_bytes);
-        behind >= log_bytes || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
+        (behind >= log_bytes && !periodic.failed)
+            || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
     }
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
@@ -232,8 +234,8 @@ impl WalStateStore {
         self.checkpointing.start(self.attached.clone(), self.committed)
     }
 
-    /// The last failure of work in the background that nobody waits for: removing old checkpoints and log, merging runs. Such a
-    /// failure endangers nothing; the next checkpoint tries again.
+    /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
+    /// log, merging runs. Such a failure endangers nothing; the next checkpoint tries again.
     #[must_use]
     pub fn take_upkeep_error(&self) -> Option<Error> {
         self.checkpointing.take_upkeep_error()
@@ -263,7 +265,11 @@ impl WalStateStore {
 
     /// Takes a finished checkpoint into use. Only ever called with `&mut self`, so nothing moves under a borrowed value.
     pub(crate) fn adopt_finished(&mut self) {
-        if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
+        let Some(finished) = self.checkpointing.take_finished() else { return };
+        if let Some(periodic) = &mut self.periodic {
+            periodic.failed = finished.is_none();
+        }
+        if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
             self.sweeping = Sweeping::begin();
         }
@@ -405,6 +411,14 @@ impl StateStore for WalStateStore {
     fn clear(&mut self) -> Result<()> {
         let id = self.operator_id(DEFAULT_OPERATOR)?;
         self.clear_in(id)
+    }
+}
+
+impl Drop for WalStateStore {
+    /// Tickets hold the log too, and may outlive the store: they must not keep the next owner out.
+    fn drop(&mut self) {
+        self.checkpointing.stop();
+        self.wal.release();
     }
 }
 

@@ -45,7 +45,11 @@ impl CheckpointJob {
     fn finish(&mut self, making: Making, result: Result<(Checkpoint, CheckpointInfo)>) {
         let (checkpoint, info) = match result {
             Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
-            Err(error) => (None, Err(error)),
+            Err(error) => {
+                // A periodic checkpoint has nobody who waits for it.
+                self.mailbox.lock().upkeep_error = Some(error.clone());
+                (None, Err(error))
+            }
         };
         self.mailbox.lock().finished = Some(checkpoint.clone());
         making.request.completer.complete(info);

@@ -9,8 +9,8 @@ use crate::table::{Keep, Table};
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
-/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete
-/// or clear.
+/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete,
+/// clear or checkpoint; above the memory budget it goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     needed: bool,
@@ -34,14 +34,16 @@ impl WalStateStore {
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
     /// later cut lies behind the delete.
     pub(super) fn sweep(&mut self) {
-        if !self.sweeping.needed {
+        // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
+        let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
+        let evicting = over_budget && self.attached.is_some();
+        if !self.sweeping.needed && !evicting {
             return;
         }
         let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some();
         let committed = self.first_change.unwrap_or(self.committed).get();
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
-        let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
         let mut left = false;
         let swept = self.table.sweep(STEPS, &mut |key, entry| {
             if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
