@@ -19,6 +19,10 @@ use crate::sync::Mutex;
 /// Records scanned or entries written in one step: a few milliseconds of work.
 const STEP_RECORDS: usize = 16 << 10;
 
+/// With this many runs a merge that is under way comes before the next checkpoint: else, where checkpoints follow one another
+/// without a pause, it would never end, and every read would pay for it. As in the rule of merging of `laminar-checkpoint`.
+const MANY_RUNS: usize = 16;
+
 pub(super) struct CheckpointJob {
     wal: Wal,
     manager: CheckpointManager,
@@ -28,6 +32,8 @@ pub(super) struct CheckpointJob {
     current: Option<Making>,
     merging: Option<MergeJob>,
     merged: Option<MergedRun>,
+    /// Runs of the newest checkpoint.
+    runs: usize,
 }
 
 impl CheckpointJob {
@@ -38,7 +44,7 @@ impl CheckpointJob {
         limits: RunLimits,
         mailbox: Arc<Mutex<Mailbox>>,
     ) -> Self {
-        Self { wal, manager, env, limits, mailbox, current: None, merging: None, merged: None }
+        Self { wal, manager, env, limits, mailbox, current: None, merging: None, merged: None, runs: 0 }
     }
 
     /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
@@ -62,6 +68,7 @@ impl CheckpointJob {
     }
 
     fn clean_up(&mut self, newest: &Checkpoint) -> Result<()> {
+        self.runs = newest.runs().len();
         let keep = self.mailbox.lock().max_retained;
         retire(&self.manager, &self.wal, keep)?;
         if self.merging.is_none()
@@ -97,7 +104,8 @@ impl Job for CheckpointJob {
             }
             return Step::Again;
         }
-        let request = self.mailbox.lock().request.take();
+        let merge_first = self.merging.is_some() && self.runs >= MANY_RUNS;
+        let request = if merge_first { None } else { self.mailbox.lock().request.take() };
         if let Some(request) = request {
             self.current = Some(Making::new(request, self.env.clock.now()));
             return Step::Again;
