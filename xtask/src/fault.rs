@@ -1,4 +1,4 @@
-//! `cargo xtask fault`: crash and fault runs on the simulated disk, one per seed, on all processors.
+//! `cargo xtask fault`: crashes on the simulated disk: every one of all small workloads, and long random runs by seed.
 //!
 //! The runs want an optimised build and the crates they run; the rest of xtask wants neither. So the task starts itself
 //! again, built in release with the feature `fault`.
@@ -12,18 +12,24 @@ mod runs;
 /// Which runs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many seeds to run [default: 1000, or 1 where --seed is given]
-    #[arg(long, value_name = "N", conflicts_with = "quick")]
-    seeds: Option<u64>,
-    /// The first seed [default: 0]
-    #[arg(long, value_name = "SEED")]
-    seed: Option<u64>,
-    /// Operations per run
-    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "quick")]
-    steps: usize,
     /// A short round, as `cargo xtask test` makes it
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps"])]
     quick: bool,
+    /// Cut the power everywhere in all workloads of up to N operations
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
+    ops: u32,
+    /// Only this workload of exactly --ops operations, and no random runs
+    #[arg(long, value_name = "NUMBER", requires = "ops")]
+    workload: Option<u64>,
+    /// How many random runs to make [default: 1000, or 1 where --seed is given]
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// The seed of the first random run [default: 0]; where it is given, no small workloads
+    #[arg(long, value_name = "SEED", conflicts_with = "workload")]
+    seed: Option<u64>,
+    /// Operations in a random run
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    steps: usize,
 }
 
 /// The command that makes the runs with these arguments.
@@ -36,20 +42,32 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
-pub(crate) fn run(_: &Arguments) -> Outcome {
-    let arguments: Vec<String> = std::env::args().skip_while(|argument| argument != "fault").skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    crate::steps::show(command(&arguments))
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let Arguments { quick, ops, workload, seeds, seed, steps } = arguments;
+    let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
+    again.extend(workload.map(|number| format!("--workload={number}")));
+    again.extend(seeds.map(|count| format!("--seeds={count}")));
+    again.extend(seed.map(|seed| format!("--seed={seed}")));
+    let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
+    crate::steps::show(command(&again))
 }
 
 /// Makes the runs.
 #[cfg(feature = "fault")]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let (seeds, steps) = if arguments.quick {
-        (200, 100)
+    let mut parts = runs::Parts::default();
+    if arguments.quick {
+        parts.small_workloads(3)?;
+        parts.random_runs(0..200, 100)?;
+    } else if let Some(number) = arguments.workload {
+        parts.one_workload(arguments.ops, number)?;
     } else {
-        (arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { 1_000 }), arguments.steps)
-    };
-    let first = arguments.seed.unwrap_or(0);
-    runs::run(first..first.saturating_add(seeds), steps)
+        if arguments.seed.is_none() {
+            parts.small_workloads(arguments.ops)?;
+        }
+        let seeds = arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { 1_000 });
+        let first = arguments.seed.unwrap_or(0);
+        parts.random_runs(first..first.saturating_add(seeds), arguments.steps)?;
+    }
+    parts.finish()
 }

@@ -33,7 +33,7 @@ enum Task {
     Ci,
     /// The rules of the source tree that neither the compiler nor clippy knows
     Tidy(tidy::Arguments),
-    /// Crash and fault runs on the simulated disk, by seed
+    /// Crashes on the simulated disk: every one of all small workloads, then random runs by seed
     Fault(fault::Arguments),
     /// The benches, each held against a floor measured in the same run
     Bench(bench::Arguments),

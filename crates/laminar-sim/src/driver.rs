@@ -102,7 +102,7 @@ impl Driver {
         let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(50))];
         let options = StoreOptions::new()
             .segment_bytes(8192 << rng.u32(1..4))
-            .buffer_bytes(1024 << rng.u32(0..4))
+            .buffer_bytes(4096 << rng.u32(0..3))
             .checkpoint_log_bytes(4096 << rng.u32(0..5))
             .checkpoint_interval(Duration::from_millis(rng.u64(50..500)))
             .max_retained(rng.usize(2..4))
@@ -147,11 +147,9 @@ impl Driver {
         match (result, self.death) {
             (Ok(()), _) => Ok(()),
             // A process that is gone can't be held to anything.
-            (Err(_), Some(death)) if self.disk.operations() > death.at => self.crash(death.power_cut),
+            (Err(_), Some(death)) if self.disk.operations() >= death.at => self.crash(death.power_cut),
             (Err(Trouble::Violation(violation)), _) => Err(violation),
-            (Err(Trouble::Error(error)), _) => {
-                Err(Violation::new(format!("an error that nothing explains: {error}")))
-            }
+            (Err(Trouble::Error(error)), _) => Err(Violation::new(format!("an error that nothing explains: {error}"))),
         }
     }
 
@@ -185,7 +183,7 @@ impl Driver {
                 self.oracle.change(|model| drop(model.remove(&(*operator, key))));
             }
             Op::Clear(operator) => {
-                with_operator(store, *operator, StateStore::clear)?;
+                with_operator(store, *operator, |state| state.clear())?;
                 self.oracle.change(|model| model.retain(|(of, _), _| of != operator));
             }
             Op::Commit => self.commit(false)?,
@@ -273,7 +271,7 @@ impl Driver {
             self.disk.stop_at(u64::from(operations));
             let opened = self.open_once();
             if let Err(error) = &opened
-                && self.disk.operations() <= last
+                && self.disk.operations() < last
             {
                 return Err(Violation::new(format!("recovery failed: {error}")));
             }
@@ -400,8 +398,13 @@ fn with_operator<T>(
 fn difference(expected: &Model, found: &Model) -> String {
     let short = |model: &Model, other: &Model| {
         let differing = model.iter().filter(|&(key, value)| other.get(key) != Some(value));
-        let listed: BTreeMap<_, _> = differing.map(|((of, key), value)| ((*of, key.len(), key.first()), value.len())).collect();
+        let listed: BTreeMap<_, _> =
+            differing.map(|((of, key), value)| ((*of, key.len(), key.first()), value.len())).collect();
         format!("{listed:?}")
     };
-    format!("state differs; expected (operator, key length, first byte: value length) {}, found {}", short(expected, found), short(found, expected))
+    format!(
+        "state differs; expected (operator, key length, first byte: value length) {}, found {}",
+        short(expected, found),
+        short(found, expected)
+    )
 }

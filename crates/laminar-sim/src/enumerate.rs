@@ -115,7 +115,11 @@ impl Track {
 }
 
 fn options(env: Env) -> StoreOptions {
-    StoreOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(2048).read_mode(laminar_storage::ReadMode::Owned)
+    StoreOptions::new()
+        .env(env)
+        .segment_bytes(SEGMENT_BYTES)
+        .buffer_bytes(4096)
+        .read_mode(laminar_storage::ReadMode::Owned)
 }
 
 /// As small as a segment can be, so that disks are small and rotation is near.

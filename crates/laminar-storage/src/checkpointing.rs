@@ -41,7 +41,7 @@ pub(crate) struct Mailbox {
     request: Option<Request>,
     finished: Option<Option<Checkpoint>>,
     max_retained: usize,
-    /// The last failure of work that nobody waits for: retiring and merging.
+    /// The last failure of work that perhaps nobody waits for: checkpoints, retiring and merging.
     upkeep_error: Option<Error>,
 }
 
@@ -79,7 +79,8 @@ impl Checkpointing {
             Some(worker) => Arc::clone(worker),
             None => {
                 let mailbox = Arc::clone(&self.mailbox);
-                let job = CheckpointJob::new(self.wal.clone(), self.manager.clone(), self.env.clone(), self.limits, mailbox);
+                let job =
+                    CheckpointJob::new(self.wal.clone(), self.manager.clone(), self.env.clone(), self.limits, mailbox);
                 let worker = self.env.spawn.spawn("checkpoints", Box::new(job))?;
                 self.worker = Some(Arc::clone(&worker));
                 worker
@@ -103,7 +104,7 @@ impl Checkpointing {
         Some(self.mailbox.lock().finished.take().flatten())
     }
 
-    /// The last failure of retiring or merging, which nobody waits for; the next checkpoint tries again.
+    /// The last failure of a checkpoint, of retiring or of merging; the next checkpoint tries again.
     pub(crate) fn take_upkeep_error(&self) -> Option<Error> {
         self.mailbox.lock().upkeep_error.take()
     }
@@ -128,5 +129,14 @@ impl Drop for Checkpointing {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Periodic {
     pub(crate) interval: Duration,
+    /// When the last one was begun, whatever became of it.
     pub(crate) last: Duration,
+    /// The last checkpoint failed: the next is due by the interval only, not again with every commit.
+    pub(crate) failed: bool,
+}
+
+impl Periodic {
+    pub(crate) fn new(interval: Duration, last: Duration) -> Self {
+        Self { interval, last, failed: false }
+    }
 }

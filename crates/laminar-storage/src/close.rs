@@ -2,30 +2,32 @@
 
 use std::path::Path;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Create, Progress, VerifyReport};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyReport};
 use laminar_wal::Lsn;
 
 use crate::recover::checkpoint_options;
-use crate::{Error, Result, StoreOptions, WalStateStore};
+use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
 impl WalStateStore {
     /// Closes the store: waits for a checkpoint that is running, makes every commit durable and seals the log, so that
     /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call is [`Error::Closed`].
     ///
     /// # Errors
-    /// Those of the log's last sync. Whatever happens, the store is closed afterwards.
+    /// [`is_no_space`](Error::is_no_space): it can be called again. Those of the log's last sync; the store is closed all the same.
     pub fn close(&mut self) -> Result<()> {
         self.check_open()?;
-        self.closed = true;
         if let Some(running) = self.checkpointing.running() {
             // Its own failure is told by its ticket and does not concern the log.
             drop(running.wait());
         }
         self.checkpointing.stop();
-        Ok(self.wal.close()?)
+        let closed = self.wal.close();
+        self.closed = !closed.as_ref().is_err_and(laminar_wal::Error::is_no_space);
+        Ok(closed?)
     }
 
-    /// Reads and checks everything that is on disk: every byte of every checkpoint, and the log from its beginning to the last commit.
+    /// Reads and checks everything that is on disk: the identity, every byte of every checkpoint, and the log from its beginning to
+    /// the last commit.
     /// Changes nothing.
     ///
     /// # Errors
@@ -33,9 +35,17 @@ impl WalStateStore {
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<StoreVerifyReport> {
         self.check_open()?;
         let mut report = StoreVerifyReport::default();
+        match identity::read(&*self.env.vfs, &self.dir) {
+            Ok((_, degraded)) => report.identity_degraded = degraded,
+            Err(error) => report.damaged.push(error),
+        }
         for info in self.manager.list()? {
             match self.manager.verify(info.id, progress) {
-                Ok(verified) => report.checkpoints.push((info.id, verified)),
+                Ok(verified) if verified.is_readable() => report.checkpoints.push((info.id, verified)),
+                Ok(verified) => {
+                    let lost = verified.damage.into_iter().filter(|damage| !damage.is_healed);
+                    report.damaged.extend(lost.map(|damage| Error::from(damage.error)));
+                }
                 Err(error) => report.damaged.push(error.into()),
             }
         }
@@ -61,6 +71,7 @@ impl WalStateStore {
     /// # Errors
     /// Those of the checkpoint, and of writing to `dir`.
     pub fn export(&mut self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.check_open()?;
         // A running checkpoint may have been cut before the last commit: then it takes a second one.
         while self.attached.as_ref().is_none_or(|checkpoint| checkpoint.wal_position() < self.committed.get()) {
             self.checkpoint()?.wait()?;
@@ -70,11 +81,17 @@ impl WalStateStore {
         let options = StoreOptions::new().env(self.env.clone());
         let identity = crate::format::Identity { log_id: newest.lineage(), hash_seed: self.hash_seed };
         let manager = CheckpointManager::open(dir, checkpoint_options(&options, identity).hold_lock(true))?;
-        let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-        let entries = newest.range(all.0, all.1).map(|entry| entry.map(|(key, value)| (key, Some(value))));
-        let create =
-            Create::new(newest.wal_position()).source_offsets(newest.source_offsets().clone()).try_entries(entries);
-        Ok(manager.create(create)?)
+        let mut draft = manager.draft()?;
+        let position = newest.wal_position();
+        if position > 0 {
+            let mut run = draft.run_writer(0, position, false)?;
+            for entry in newest.range(..) {
+                let (key, value) = entry?;
+                run.push(key, Some(value))?;
+            }
+            draft.add_run(run.finish()?)?;
+        }
+        Ok(draft.publish(Meta::new(position).source_offsets(newest.source_offsets().clone()))?)
     }
 }
 
@@ -82,6 +99,8 @@ impl WalStateStore {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct StoreVerifyReport {
+    /// Whether one of the two copies of the store's identity is damaged.
+    pub identity_degraded: bool,
     /// What was read of each checkpoint that is whole, or healed itself.
     pub checkpoints: Vec<(u64, VerifyReport)>,
     /// Records of the log that were read and are whole.

@@ -142,7 +142,7 @@ impl Error {
         match self {
             Self::Corrupt { .. } | Self::Missing { .. } | Self::NoCheckpoint { .. } => true,
             Self::Log(error) => error.is_corrupt(),
-            Self::Checkpoint(error) => error.is_corrupt(),
+            Self::Checkpoint(error) => error.is_damage(),
             _ => false,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use laminar_wal::Lsn;
 
+use crate::table::SPACE_BYTES;
+
 /// The version that this library writes, and the newest that it reads.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of one copy of the identity.
@@ -23,7 +25,12 @@ pub const MAX_NAME_BYTES: usize = 4 << 10;
 pub(crate) const MAX_OFFSETS: usize = 1_000_000;
 
 const MAGIC: [u8; 8] = *b"laminSTO";
-const CHECKSUM_OFFSET: usize = IDENTITY_BYTES - 4;
+const VERSION_OFFSET: usize = 8;
+const FLAGS_OFFSET: usize = 12;
+const LOG_ID_OFFSET: usize = 16;
+const HASH_SEED_OFFSET: usize = 32;
+const RESERVED_OFFSET: usize = 40;
+const CHECKSUM_OFFSET: usize = 508;
 
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
@@ -60,9 +67,9 @@ impl Identity {
     fn encode_as(self, version: u32) -> [u8; STORE_BYTES] {
         let mut block = [0; IDENTITY_BYTES];
         put(&mut block, 0, &MAGIC);
-        put(&mut block, 8, &version.to_le_bytes());
-        put(&mut block, 16, &self.log_id.to_le_bytes());
-        put(&mut block, 32, &self.hash_seed.to_le_bytes());
+        put(&mut block, VERSION_OFFSET, &version.to_le_bytes());
+        put(&mut block, LOG_ID_OFFSET, &self.log_id.to_le_bytes());
+        put(&mut block, HASH_SEED_OFFSET, &self.hash_seed.to_le_bytes());
         let checksum = crc32c::crc32c(block.split_at(CHECKSUM_OFFSET).0);
         put(&mut block, CHECKSUM_OFFSET, &checksum.to_le_bytes());
         let mut file = [0; STORE_BYTES];
@@ -86,13 +93,15 @@ impl Identity {
         if checksum != crc32c::crc32c(body).to_le_bytes() {
             return Err(BadIdentity::Corrupt("the checksum does not match"));
         }
-        let version = u32_at(body, 8).ok_or(SHORT)?;
+        let version = u32_at(body, VERSION_OFFSET).ok_or(SHORT)?;
         if version != VERSION {
             return Err(BadIdentity::Version(version));
         }
-        let log_id = body.get(16..32).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
-        let identity = Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, 32).ok_or(SHORT)? };
-        let reserved_is_zero = u32_at(body, 12) == Some(0) && body.iter().skip(40).all(|&byte| byte == 0);
+        let log_id = body.get(LOG_ID_OFFSET..).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
+        let identity =
+            Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, HASH_SEED_OFFSET).ok_or(SHORT)? };
+        let reserved_is_zero =
+            u32_at(body, FLAGS_OFFSET) == Some(0) && body.iter().skip(RESERVED_OFFSET).all(|&byte| byte == 0);
         if !reserved_is_zero || identity.log_id == 0 {
             return Err(BadIdentity::Corrupt("a reserved field is not zero, or the log id is"));
         }
@@ -160,15 +169,16 @@ impl Commit<'_> {
 
 /// Length of a put's payload.
 pub(crate) fn put_len(key: &[u8], value: &[u8]) -> usize {
-    PUT_FIXED_BYTES + key.len() + value.len()
+    PUT_FIXED_BYTES + SPACE_BYTES + key.len() + value.len()
 }
 
 /// Writes a put into `into`, which has [`put_len`] bytes.
-pub(crate) fn encode_put(into: &mut [u8], key: &[u8], value: &[u8]) {
-    let key_len = u32::try_from(key.len()).expect("keys are within their limit");
-    let (fixed, rest) = into.split_at_mut(PUT_FIXED_BYTES);
+pub(crate) fn encode_put(into: &mut [u8], space: [u8; SPACE_BYTES], key: &[u8], value: &[u8]) {
+    let key_len = u32::try_from(SPACE_BYTES + key.len()).expect("keys are within their limit");
+    let (fixed, rest) = into.split_at_mut(PUT_FIXED_BYTES + SPACE_BYTES);
     put(fixed, 0, &[KIND_PUT]);
     put(fixed, 1, &key_len.to_le_bytes());
+    put(fixed, PUT_FIXED_BYTES, &space);
     let (key_part, value_part) = rest.split_at_mut(key.len());
     key_part.copy_from_slice(key);
     value_part.copy_from_slice(value);
@@ -176,13 +186,14 @@ pub(crate) fn encode_put(into: &mut [u8], key: &[u8], value: &[u8]) {
 
 /// Length of a delete's payload.
 pub(crate) fn delete_len(key: &[u8]) -> usize {
-    1 + key.len()
+    1 + SPACE_BYTES + key.len()
 }
 
 /// Writes a delete into `into`, which has [`delete_len`] bytes.
-pub(crate) fn encode_delete(into: &mut [u8], key: &[u8]) {
+pub(crate) fn encode_delete(into: &mut [u8], space: [u8; SPACE_BYTES], key: &[u8]) {
     put(into, 0, &[KIND_DELETE]);
-    into.split_at_mut(1).1.copy_from_slice(key);
+    put(into, 1, &space);
+    put(into, 1 + SPACE_BYTES, key);
 }
 
 /// Writes a commit over what `into` held. `first` is the LSN of the first change, if there was one.
@@ -224,8 +235,12 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 }
 
 const _: () = {
-    assert!(16 + 16 == 32 && 32 + 8 == 40, "log id, hash seed, reserved lie as FORMAT.md says");
-    assert!(CHECKSUM_OFFSET == 508);
+    assert!(MAGIC.len() == VERSION_OFFSET);
+    assert!(VERSION_OFFSET + size_of::<u32>() == FLAGS_OFFSET);
+    assert!(FLAGS_OFFSET + size_of::<u32>() == LOG_ID_OFFSET);
+    assert!(LOG_ID_OFFSET + size_of::<u128>() == HASH_SEED_OFFSET);
+    assert!(HASH_SEED_OFFSET + size_of::<u64>() == RESERVED_OFFSET);
+    assert!(CHECKSUM_OFFSET + size_of::<u32>() == IDENTITY_BYTES);
 };
 
 #[cfg(test)]

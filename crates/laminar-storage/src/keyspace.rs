@@ -2,8 +2,7 @@
 
 use std::ops::Bound;
 
-/// Bytes of a namespace id at the head of a full key.
-pub(crate) const ID_BYTES: usize = 4;
+use crate::table::SPACE_BYTES;
 
 /// Full keys up to this length are built without an allocation.
 const INLINE_BYTES: usize = 64;
@@ -22,7 +21,9 @@ pub(crate) struct FullKey {
 }
 
 impl Namespace {
-    fn id(self) -> [u8; ID_BYTES] {
+    /// The bytes before its keys.
+    #[inline]
+    pub(crate) fn id(self) -> [u8; SPACE_BYTES] {
         self.0.swap_bytes().to_le_bytes()
     }
 
@@ -34,7 +35,7 @@ impl Namespace {
     /// The full key of `key`.
     #[inline]
     pub(crate) fn key(self, key: &[u8]) -> FullKey {
-        let len = ID_BYTES + key.len();
+        let len = SPACE_BYTES + key.len();
         let mut full = FullKey { inline: [0; INLINE_BYTES], len, long: Vec::new() };
         if let Some((id, rest)) = full.inline.get_mut(..len).and_then(<[u8]>::split_first_chunk_mut) {
             *id = self.id();
@@ -82,7 +83,7 @@ impl FullKey {
 /// The key of a full key.
 #[inline]
 pub(crate) fn strip(full: &[u8]) -> &[u8] {
-    full.get(ID_BYTES..).unwrap_or_default()
+    full.get(SPACE_BYTES..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn keys_are_whole_at_any_length() {
-        for len in [0, 1, INLINE_BYTES - ID_BYTES, INLINE_BYTES - ID_BYTES + 1, 1000] {
+        for len in [0, 1, INLINE_BYTES - SPACE_BYTES, INLINE_BYTES - SPACE_BYTES + 1, 1000] {
             let key = vec![7; len];
             let full = Namespace(0x0102_0304).key(&key);
             assert_eq!(full.as_bytes(), [&[1, 2, 3, 4], key.as_slice()].concat());

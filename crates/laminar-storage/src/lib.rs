@@ -58,7 +58,7 @@ pub use checkpointing::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Ph
 pub use close::StoreVerifyReport;
 pub use commit::{CommitFuture, CommitTicket};
 pub use error::{Error, Result};
-pub use laminar_checkpoint::{Checkpoint, PassedOver, Progress, Verify};
+pub use laminar_checkpoint::{Checkpoint, Healed, PassedOver, Progress, Verify};
 pub use laminar_vfs::{Env, ReadMode};
 pub use laminar_wal::{Lsn, RecoverTo, SyncPolicy, TailReport};
 pub use memory::MemoryStateStore;

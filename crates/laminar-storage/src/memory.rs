@@ -3,9 +3,9 @@
 use std::ops::Bound;
 
 use crate::Result;
-use crate::keyspace::{FullKey, ID_BYTES, Namespace};
+use crate::keyspace::{FullKey, Namespace};
 use crate::state::{Scan, StateStore};
-use crate::table::Table;
+use crate::table::{SPACE_BYTES, Table};
 
 /// Where all keys of this store live; it has no operators of its own.
 const NAMESPACE: Namespace = Namespace(1);
@@ -48,18 +48,15 @@ impl Default for MemoryStateStore {
 
 impl StateStore for MemoryStateStore {
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        let key = NAMESPACE.key(key);
-        Ok(self.table.get(self.table.hash(key.as_bytes()), key.as_bytes()).and_then(|entry| entry.value))
+        Ok(self.table.get(&self.table.key(NAMESPACE.id(), key)).and_then(|entry| entry.value))
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let key = NAMESPACE.key(key);
-        self.table.insert(self.table.hash(key.as_bytes()), key.as_bytes(), 0, Some(value)).map(|_| ())
+        self.table.insert(&self.table.key(NAMESPACE.id(), key), 0, Some(value)).map(|_| ())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let key = NAMESPACE.key(key);
-        self.table.remove(self.table.hash(key.as_bytes()), key.as_bytes());
+        self.table.remove(&self.table.key(NAMESPACE.id(), key));
         Ok(())
     }
 
@@ -83,7 +80,7 @@ impl StateStore for MemoryStateStore {
 
     /// Exactly the bytes of keys and values.
     fn size_bytes(&self) -> u64 {
-        self.table.bytes() - (self.table.len() * ID_BYTES) as u64
+        self.table.bytes() - (self.table.len() * SPACE_BYTES) as u64
     }
 
     fn clear(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ use laminar_checkpoint::Checkpoint;
 use crate::Result;
 use crate::catalogue::CATALOGUE;
 use crate::keyspace::Namespace;
+use crate::read::as_slice;
 
 /// The namespaces that a checkpoint's own catalogue names. Decided by the checkpoint alone, so that a clear which
 /// is not in it, and might yet be lost, drops nothing.
@@ -18,7 +19,7 @@ impl LiveKeys {
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let (lower, upper) = CATALOGUE.range((Bound::Unbounded, Bound::Unbounded));
         let mut live = HashSet::from([CATALOGUE]);
-        for entry in checkpoint.range(crate::read::as_slice(&lower), crate::read::as_slice(&upper)) {
+        for entry in checkpoint.range((as_slice(&lower), as_slice(&upper))) {
             let (_, value) = entry?;
             if let Ok(namespace) = value.try_into() {
                 live.insert(Namespace(u32::from_le_bytes(namespace)));

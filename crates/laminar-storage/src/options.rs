@@ -29,7 +29,7 @@ pub struct StoreOptions {
     pub(crate) max_retained: usize,
     pub(crate) run_log_bytes: u64,
     pub(crate) run_records: usize,
-    pub(crate) log_id: Option<u128>,
+    pub(crate) memory_budget: Option<u64>,
 }
 
 impl StoreOptions {
@@ -50,7 +50,7 @@ impl StoreOptions {
             max_retained: 2,
             run_log_bytes: 1 << 30,
             run_records: 16 << 20,
-            log_id: None,
+            memory_budget: None,
         }
     }
 
@@ -146,11 +146,22 @@ impl StoreOptions {
         self
     }
 
+    /// The most bytes of memory that the table may hold on to. Above it, entries that the attached checkpoint holds too leave the
+    /// table and are read from there; with periodic checkpoints, one is due after a quarter of this in bytes of log; and a recovery
+    /// that would replay more log than this turns it into a checkpoint first. The table exceeds the budget as long as no checkpoint
+    /// covers what is in it. Default: none, everything written since the store was opened stays. At least 1 MiB.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let checks = [
             ("max_retained", self.max_retained >= 2, "at least 2"),
             ("checkpoint_log_bytes", self.checkpoint_log_bytes >= 4096, "at least 4096"),
             ("checkpoint_interval", self.checkpoint_interval != Some(Duration::ZERO), "above zero"),
+            ("memory_budget", self.memory_budget.is_none_or(|bytes| bytes >= 1 << 20), "at least 1 MiB"),
             ("run_limits", self.run_log_bytes >= 1 && self.run_records >= 1, "at least 1 each"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use laminar_checkpoint::{Checkpoint, hash_key};
+use laminar_checkpoint::Checkpoint;
 
 use crate::Result;
 use crate::keyspace::{FullKey, Namespace, strip};
@@ -16,20 +16,17 @@ use crate::table::{Table, TableRange};
 pub(crate) struct Layers<'a> {
     pub(crate) table: &'a Table,
     pub(crate) attached: Option<&'a Checkpoint>,
-    pub(crate) hash_seed: u64,
 }
 
 impl<'a> Layers<'a> {
     /// The value under a caller's key in a namespace.
     pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
-        let full = namespace.key(key);
-        let full = full.as_bytes();
-        let hash = hash_key(self.hash_seed, full);
-        if let Some(entry) = self.table.get(hash, full) {
+        let asked = self.table.key(namespace.id(), key);
+        if let Some(entry) = self.table.get(&asked) {
             return Ok(entry.value);
         }
         match self.attached {
-            Some(checkpoint) => Ok(checkpoint.get_hashed(full, hash)?),
+            Some(checkpoint) => Ok(checkpoint.get_hashed(namespace.key(key).as_bytes(), asked.hash())?),
             None => Ok(None),
         }
     }
@@ -37,7 +34,7 @@ impl<'a> Layers<'a> {
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.
     pub(crate) fn scan(self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
-        let below = self.attached.map(|checkpoint| checkpoint.range(lower, upper).peekable());
+        let below = self.attached.map(|checkpoint| checkpoint.range((lower, upper)).peekable());
         Scan::of_layers(Overlay { above: self.table.range(lower, upper).peekable(), below })
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened, hash_key};
-use laminar_vfs::Env;
+use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened};
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
 use crate::catalogue::{CATALOGUE, Catalogue};
@@ -54,14 +53,22 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     report.created = true;
     report.duration = env.clock.now().saturating_sub(begun);
     let recovered = Replayed::new(identity.hash_seed, BTreeMap::new());
-    Ok((assemble(dir, options, identity, lock, Parts { wal, manager, attached: None, recovered })?, report))
+    let limits = run_limits(&options);
+    let checkpointing = Checkpointing::new(env, wal.clone(), manager.clone(), limits, options.max_retained);
+    let parts = Parts { wal, manager, checkpointing, attached: None, recovered };
+    Ok((assemble(dir, options, identity, lock, parts)?, report))
 }
 
 /// A new store's identity.
 pub(crate) fn fresh_identity(options: &StoreOptions) -> Identity {
     let random = &options.env.random;
-    let [low, high] = [0, 64].map(|shift| (random.id() >> shift) as u64 & u64::MAX);
-    Identity { log_id: options.log_id.unwrap_or_else(|| random.id()), hash_seed: low ^ high }
+    let (low, high) = halves(random.id());
+    Identity { log_id: random.id(), hash_seed: low ^ high }
+}
+
+fn halves(id: u128) -> (u64, u64) {
+    let [a, b, c, d, e, f, g, h, high @ ..] = id.to_le_bytes();
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes(high))
 }
 
 pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: CreateMode) -> WalOptions {
@@ -119,18 +126,28 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         wal = fresh;
         report.log_given_up = Some(moved);
     }
-    let offsets = opened.checkpoint.as_ref().map(|checkpoint| checkpoint.source_offsets().clone()).unwrap_or_default();
+    report.passed_over = opened.passed_over;
+    let limits = run_limits(&options);
+    let mut checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let mut attached = opened.checkpoint;
+    if options.memory_budget.is_some_and(|budget| wal.end_lsn().get() - from.get() > budget) {
+        // More than fits goes into runs first; then there is nothing left to replay. Where that fails the log is whole all the same,
+        // and a full disk opens: the tail is held in memory, as without a budget, until a checkpoint succeeds.
+        drop(checkpointing.start(attached.clone(), wal.end_lsn())?.wait());
+        attached = checkpointing.take_finished().flatten().or(attached);
+    }
+    let from = attached.as_ref().map_or(from, |checkpoint| Lsn::new(checkpoint.wal_position()));
+    let offsets = attached.as_ref().map(|checkpoint| checkpoint.source_offsets().clone()).unwrap_or_default();
     let mut recovered = Replayed::new(identity.hash_seed, offsets);
     recovered.replay(&wal, from, dir)?;
 
-    report.checkpoint = opened.checkpoint.as_ref().map(laminar_checkpoint::Checkpoint::id);
-    report.blocks_healed = opened.checkpoint.as_ref().map_or(0, laminar_checkpoint::Checkpoint::healed_count);
-    report.passed_over = opened.passed_over;
+    report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
+    report.healed = attached.as_ref().map(laminar_checkpoint::Checkpoint::healed).unwrap_or_default();
     report.replayed_from = from;
     report.records_replayed = recovered.records;
     report.commits_replayed = recovered.commits;
     report.source_offsets = recovered.offsets.clone();
-    let parts = Parts { wal, manager, attached: opened.checkpoint, recovered };
+    let parts = Parts { wal, manager, checkpointing, attached, recovered };
     let store = assemble(dir, options, identity, lock, parts)?;
     report.duration = env.clock.now().saturating_sub(begun);
     Ok((store, report))
@@ -156,7 +173,6 @@ fn log_ends_too_early(dir: &Path, end: Lsn) -> Error {
 /// What replaying the log gave.
 struct Replayed {
     table: Table,
-    hash_seed: u64,
     offsets: BTreeMap<String, u64>,
     records: u64,
     commits: u64,
@@ -166,7 +182,7 @@ struct Replayed {
 
 impl Replayed {
     fn new(hash_seed: u64, offsets: BTreeMap<String, u64>) -> Self {
-        Self { table: Table::new(hash_seed), hash_seed, offsets, records: 0, commits: 0, committed: None }
+        Self { table: Table::new(hash_seed), offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
@@ -205,15 +221,23 @@ impl Replayed {
 
     fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
         self.records += 1;
-        self.table.insert(hash_key(self.hash_seed, key), key, lsn.get(), value)?;
+        // A record too short for a key space was never written by a store.
+        if let Some(key) = self.table.whole_key(key) {
+            self.table.insert(&key, lsn.get(), value)?;
+        }
         Ok(())
     }
+}
+
+fn run_limits(options: &StoreOptions) -> RunLimits {
+    RunLimits { log_bytes: options.run_log_bytes, records: options.run_records }
 }
 
 /// What a store is put together from.
 struct Parts {
     wal: Wal,
     manager: CheckpointManager,
+    checkpointing: Checkpointing,
     attached: Option<laminar_checkpoint::Checkpoint>,
     recovered: Replayed,
 }
@@ -225,14 +249,12 @@ fn assemble(
     lock: laminar_vfs::Lock,
     parts: Parts,
 ) -> Result<WalStateStore> {
-    let Parts { wal, manager, attached, recovered } = parts;
-    let layers = Layers { table: &recovered.table, attached: attached.as_ref(), hash_seed: identity.hash_seed };
+    let Parts { wal, manager, checkpointing, attached, recovered } = parts;
+    let layers = Layers { table: &recovered.table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;
-    let limits = RunLimits { log_bytes: options.run_log_bytes, records: options.run_records };
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
-    let env: Env = options.env;
-    let checkpointing = Checkpointing::new(env.clone(), wal.clone(), manager.clone(), limits, options.max_retained);
+    let env = options.env;
     let last = env.clock.now();
     Ok(WalStateStore {
         dir: dir.to_owned(),
@@ -243,7 +265,7 @@ fn assemble(
         table: recovered.table,
         attached,
         checkpointing,
-        periodic: options.checkpoint_interval.map(|interval| Periodic { interval, last }),
+        periodic: options.checkpoint_interval.map(|interval| Periodic::new(interval, last)),
         checkpoint_log_bytes: options.checkpoint_log_bytes,
         catalogue,
         offsets: recovered.offsets,
@@ -252,6 +274,7 @@ fn assemble(
         committed,
         refused: false,
         sweeping: Sweeping::begin(),
+        memory_budget: options.memory_budget,
         scratch: Vec::new(),
         closed: false,
         lock,
@@ -267,7 +290,7 @@ fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
         match (std::str::from_utf8(name), namespace) {
             (Ok(name), Some(namespace)) => {
                 catalogue.set(name, Namespace(namespace));
-            },
+            }
             _ => {
                 let reason = "an entry of the catalogue is not a name with its number";
                 return Err(Error::Corrupt { path: dir.to_owned(), offset: 0, reason });
@@ -283,7 +306,7 @@ impl RecoveryReport {
             created: false,
             checkpoint: None,
             passed_over: Vec::new(),
-            blocks_healed: 0,
+            healed: Vec::new(),
             identity_degraded: false,
             tail,
             replayed_from: from,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use laminar_checkpoint::PassedOver;
+use laminar_checkpoint::{Healed, PassedOver};
 use laminar_wal::{Lsn, TailReport};
 
 /// What [`WalStateStore::open`](crate::WalStateStore::open) found, did, and had to leave.
@@ -26,9 +26,9 @@ pub struct RecoveryReport {
     pub checkpoint: Option<u64>,
     /// Newer checkpoints that could not be used, newest first, each with the reason.
     pub passed_over: Vec<PassedOver>,
-    /// Damaged blocks of the checkpoint that were rebuilt from parity, and second copies of what describes it that
+    /// What of the checkpoint was damaged and made good: blocks rebuilt from parity, and second copies of what describes it that
     /// had to stand in for the first. Blocks are looked at when they are first touched, or all at once with `Verify::All`.
-    pub blocks_healed: u64,
+    pub healed: Vec<Healed>,
     /// Whether one of the two copies of the store's identity is damaged.
     pub identity_degraded: bool,
     /// What became of the log's tail: what was cut, where the cut bytes are kept, whether they may have been acknowledged.
@@ -57,7 +57,7 @@ impl RecoveryReport {
     /// Where cut bytes are kept.
     #[must_use]
     pub fn cut_kept_at(&self) -> Option<&std::path::Path> {
-        self.tail.cut.as_ref().map(|cut| &*cut.kept_at)
+        self.tail.cut.as_ref().and_then(|cut| cut.kept_at.as_deref())
     }
 
     /// Whether anything was found damaged: a checkpoint passed over, a block healed, log given up on request. The state is whole all
@@ -65,7 +65,7 @@ impl RecoveryReport {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         !self.passed_over.is_empty()
-            || self.blocks_healed > 0
+            || !self.healed.is_empty()
             || self.identity_degraded
             || self.log_given_up.is_some()
             || self.tail.given_up.is_some()

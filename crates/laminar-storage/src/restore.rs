@@ -43,7 +43,7 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
         return Err(Error::Foreign { path: dir.to_owned(), why: "there is a store already" });
     }
     let mut identity = fresh_identity(&options);
-    let source = Checkpoint::open(source, checkpoint_options(&options, identity).verify(Verify::All))?;
+    let source = Checkpoint::open(source, &checkpoint_options(&options, identity).lineage(0).verify(Verify::All))?;
     if let Some(run) = source.runs().first() {
         // Runs keep the hash they were written with, and a store has one for all.
         identity = Identity { hash_seed: run.hash_seed(), ..identity };

@@ -137,7 +137,9 @@ impl<'a> Iterator for Scan<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
+            Source::Nothing => None,
             Source::Table(range) => range.find_map(|(key, entry)| Some(Ok((keyspace::strip(key), entry.value?)))),
+            Source::Layers(overlay) => overlay.next(),
         }
     }
 }

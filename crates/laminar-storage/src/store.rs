@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, hash_key};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
 use laminar_vfs::{Env, Lock};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
@@ -68,9 +68,11 @@ pub struct WalStateStore {
     /// The last commit record is in the log's buffer, and the operating system had no space for it yet.
     pub(crate) refused: bool,
     pub(crate) sweeping: Sweeping,
+    pub(crate) memory_budget: Option<u64>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) closed: bool,
     /// Released last.
+    #[expect(dead_code, reason = "held for its Drop")]
     pub(crate) lock: Lock,
 }
 
@@ -196,12 +198,13 @@ impl WalStateStore {
             return Err(Error::InvalidOption { name: "max_retained", why: "at least 2" });
         }
         self.checkpointing.set_max_retained(max_retained);
-        self.periodic = Some(Periodic { interval, last: self.env.clock.now() });
+        self.periodic = Some(Periodic::new(interval, self.env.clock.now()));
         Ok(())
     }
 
     /// Whether a periodic checkpoint is due: something was committed since the last one, none is running, and the
-    /// interval or the bytes of log have been reached.
+    /// interval or the bytes of log have been reached. After a checkpoint that failed, bytes of log don't count: it is tried
+    /// again when the interval has passed.
     #[must_use]
     pub fn should_checkpoint(&self) -> bool {
         let Some(periodic) = self.periodic else { return false };
@@ -209,7 +212,9 @@ impl WalStateStore {
         if behind == 0 || self.checkpointing.running().is_some() {
             return false;
         }
-        behind >= self.checkpoint_log_bytes || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
+        let log_bytes = self.memory_budget.map_or(u64::MAX, |budget| budget / 4).min(self.checkpoint_log_bytes);
+        (behind >= log_bytes && !periodic.failed)
+            || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
     }
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
@@ -229,11 +234,17 @@ impl WalStateStore {
         self.checkpointing.start(self.attached.clone(), self.committed)
     }
 
-    /// The last failure of work in the background that nobody waits for: removing old checkpoints and log, merging runs. Such a
-    /// failure endangers nothing; the next checkpoint tries again.
+    /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
+    /// log, merging runs. Such a failure endangers nothing; the next checkpoint tries again.
     #[must_use]
     pub fn take_upkeep_error(&self) -> Option<Error> {
         self.checkpointing.take_upkeep_error()
+    }
+
+    /// The ticket of the checkpoint that was begun last, until a commit takes its result into use.
+    #[must_use]
+    pub fn running_checkpoint(&self) -> Option<CheckpointTicket> {
+        self.checkpointing.running().cloned()
     }
 
     /// The checkpoint that reads fall through to, once one has been made or recovered.
@@ -253,9 +264,14 @@ impl WalStateStore {
     }
 
     /// Takes a finished checkpoint into use. Only ever called with `&mut self`, so nothing moves under a borrowed value.
-    fn adopt_finished(&mut self) {
-        if let Some(Some(checkpoint)) = self.checkpointing.take_finished() {
+    pub(crate) fn adopt_finished(&mut self) {
+        let Some(finished) = self.checkpointing.take_finished() else { return };
+        if let Some(periodic) = &mut self.periodic {
+            periodic.failed = finished.is_none();
+        }
+        if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
+            self.sweeping = Sweeping::begin();
         }
     }
 
@@ -264,7 +280,7 @@ impl WalStateStore {
     }
 
     pub(crate) fn layers(&self) -> Layers<'_> {
-        Layers { table: &self.table, attached: self.attached.as_ref(), hash_seed: self.hash_seed }
+        Layers { table: &self.table, attached: self.attached.as_ref() }
     }
 
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
@@ -309,35 +325,34 @@ impl WalStateStore {
     /// Logs a change, then makes it in the table: if the log refuses it, it has not happened.
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
-        let full = namespace.key(key);
-        let full = full.as_bytes();
-        let hash = hash_key(self.hash_seed, full);
-        let part = BatchPart::More;
+        let (space, part) = (namespace.id(), BatchPart::More);
         let logged = match value {
             Some(value) => {
-                let len = format::put_len(full, value);
-                self.wal.append_with(len, part, |into| format::encode_put(into, full, value))?
+                let len = format::put_len(key, value);
+                self.wal.append_with(len, part, |into| format::encode_put(into, space, key, value))?
             }
-            None if self.has_no_trace_of(hash, full) => return Ok(()),
+            None if self.has_no_trace_of(namespace, key) => return Ok(()),
             None => {
-                let len = format::delete_len(full);
-                self.wal.append_with(len, part, |into| format::encode_delete(into, full))?
+                let len = format::delete_len(key);
+                self.wal.append_with(len, part, |into| format::encode_delete(into, space, key))?
             }
         };
         self.first_change.get_or_insert(logged.start);
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(hash, full, logged.start.get(), value)?;
+        self.table.insert(&self.table.key(space, key), logged.start.get(), value)?;
         self.sweep();
         Ok(())
     }
 
     /// Whether a key is certainly not in the state, so that deleting it changes nothing.
-    fn has_no_trace_of(&self, hash: u64, full: &[u8]) -> bool {
-        match self.table.get(hash, full) {
-            Some(entry) => entry.value.is_none(),
-            None => self.attached.as_ref().is_none_or(|checkpoint| !checkpoint.may_contain(full, hash)),
+    fn has_no_trace_of(&self, namespace: Namespace, key: &[u8]) -> bool {
+        let asked = self.table.key(namespace.id(), key);
+        match (self.table.get(&asked), &self.attached) {
+            (Some(entry), _) => entry.value.is_none(),
+            (None, Some(below)) => !below.may_contain(namespace.key(key).as_bytes(), asked.hash()),
+            (None, None) => true,
         }
     }
 
@@ -386,14 +401,24 @@ impl StateStore for WalStateStore {
         self.default_view().map_or(Ok(true), |view| view.is_empty())
     }
 
-    /// An estimate of the bytes of keys and values in the table and in the attached checkpoint; what is in both counts twice.
+    /// An estimate: the bytes of keys and values in the table and in each run of the attached checkpoint. What is in several of them
+    /// counts several times.
     fn size_bytes(&self) -> u64 {
-        self.table.bytes() + self.attached.as_ref().map_or(0, Checkpoint::content_bytes)
+        let runs = self.attached.as_ref().map(Checkpoint::runs).unwrap_or_default();
+        self.table.bytes() + runs.iter().map(Run::payload_bytes).sum::<u64>()
     }
 
     fn clear(&mut self) -> Result<()> {
         let id = self.operator_id(DEFAULT_OPERATOR)?;
         self.clear_in(id)
+    }
+}
+
+impl Drop for WalStateStore {
+    /// Tickets hold the log too, and may outlive the store: they must not keep the next owner out.
+    fn drop(&mut self) {
+        self.checkpointing.stop();
+        self.wal.release();
     }
 }
 

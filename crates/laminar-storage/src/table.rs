@@ -1,5 +1,5 @@
 //! The in-memory table: from key to the newest value, with the position in the log where it was written. Owns what a
-//! store holds in memory; knows neither log nor checkpoints, and gives namespaces no meaning.
+//! store holds in memory; knows neither log nor checkpoints.
 //!
 //! Three parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, and the
 //! *order* knows which key follows which. Point operations go through the index alone. The order is told of a key only
@@ -9,11 +9,11 @@
 use std::ops::Bound;
 
 use crate::Result;
-use crate::hash::hash_key;
 
 mod arena;
 mod block;
 mod index;
+mod key;
 mod order;
 mod pool;
 mod range;
@@ -23,6 +23,8 @@ mod tests;
 use arena::{Arena, Slot};
 use block::Block;
 use index::Index;
+use key::Hasher;
+pub use key::{Key, SPACE_BYTES};
 use order::Order;
 pub use range::TableRange;
 
@@ -31,19 +33,17 @@ const GROUP: usize = 32;
 
 /// A map from key to entry, ordered, for one owner.
 ///
-/// Keys and values are byte strings of up to 32 MiB - 1 each. No operation takes time in proportion to the size of the
-/// table: it grows by small pieces, and shrinks likewise. Entries may take up to 63 GiB.
-///
-/// The hash of a key is computed by the caller, once, with [`Table::hash`]; to hand in another one is a bug that makes keys
-/// disappear.
+/// A key is four bytes that name a key space, and a name in it; it sorts as the two in a row. Names and values are byte
+/// strings of up to 32 MiB. No operation takes time in proportion to the size of the table: it grows by small pieces, and
+/// gives memory back in pieces. Entries may take up to 63 GiB.
 ///
 /// ```
 /// use laminar_storage::table::{Change, Table};
 ///
 /// let mut table = Table::new(7);
-/// let hash = table.hash(b"carrier/UA");
-/// assert_eq!(table.insert(hash, b"carrier/UA", 1, Some(b"12"))?, Change::New);
-/// let entry = table.get(hash, b"carrier/UA").unwrap();
+/// let key = table.key(*b"carr", b"UA");
+/// assert_eq!(table.insert(&key, 1, Some(b"12"))?, Change::New);
+/// let entry = table.get(&key).unwrap();
 /// assert_eq!((entry.lsn, entry.value), (1, Some(&b"12"[..])));
 /// # Ok::<(), laminar_storage::Error>(())
 /// ```
@@ -107,13 +107,13 @@ pub struct Swept {
 impl Table {
     /// An empty table, which takes no memory yet. The seed goes into the hashes.
     pub const fn new(hash_seed: u64) -> Self {
-        Self::with_hasher(hash_seed, hash_key)
+        Self::with_hasher(Hasher::new(hash_seed))
     }
 
-    const fn with_hasher(hash_seed: u64, hasher: fn(u64, &[u8]) -> u64) -> Self {
+    const fn with_hasher(hasher: Hasher) -> Self {
         Self {
             arena: Arena::new(),
-            index: Index::new(hash_seed, hasher),
+            index: Index::new(hasher),
             order: Order::new(),
             added: Vec::new(),
             gone: Vec::new(),
@@ -121,16 +121,22 @@ impl Table {
         }
     }
 
-    /// The hash by which this table knows `key`.
+    /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
     #[inline]
-    pub fn hash(&self, key: &[u8]) -> u64 {
-        self.index.hash(key)
+    pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {
+        self.index.hasher().key(space, name)
+    }
+
+    /// The key that is written in a row, key space and name; `None` where there are too few bytes for a key space.
+    #[inline]
+    pub fn whole_key<'k>(&self, key: &'k [u8]) -> Option<Key<'k>> {
+        key.split_first_chunk().map(|(space, name)| self.key(*space, name))
     }
 
     /// The entry of `key`, perhaps a tombstone.
     #[inline]
-    pub fn get(&self, hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        self.index.find(&self.arena, hash, key).map(|slot| Entry::of(self.arena.block(slot)))
+    pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+        self.index.find(&self.arena, key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
     /// Sets the entry of `key`: a value, or a tombstone. `lsn` is below 2^63.
@@ -142,21 +148,21 @@ impl Table {
     ///
     /// # Panics
     /// If `lsn` is 2^63 or more.
-    pub fn insert(&mut self, hash: u64, key: &[u8], lsn: u64, value: Option<&[u8]>) -> Result<Change> {
+    pub fn insert(&mut self, key: &Key<'_>, lsn: u64, value: Option<&[u8]>) -> Result<Change> {
         assert!(lsn < block::NOT_AN_ENTRY, "positions in a log are below 2^63");
         let new_bytes = value.map_or(0, <[u8]>::len) as u64;
-        let Some(slot) = self.index.find(&self.arena, hash, key) else {
+        let Some((slot, old)) = self.index.find(&self.arena, key) else {
             let slot = self.arena.insert(lsn, key, value)?;
-            self.index.insert(&self.arena, hash, slot);
+            self.index.insert(&self.arena, key.hash, slot);
             self.add(slot);
             self.bytes += key.len() as u64 + new_bytes;
             return Ok(Change::New);
         };
-        let old = Entry::of(self.arena.block(slot));
+        let old = Entry::of(old, key.len());
         let (old_lsn, old_bytes) = (old.lsn, old.value.map(<[u8]>::len));
         if !self.arena.overwrite(slot, lsn, value) {
             let moved = self.arena.insert(lsn, key, value)?;
-            self.index.replace(hash, slot, moved);
+            self.index.replace(key.hash, slot, moved);
             self.drop_slot(slot);
             self.add(moved);
         }
@@ -165,13 +171,13 @@ impl Table {
     }
 
     /// Removes the entry of `key`, tombstone or not. False if there was none.
-    pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
-        let Some(slot) = self.index.find(&self.arena, hash, key) else { return false };
-        self.remove_slot(hash, slot);
+    pub fn remove(&mut self, key: &Key<'_>) -> bool {
+        let Some((slot, _)) = self.index.find(&self.arena, key) else { return false };
+        self.remove_slot(key.hash, slot);
         true
     }
 
-    /// The entries between two bounds, ascending by key, with tombstones.
+    /// The entries between two bounds of keys written in a row, ascending, with tombstones.
     ///
     /// Bounds that hold nothing between them give nothing, also where the lower is above the upper.
     pub fn range(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> TableRange<'_> {
@@ -187,8 +193,8 @@ impl Table {
         let mut swept = Swept::default();
         while let Some(slot) = self.arena.walk(&mut steps) {
             let block = self.arena.block(slot);
-            if keep(block.key(), &Entry::of(block)) == Keep::No {
-                let hash = self.hash(block.key());
+            if keep(block.key(), &Entry::of(block, block.key().len())) == Keep::No {
+                let hash = self.index.hasher().hash_whole(block.key());
                 self.remove_slot(hash, slot);
                 swept.removed += 1;
             }
@@ -219,7 +225,7 @@ impl Table {
 
     fn remove_slot(&mut self, hash: u64, slot: Slot) {
         let block = self.arena.block(slot);
-        self.bytes -= (block.key().len() + block.value().map_or(0, <[u8]>::len)) as u64;
+        self.bytes -= (block.key().len() + block.value(block.key().len()).map_or(0, <[u8]>::len)) as u64;
         self.index.remove(hash, slot);
         self.drop_slot(slot);
     }
@@ -257,7 +263,7 @@ impl Table {
 
 impl<'a> Entry<'a> {
     #[inline]
-    fn of(block: Block<'a>) -> Self {
-        Self { lsn: block.lsn(), value: block.value() }
+    fn of(block: Block<'a>, key_bytes: usize) -> Self {
+        Self { lsn: block.lsn(), value: block.value(key_bytes) }
     }
 }

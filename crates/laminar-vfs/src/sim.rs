@@ -34,8 +34,8 @@
 //!   rename happens whole or not at all. A change is lost if one that it needs is: an earlier change of the same name;
 //!   for the removal of a directory, what emptied it; for a move between directories, earlier creations and moves of
 //!   directories. Nothing else is kept in order: a link may be lost although a later removal is kept.
-//! - A **move between directories** needs a sync of both. After that of the target alone, the old name may still be
-//!   there too; after that of the source alone, all of it may be lost.
+//! - A **move between directories** needs a sync of both. After that of the target alone, a file may still have its
+//!   old name too; after that of the source alone, all of it may be lost. A directory has its old name or its new one.
 //! - `sync_data` makes bytes and length durable and no name; `sync_dir` makes names durable and no bytes.
 //!
 //! A process that is only killed loses nothing that it wrote ([`SimDisk::kill`]).

@@ -1,6 +1,6 @@
 //! What the traits of the seam promise, run against every disk that implements them.
 //!
-//! Each test gets a disk and an empty directory on it. At the end the disks are compared with each other: the same
+//! The simulated disk takes part with the feature `sim`. Each test gets a disk and an empty directory on it. At the end the disks are compared with each other: the same
 //! random calls must have the same outcomes on all.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,9 +8,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "sim")]
 use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{Kind, Op, OpenMode, ReadMode, RealDisk, Result, Vfs, VfsFile, create_dir_durable, publish};
 
+#[cfg(all(feature = "sim", target_os = "linux"))]
 #[path = "contract/compare.rs"]
 mod compare;
 
@@ -23,6 +25,7 @@ macro_rules! contract {
                 super::$test(&super::RealDisk::new(), scratch.path());
             })*
         }
+        #[cfg(feature = "sim")]
         mod sim {
             $(#[test]
             fn $test() {

@@ -54,6 +54,8 @@ impl Log {
     /// Ends the log as it is. Readers still read what was written; nobody waits for more.
     pub(crate) fn release(&self) {
         self.stop();
+        // Who waits may be about to write what is left: not any more, once the lock is another's.
+        self.writer.lock().closed = true;
         *self.lock.lock() = None;
     }
 

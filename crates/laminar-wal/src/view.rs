@@ -91,6 +91,12 @@ impl LogView {
         Ok(Self { shared: Arc::new(Shared { from, to, dir: log.dir.path.clone(), parts }) })
     }
 
+    /// The directory of the log.
+    #[must_use]
+    pub fn dir(&self) -> &std::path::Path {
+        &self.shared.dir
+    }
+
     /// Where the view starts.
     #[must_use]
     pub fn from(&self) -> Lsn {
@@ -134,14 +140,27 @@ impl LogView {
     /// # Errors
     /// `BadPosition` where the view starts inside a record; `Corrupt`.
     pub fn records(&self) -> Result<ViewRecords<'_>> {
+        self.records_from(self.from())
+    }
+
+    /// The records from `from` on, which lies in the view.
+    ///
+    /// # Errors
+    /// `BadPosition` outside of the view or inside a record; `Corrupt`.
+    pub fn records_from(&self, from: Lsn) -> Result<ViewRecords<'_>> {
         let shared = &*self.shared;
-        let trail = match shared.parts.first() {
+        let misplaced = || Error::BadPosition { lsn: from, start: self.from(), end: self.to() };
+        if !(shared.from..=shared.to).contains(&from.get()) {
+            return Err(misplaced());
+        }
+        let part = shared.parts.iter().find(|part| part.segment.end() > from.get());
+        let trail = match part {
             None => None,
             Some(part) => {
                 let mut trail = Trail::new(part.segment, part.cut, None);
-                let limit = shared.to;
-                if !trail.seek(&mut Mapped(&part.bytes), shared.from, limit, &|bad| part.corrupt(shared, bad))? {
-                    return Err(Error::BadPosition { lsn: self.from(), start: self.from(), end: self.to() });
+                let (position, limit) = (from.get(), shared.to);
+                if !trail.seek(&mut Mapped(&part.bytes), position, limit, &|bad| part.corrupt(shared, bad))? {
+                    return Err(misplaced());
                 }
                 Some((part, trail))
             }

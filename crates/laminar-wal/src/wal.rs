@@ -292,6 +292,12 @@ impl Wal {
         self.log.close()
     }
 
+    /// Ends the log as it is, as dropping the last handle does: for an owner whose handles others still hold. What was not
+    /// committed is gone, waits end with `Closed`, and the lock is free. Nothing is synced.
+    pub fn release(&self) {
+        self.log.release();
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.log.lock.lock().is_some() { Ok(()) } else { Err(Error::Closed) }
     }

@@ -1,11 +1,8 @@
 //! Many who wait share a sync, blocking or not, with a runtime or none; followers see what is durable and nothing more;
 //! and what a call costs, counted: system calls, syncs, allocations. On the real disk, with threads.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
 #![expect(clippy::disallowed_methods, reason = "threads of the user, not of the log")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::pin::pin;
@@ -18,39 +15,10 @@ use std::time::Duration;
 use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, ReadMode, Region, Result as VfsResult, Vfs, VfsFile};
 use laminar_wal::{BatchPart, Error, Lsn, SyncPolicy, Wal, WalOptions};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+/// The allocations that this thread makes in `work`.
+fn allocations(work: impl FnOnce()) -> u64 {
+    allocation_counter::measure(work).count_total
 }
-
-struct Counting;
-
-fn note() {
-    // Not there any more while a thread ends.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Calls that reached the disk.
 #[derive(Debug, Default)]
@@ -180,28 +148,30 @@ fn an_append_costs_no_system_call_and_no_allocation() {
         wal.append(&payload).unwrap();
     }
     wal.sync().unwrap();
-    let (calls_before, allocations_before) = (calls.all.load(Ordering::Relaxed), ALLOCATIONS.get());
-    for _ in 0..2000 {
-        wal.append(&payload).unwrap();
-        wal.append_with(100, BatchPart::Last, |into| into.fill(9)).unwrap();
-        wal.append_batch(&[&payload, &payload]).unwrap();
-    }
-    assert_eq!(ALLOCATIONS.get() - allocations_before, 0, "allocations");
+    let calls_before = calls.all.load(Ordering::Relaxed);
+    let allocated = allocations(|| {
+        for _ in 0..2000 {
+            wal.append(&payload).unwrap();
+            wal.append_with(100, BatchPart::Last, |into| into.fill(9)).unwrap();
+            wal.append_batch(&[&payload, &payload]).unwrap();
+        }
+    });
+    assert_eq!(allocated, 0, "allocations");
     assert_eq!(calls.all.load(Ordering::Relaxed) - calls_before, 0, "system calls");
     // And a hand-over is one write for all of them.
-    wal.commit().unwrap();
+    assert_eq!(allocations(|| assert!(wal.commit().is_ok())), 0, "allocations");
     assert_eq!(calls.all.load(Ordering::Relaxed) - calls_before, 1);
-    assert_eq!(ALLOCATIONS.get() - allocations_before, 0, "allocations");
     // Reading back: no allocation per record either.
     let mut records = wal.replay(wal.start_lsn()).unwrap();
     records.next().unwrap().unwrap();
-    let before = ALLOCATIONS.get();
     let mut count = 1;
-    while records.next().unwrap().is_some() {
-        count += 1;
-    }
+    let allocated = allocations(|| {
+        while records.next().unwrap().is_some() {
+            count += 1;
+        }
+    });
     assert_eq!(count, 38_000);
-    assert!(ALLOCATIONS.get() - before < 20, "{} allocations", ALLOCATIONS.get() - before);
+    assert!(allocated < 20, "{allocated} allocations");
 }
 
 #[test]

@@ -62,16 +62,12 @@ impl Collector {
 
     /// Scans up to `records` records further; adds the source offsets of the commits it passes.
     pub(crate) fn scan(&mut self, records: usize, offsets: &mut BTreeMap<String, u64>) -> Result<()> {
-        let mut log = self.view.records(self.cursor);
+        let mut log = self.view.records_from(self.cursor)?;
         for _ in 0..records {
-            let Some(record) = log.next()? else {
+            let Some(record) = log.next().transpose()? else {
                 self.end = Some(self.cut);
                 return Ok(());
             };
-            if record.lsn >= self.cut {
-                self.end = Some(self.cut);
-                return Ok(());
-            }
             self.cursor = record.end;
             match Record::decode(record.payload) {
                 Some(Record::Put { key, .. } | Record::Delete { key }) => {
@@ -128,16 +124,10 @@ impl Collector {
     }
 }
 
-/// The first 16 bytes of a key, so that their order as numbers is the order of the bytes.
+/// The first 16 bytes of a key, so that their order as numbers is the order of the bytes: the first byte counts most.
 fn head(key: &[u8]) -> [u64; 2] {
-    let mut bytes = [0; 16];
-    let len = key.len().min(bytes.len());
-    bytes.split_at_mut(len).0.copy_from_slice(key.split_at(len).0);
-    let [high, low] = [0, 8].map(|from| {
-        let part = bytes.split_at(from).1.first_chunk().copied().unwrap_or_default();
-        u64::from_be_bytes(part)
-    });
-    [high, low]
+    let number = |bytes: &[u8]| (0..8).fold(0, |sum, at| sum << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)));
+    [number(key), number(key.get(8..).unwrap_or_default())]
 }
 
 fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {
@@ -154,5 +144,9 @@ fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
 }
 
 fn not_ours(view: &LogView, lsn: Lsn) -> Error {
-    Error::Corrupt { path: view.dir().to_owned(), offset: lsn.get(), reason: "a record of the log is none of a store's" }
+    Error::Corrupt {
+        path: view.dir().to_owned(),
+        offset: lsn.get(),
+        reason: "a record of the log is none of a store's",
+    }
 }

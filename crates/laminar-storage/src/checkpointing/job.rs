@@ -45,7 +45,11 @@ impl CheckpointJob {
     fn finish(&mut self, making: Making, result: Result<(Checkpoint, CheckpointInfo)>) {
         let (checkpoint, info) = match result {
             Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
-            Err(error) => (None, Err(error)),
+            Err(error) => {
+                // A periodic checkpoint has nobody who waits for it.
+                self.mailbox.lock().upkeep_error = Some(error.clone());
+                (None, Err(error))
+            }
         };
         self.mailbox.lock().finished = Some(checkpoint.clone());
         making.request.completer.complete(info);
@@ -64,8 +68,8 @@ impl CheckpointJob {
             && self.merged.is_none()
             && let Some(plan) = self.manager.plan_merge(newest)
         {
-            let keep = LiveKeys::of(newest)?;
-            self.merging = Some(self.manager.merge(plan, Box::new(move |key| keep.contains(key)))?);
+            let live = LiveKeys::of(newest)?;
+            self.merging = Some(self.manager.merge(plan, Box::new(move |key| live.contains(key)))?);
         }
         Ok(())
     }
@@ -112,10 +116,10 @@ struct Making {
     begun: Duration,
     stage: Stage,
     offsets: BTreeMap<String, u64>,
-    entries_written: u64,
     bytes_merged: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one of it per store")]
 enum Stage {
     /// Nothing done yet.
     Begin,
@@ -131,7 +135,7 @@ enum Stage {
 
 impl Making {
     fn new(request: Request, begun: Duration) -> Self {
-        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), entries_written: 0, bytes_merged: 0 }
+        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
     }
 
     /// The next piece of work. After an error the stage is `Ended`, and the draft is gone with its files.
@@ -176,7 +180,7 @@ impl Making {
         Ok(Stage::Scan { draft, collector: Collector::new(view, from, cut, job.limits) })
     }
 
-    fn scan(&mut self, job: &CheckpointJob, draft: Draft, mut collector: Collector) -> Result<()> {
+    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
         let done = collector.cursor().get() - collector.from().get();
         self.progress().set(Phase::Scanning, done, self.request.cut.get() - collector.from().get());
@@ -186,9 +190,9 @@ impl Making {
         };
         let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
-        let oldest = draft.is_empty();
-        let position = if oldest { 0 } else { collector.from().get() };
-        let writer = draft.run_writer(position, end.get(), !oldest)?;
+        let is_oldest = draft.is_empty();
+        let position = if is_oldest { 0 } else { collector.from().get() };
+        let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, total as u64);
         self.stage = Stage::Write { draft, collector, writer, next: 0, total };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
@@ -207,10 +211,7 @@ impl Making {
         let until = total.min(next + STEP_RECORDS);
         for index in next..until {
             let Some(change) = collector.change(index)? else { break };
-            if change.value.is_some() || writer.keeps_tombstones() {
-                writer.push(change.key, change.value)?;
-                self.entries_written += 1;
-            }
+            writer.push(change.key, change.value)?;
         }
         self.progress().set(Phase::Writing, until as u64, total as u64);
         if until < total {
@@ -232,8 +233,8 @@ impl Making {
             id: checkpoint.id(),
             wal_position: self.request.cut,
             runs: checkpoint.runs().len(),
-            entries_written: self.entries_written,
-            bytes_written: checkpoint.stats().bytes_written,
+            entries_written: checkpoint.stats().entries_written,
+            bytes_written: checkpoint.stats().bytes_written - self.bytes_merged,
             bytes_merged: self.bytes_merged,
             duration: job.env.clock.now().saturating_sub(self.begun),
         };

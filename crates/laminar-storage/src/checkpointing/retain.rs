@@ -15,7 +15,7 @@ pub(crate) fn retire(manager: &CheckpointManager, wal: &Wal, keep: usize) -> Res
     let mut positions: Vec<u64> = Vec::new();
     for info in manager.list()? {
         // One that can't be read protects nothing, and is not counted as one of those kept.
-        if let Ok(checkpoint) = manager.open(info.id) {
+        if let Ok(checkpoint) = manager.get(info.id) {
             positions.push(checkpoint.wal_position());
         }
     }

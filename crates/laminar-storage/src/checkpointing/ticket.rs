@@ -78,11 +78,7 @@ impl Counter {
             2 => Phase::Writing,
             _ => Phase::Publishing,
         };
-        CheckpointProgress {
-            phase,
-            done: self.done.load(Ordering::Relaxed),
-            total: self.total.load(Ordering::Relaxed),
-        }
+        CheckpointProgress { phase, done: self.done.load(Ordering::Relaxed), total: self.total.load(Ordering::Relaxed) }
     }
 }
 

@@ -1,16 +1,16 @@
 //! What leaves the table: a few entries are looked at with every change, so that nothing has to stop for it.
 
-use laminar_checkpoint::hash_key;
+use laminar_checkpoint::{Checkpoint, hash_key};
 
 use super::WalStateStore;
 use crate::keyspace::Namespace;
-use crate::table::Keep;
+use crate::table::{Keep, Table};
 
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
-/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete
-/// or clear.
+/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete,
+/// clear or checkpoint; above the memory budget it goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     needed: bool,
@@ -26,17 +26,21 @@ impl Sweeping {
 }
 
 impl WalStateStore {
-    /// Drops tombstones that hide nothing any more, and entries of namespaces that were cleared.
+    /// Drops tombstones that hide nothing any more, entries of namespaces that were cleared, and, above the memory budget, entries
+    /// that the attached checkpoint holds too.
     ///
     /// A tombstone is needed as long as the key may come back from below: while an attached run may hold it, or a checkpoint whose cut
     /// may lie between the put and the delete is being made or can still be begun. So one that is covered by the attached
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
     /// later cut lies behind the delete.
     pub(super) fn sweep(&mut self) {
-        if !self.sweeping.needed {
+        // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
+        let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
+        let evicting = over_budget && self.attached.is_some();
+        if !self.sweeping.needed && !evicting {
             return;
         }
-        let covered = self.attached.as_ref().map_or(0, laminar_checkpoint::Checkpoint::wal_position);
+        let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some();
         let committed = self.first_change.unwrap_or(self.committed).get();
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
@@ -46,7 +50,8 @@ impl WalStateStore {
                 return Keep::No;
             }
             if entry.value.is_some() {
-                return Keep::Yes;
+                // What the attached checkpoint holds too is only cached here.
+                return if over_budget && entry.lsn < covered { Keep::No } else { Keep::Yes };
             }
             let denied = || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)));
             if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
@@ -61,4 +66,11 @@ impl WalStateStore {
             self.sweeping.left = false;
         }
     }
+}
+
+/// About what the entries of a table take, not counting memory that it holds free for new ones: at most this for entries of the sizes that
+/// `benches/table.rs` measures.
+fn occupied(table: &Table) -> u64 {
+    const PER_ENTRY: u64 = 64;
+    table.bytes() + table.len() as u64 * PER_ENTRY
 }

@@ -6,6 +6,7 @@
 //! system. Nothing here takes time in proportion to the whole: the dearest step is to let go of one chunk.
 
 use super::block::{self, Block, CELL_BYTES, Layout, MAX_BYTES, NOT_AN_ENTRY};
+use super::key::Key;
 use crate::{Error, Result};
 
 mod class;
@@ -102,7 +103,7 @@ impl Arena {
     ///
     /// # Errors
     /// `TooLarge` where key or value exceed 32 MiB, or the arena is full.
-    pub(super) fn insert(&mut self, lsn: u64, key: &[u8], value: Option<&[u8]>) -> Result<Slot> {
+    pub(super) fn insert(&mut self, lsn: u64, key: &Key<'_>, value: Option<&[u8]>) -> Result<Slot> {
         let value_bytes = value.map_or(0, <[u8]>::len);
         let longest = key.len().max(value_bytes);
         if longest > MAX_BYTES {
@@ -114,7 +115,7 @@ impl Arena {
             bytes: LIMIT_BYTES + (layout.cells() * CELL_BYTES) as u64,
             limit: LIMIT_BYTES,
         })?;
-        block::write(self.bytes_mut(slot), layout, lsn, key, value);
+        block::write(self.bytes_mut(slot), layout, lsn, &[&key.space, key.name], value);
         Ok(slot)
     }
 
@@ -124,7 +125,7 @@ impl Arena {
         let Some(slot) = self.allocate(layout.cells(), CHUNKS) else {
             unreachable!("entries leave {RESERVED_CHUNKS} chunks to separators")
         };
-        block::write(self.bytes_mut(slot), layout, NOT_AN_ENTRY, key, None);
+        block::write(self.bytes_mut(slot), layout, NOT_AN_ENTRY, &[key], None);
         slot
     }
 

@@ -72,14 +72,15 @@ impl<'a> Iterator for TableRange<'a> {
             (None, _) => self.waiting.pop()?,
         };
         let block = arena.block(slot);
-        Some((block.key(), Entry::of(block)))
+        let key = block.key();
+        Some((key, Entry::of(block, key.len())))
     }
 }
 
 fn is_below(key: &[u8], upper: &Bound<Box<[u8]>>) -> bool {
     match upper {
-        Bound::Included(upper) => key <= upper,
-        Bound::Excluded(upper) => key < upper,
+        Bound::Included(upper) => *key <= **upper,
+        Bound::Excluded(upper) => *key < **upper,
         Bound::Unbounded => true,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 
 use super::*;
-use crate::{Completer, completion};
+use crate::{Completer, Completion, completion};
 
 /// A job made of a closure, that says when it is dropped.
 struct Steps<F> {
@@ -102,14 +102,17 @@ fn stopping_drops_the_job_before_it_returns_to_anyone() {
 }
 
 /// A job that stops its own worker in its first step.
-fn stops_itself(spawn: &dyn Spawn) -> (Arc<dyn Worker>, Arc<AtomicU32>) {
+fn stops_itself(spawn: &dyn Spawn) -> (Arc<dyn Worker>, Completion<()>, Arc<AtomicU32>) {
     let own: Arc<Mutex<Option<Arc<dyn Worker>>>> = Arc::default();
     let steps = Arc::new(AtomicU32::new(0));
     let (handle, counted) = (Arc::clone(&own), Arc::clone(&steps));
+    let (returned, has_returned) = completion();
+    let mut returned = Some(returned);
     let step = move || match handle.lock().take() {
         Some(worker) => {
-            counted.fetch_add(1, AtomicOrdering::SeqCst);
             worker.stop();
+            counted.fetch_add(1, AtomicOrdering::SeqCst);
+            returned.take().into_iter().for_each(|returned| returned.complete(()));
             Step::Again
         }
         None => {
@@ -120,18 +123,18 @@ fn stops_itself(spawn: &dyn Spawn) -> (Arc<dyn Worker>, Arc<AtomicU32>) {
     let worker = spawn.spawn("suicide", job(step)).unwrap();
     *own.lock() = Some(Arc::clone(&worker));
     worker.wake();
-    (worker, steps)
+    (worker, has_returned, steps)
 }
 
 #[test]
 fn a_job_may_stop_itself() {
-    let (worker, steps) = stops_itself(&Threads::new());
-    until(|| steps.load(AtomicOrdering::SeqCst) > 0);
+    let (worker, returned, steps) = stops_itself(&Threads::new());
+    assert_eq!(returned.wait(None), Some(()));
     worker.stop();
     assert_eq!(steps.load(AtomicOrdering::SeqCst), 1);
 
     let inline = Inline::new();
-    let (worker, steps) = stops_itself(&inline);
+    let (worker, _, steps) = stops_itself(&inline);
     assert!(worker.drive());
     assert!(!worker.drive());
     assert!(!inline.step_all());

@@ -39,11 +39,21 @@ pub(super) struct NameOp {
     crosses: bool,
     /// Of a move between directories: whether the directory it came from was synced since.
     source_synced: bool,
+    /// The same of the directory it went to.
+    target_synced: bool,
 }
 
 impl NameOp {
     fn new(gives: Option<Set>, takes: Option<Set>) -> Self {
-        Self { gives, takes, placing: None, removes_dir: None, crosses: false, source_synced: false }
+        Self {
+            gives,
+            takes,
+            placing: None,
+            removes_dir: None,
+            crosses: false,
+            source_synced: false,
+            target_synced: false,
+        }
     }
 
     pub(super) fn place(dir: Ino, name: &OsStr, ino: Ino, placing: Placing) -> Self {
@@ -87,7 +97,8 @@ impl NameOp {
     }
 
     pub(super) fn hash(&self) -> u64 {
-        self.sets().fold(u64::from(self.source_synced), |sum, set| {
+        let syncs = u64::from(self.source_synced) << 1 | u64::from(self.target_synced);
+        self.sets().fold(syncs, |sum, set| {
             let place = mix(set.dir as u64) ^ xxh3_64(set.name.as_encoded_bytes());
             mix(sum ^ place).wrapping_add(set.to.map_or(0, |ino| mix(ino as u64)))
         })
@@ -116,7 +127,7 @@ impl State {
         self.names.push(op);
     }
 
-    fn edit_dir(&mut self, ino: Ino, change: impl FnOnce(&mut DirNode)) {
+    pub(super) fn edit_dir(&mut self, ino: Ino, change: impl FnOnce(&mut DirNode)) {
         if let Some(node) = self.node_mut(ino) {
             edit(node, change);
         }
@@ -152,23 +163,22 @@ impl State {
         self.sweep();
     }
 
-    /// Which pending changes a sync of `dir` makes durable by itself. Of a move into `dir` from a directory that was
-    /// not synced since, only the new name does, and is split off: after a power cut the old name may be there still,
-    /// so the file has two names, but never none. A move out of `dir` waits for the directory it went to.
+    /// Which pending changes a sync of `dir` makes durable by itself. A move waits for the sync of its other directory,
+    /// with one exception: of a file that moved into `dir`, the new name is durable now, and is split off. So the file
+    /// may have two names after a power cut, but never none; a directory never has two.
     fn split_by_sync(&mut self, dir: Ino) -> Vec<bool> {
         let ops = std::mem::take(&mut self.names);
         let mut synced = Vec::with_capacity(ops.len() + 1);
         for mut op in ops {
-            let is = |set: &Option<Set>| set.as_ref().is_some_and(|set| set.dir == dir);
-            let moves = op.crosses && op.gives.is_some();
-            if moves && is(&op.gives) && !op.source_synced {
-                let gives = Self::half(&mut op);
-                self.names.push(gives);
-                synced.push(true);
-                synced.push(false);
-            } else if moves && is(&op.takes) {
-                op.source_synced = true;
-                synced.push(false);
+            if op.crosses && op.gives.is_some() {
+                op.source_synced |= op.takes.as_ref().is_some_and(|set| set.dir == dir);
+                op.target_synced |= op.gives.as_ref().is_some_and(|set| set.dir == dir);
+                if op.target_synced && !op.source_synced && op.placing == Some(Placing::File) {
+                    let gives = Self::half(&mut op);
+                    self.names.push(gives);
+                    synced.push(true);
+                }
+                synced.push(op.source_synced && op.target_synced);
             } else {
                 synced.push(op.touches(dir));
             }
@@ -179,8 +189,7 @@ impl State {
 
     /// Splits the new name off a move.
     fn half(op: &mut NameOp) -> NameOp {
-        let gives = NameOp { placing: op.placing.take(), ..NameOp::new(op.gives.take(), None) };
-        NameOp { removes_dir: op.removes_dir.take(), ..gives }
+        NameOp { placing: op.placing.take(), ..NameOp::new(op.gives.take(), None) }
     }
 
     /// A failed sync of a directory: its changed names stay visible, and no later sync makes them durable.

@@ -251,3 +251,41 @@ pub(super) fn touched(at: usize, len: usize) -> u8 {
 pub(super) fn sectors(mask: u8) -> impl Iterator<Item = usize> {
     (0..SECTORS).filter(move |sector| mask & (1 << sector) != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_bytes_have_equal_hashes_however_they_came_about() {
+        let mut body = Body::default();
+        body.put(3, 100, b"x");
+        body.grow(20_000);
+        let hash = body.hash();
+        assert_eq!(hash, body.clone().hash());
+        body.put(3, 100, b"y");
+        assert_ne!(hash, body.hash(), "a hash that was kept is forgotten");
+        body.put(3, 100, b"x");
+        assert_eq!(hash, body.hash());
+        let mut moved = Body::default();
+        moved.put(2, 100, b"x");
+        moved.grow(20_000);
+        assert_ne!(hash, moved.hash());
+
+        let mut sparse = Body::default();
+        sparse.grow(20_000);
+        body.put(3, 100, &[0]);
+        assert_eq!(sparse.hash(), body.hash(), "zeros are zeros, written or not");
+        sparse.set_len(19_999);
+        assert_ne!(sparse.hash(), body.hash());
+    }
+
+    #[test]
+    fn ranges_fall_into_pages_and_sectors() {
+        let found: Vec<_> = pieces(4000, 4300).map(|piece| (piece.page, piece.at, piece.len)).collect();
+        assert_eq!(found, [(0, 4000, 96), (1, 0, 4096), (2, 0, 108)]);
+        assert_eq!(pieces(5, 0).count(), 0);
+        assert_eq!((touched(0, 512), touched(511, 2), touched(4000, 96)), (1, 0b11, 0x80));
+        assert_eq!(sectors(0b1000_0101).collect::<Vec<_>>(), [0, 2, 7]);
+    }
+}

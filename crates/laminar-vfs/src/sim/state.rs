@@ -178,16 +178,29 @@ impl State {
         self.sweep();
     }
 
-    /// Counts names and space anew, and forgets what no name leads to, but not what is held open.
+    /// Counts names anew. After a failed sync of a directory, the durable names may give a directory a second name,
+    /// which no file system lets stand: it is dropped.
     fn recount(&mut self) {
         self.inodes.iter_mut().for_each(|inode| inode.links = 0);
         let mut found = vec![ROOT];
-        while let Some(ino) = found.pop() {
-            let Some(inode) = self.inodes.get_mut(ino) else { continue };
-            inode.links += 1;
-            if let Node::Dir(dir) = &inode.node {
-                found.extend(dir.cache.iter().map(|entry| entry.ino));
+        let mut second = Vec::new();
+        self.link(ROOT);
+        while let Some(at) = found.pop() {
+            let Ok(entries) = self.dir(at).map(|dir| dir.cache.clone()) else { continue };
+            for entry in entries.iter() {
+                let is_dir = matches!(self.node(entry.ino), Node::Dir(_));
+                if is_dir && self.links(entry.ino) > 0 {
+                    second.push((at, Arc::clone(&entry.name)));
+                    continue;
+                }
+                self.link(entry.ino);
+                if is_dir {
+                    found.push(entry.ino);
+                }
             }
+        }
+        for (dir, name) in second {
+            self.edit_dir(dir, |dir| _ = dir.cache.set(&name, None));
         }
     }
 
@@ -206,8 +219,8 @@ impl State {
         let mut next = self.clone();
         if next.names_differ() {
             next.settle_names(kept);
-            next.harden_names();
             next.recount();
+            next.harden_names();
         }
         next.nameless.clear();
         next.free.clear();

@@ -1,3 +1,5 @@
+//! Every header, group and frame comes back as it was written; every flipped bit is noticed.
+
 use super::*;
 
 fn id() -> LogId {

@@ -110,6 +110,53 @@ fn a_move_is_durable_when_both_directories_are_synced() {
 }
 
 #[test]
+fn a_moved_directory_never_has_two_names() {
+    for order in [["d", "e"], ["e", "d"]] {
+        let (disk, vfs) = with(&["d/", "e/"]);
+        vfs.create_dir("d/m".as_ref()).unwrap();
+        vfs.sync_dir("d".as_ref()).unwrap();
+        disk.write_file("d/m/a", b"").unwrap();
+        vfs.rename("d/m".as_ref(), "e/m".as_ref()).unwrap();
+        let either = owned(&[&["/d/m/a"], &["/e/m/a"]]);
+        assert_eq!(outcomes(&disk, names), either);
+        vfs.sync_dir(order[0].as_ref()).unwrap();
+        assert_eq!(outcomes(&disk, names), either);
+        vfs.sync_dir(order[1].as_ref()).unwrap();
+        assert_eq!(outcomes(&disk, names), owned(&[&["/e/m/a"]]));
+    }
+}
+
+#[test]
+fn a_failed_sync_leaves_a_directory_no_second_name() {
+    let (disk, vfs) = with(&["d/", "e/", "f/"]);
+    vfs.create_dir("d/m".as_ref()).unwrap();
+    vfs.sync_dir("d".as_ref()).unwrap();
+    disk.write_file("d/m/a", b"").unwrap();
+    vfs.rename("d/m".as_ref(), "e/m".as_ref()).unwrap();
+    disk.fail_nth(0, FaultKind::Io, false);
+    assert!(vfs.sync_dir("d".as_ref()).is_err());
+    vfs.rename("e/m".as_ref(), "f/m".as_ref()).unwrap();
+    vfs.sync_dir("e".as_ref()).unwrap();
+    vfs.sync_dir("f".as_ref()).unwrap();
+    assert_eq!(disk.files(), ["/f/m/a"].map(Path::new));
+    assert_eq!(names(&disk.crash_keep_all()).len(), 1);
+}
+
+#[test]
+fn directories_moved_there_and_back_make_no_circle() {
+    let (disk, vfs) = with(&["d/", "e/"]);
+    disk.write_file("d/a", b"").unwrap();
+    vfs.rename("d".as_ref(), "e/d".as_ref()).unwrap();
+    vfs.sync_dir("e".as_ref()).unwrap();
+    vfs.rename("e/d".as_ref(), "d".as_ref()).unwrap();
+    vfs.sync_dir("/".as_ref()).unwrap();
+    vfs.rename("e".as_ref(), "d/e".as_ref()).unwrap();
+    for after in crashes(&disk) {
+        assert_eq!(names(&after).len(), 1, "{:?}", names(&after));
+    }
+}
+
+#[test]
 fn a_moved_file_is_never_lost_with_a_new_directory() {
     let (disk, vfs) = with(&["a"]);
     vfs.create_dir("d".as_ref()).unwrap();

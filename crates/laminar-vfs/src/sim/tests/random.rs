@@ -91,6 +91,35 @@ fn what_is_synced_survives_every_power_cut() {
 }
 
 #[test]
+fn whatever_fails_the_names_stay_a_tree() {
+    for seed in 0..300 {
+        let disk = SimDisk::new(seed);
+        let mut random = Sequence::new(seed);
+        for _ in 0..10 {
+            let kind = [FaultKind::Io, FaultKind::IoPartly, FaultKind::Phantom, FaultKind::Misdirected];
+            disk.fail_nth(
+                random.next() % 10,
+                kind[usize::try_from(random.next() % 4).unwrap()],
+                random.next().is_multiple_of(8),
+            );
+            play(&disk, &mut random, 12);
+            disk.clear_faults();
+            let after = disk.crash(seed);
+            assert_eq!(after.hash(), after.crash_lose_all().hash());
+            assert!(after.used_bytes() <= 4096 * 3 * after.files().len() as u64);
+        }
+        disk.drop_caches();
+        disk.kill();
+        assert_eq!(
+            tree(&disk.crash_keep_all()),
+            tree(&disk),
+            "seed {seed}: the cache is gone, so what is seen is there"
+        );
+        assert_eq!(disk.crash_keep_all().used_bytes(), disk.used_bytes(), "seed {seed}");
+    }
+}
+
+#[test]
 fn every_power_cut_leaves_whole_sectors_of_what_was_written() {
     for seed in 0..300 {
         let disk = SimDisk::new(seed);

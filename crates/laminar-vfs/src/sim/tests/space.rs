@@ -71,6 +71,16 @@ fn a_dead_process_frees_what_only_it_held() {
 }
 
 #[test]
+fn nobody_has_a_file_open_after_a_power_cut() {
+    let (disk, vfs) = fresh();
+    disk.write_file("a", &[1; 100]).unwrap();
+    let _file = vfs.open("a".as_ref(), OpenMode::Read).unwrap();
+    let after = disk.crash_keep_all();
+    after.env().vfs.remove_file("a".as_ref()).unwrap();
+    assert_eq!((after.used_bytes(), disk.used_bytes()), (0, PAGE));
+}
+
+#[test]
 fn damage_is_seen_and_survives() {
     let (disk, vfs) = fresh();
     let old = { disk.write_file("d", &[1; 2000]).map(|()| disk.fork()).unwrap() };

@@ -1,0 +1,348 @@
+//! A checkpoint in the making: a temporary directory that becomes a checkpoint all at once, or goes away.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::{OpenMode, VfsFile};
+
+use crate::archive::ToSection;
+use crate::checkpoint::{Checkpoint, CheckpointStats};
+use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
+use crate::format::manifest::{Manifest, RunRecord, SectionRecord};
+use crate::format::run::Identity;
+use crate::merge::MergedRun;
+use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name, run_name};
+use crate::retain::remove_tree;
+use crate::run::{FinishedRun, Run, RunWriter, read_back};
+use crate::section::NewSection;
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// What a checkpoint says about itself, besides its files.
+///
+/// ```
+/// use laminar_checkpoint::Meta;
+/// let meta = Meta::new(4096).source_offset("flights", 17).source_offset("weather", 3);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meta {
+    pub(crate) wal_position: u64,
+    pub(crate) source_offsets: BTreeMap<String, u64>,
+    pub(crate) timestamp_ms: Option<u64>,
+}
+
+impl Meta {
+    /// A checkpoint of what was written up to `wal_position`.
+    #[must_use]
+    pub fn new(wal_position: u64) -> Self {
+        Self { wal_position, ..Self::default() }
+    }
+
+    /// How far a source had been read at that position.
+    #[must_use]
+    pub fn source_offset(mut self, name: impl Into<String>, offset: u64) -> Self {
+        self.source_offsets.insert(name.into(), offset);
+        self
+    }
+
+    /// How far each source had been read; replaces what was given before.
+    #[must_use]
+    pub fn source_offsets(mut self, offsets: BTreeMap<String, u64>) -> Self {
+        self.source_offsets = offsets;
+        self
+    }
+
+    /// The time it is made, in milliseconds since 1970-01-01 UTC. Default: the clock's when it is published.
+    #[must_use]
+    pub fn timestamp_ms(mut self, timestamp_ms: u64) -> Self {
+        self.timestamp_ms = Some(timestamp_ms);
+        self
+    }
+}
+
+/// A checkpoint in the making. Dropped before it is published, it leaves nothing behind.
+///
+/// [`CheckpointManager::create`] does the usual things with it; here is every part in the hand of the caller.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Meta};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let base = manager.create(Create::new(10).entries([("a", Some("1"))]))?;
+/// let mut draft = manager.draft()?;
+/// for run in base.runs() {
+///     draft.link_run(run)?;
+/// }
+/// let mut writer = draft.run_writer(10, 20, true)?;
+/// writer.push(b"a", None)?;
+/// draft.add_run(writer.finish()?)?;
+/// draft.section("note", &"a is gone".to_owned())?;
+/// let checkpoint = draft.publish(Meta::new(20))?;
+/// assert!(!checkpoint.contains(b"a")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Draft {
+    shared: Arc<Shared>,
+    _owner: Owner,
+    busy: Busy,
+    id: u64,
+    runs: Vec<RunRecord>,
+    sections: Vec<SectionRecord>,
+    hash_seed: Option<u64>,
+    stats: CheckpointStats,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In its temporary directory.
+    Draft,
+    /// Under its final name, which is not known to be durable.
+    Renamed,
+    Published,
+}
+
+impl CheckpointManager {
+    /// Begins a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], and those of the disk.
+    pub fn draft(&self) -> Result<Draft> {
+        let owner = self.shared.own()?;
+        let id = self.shared.next_id()?;
+        let dir = self.shared.dir.join(draft_name(id));
+        let busy = self.shared.begin(dir.clone()).ok_or(Error::Abandoned)?;
+        self.shared.vfs().create_dir(&dir)?;
+        Ok(Draft {
+            shared: Arc::clone(&self.shared),
+            _owner: owner,
+            busy,
+            id,
+            runs: Vec::new(),
+            sections: Vec::new(),
+            hash_seed: self.shared.options.hash_seed,
+            stats: CheckpointStats::default(),
+            state: State::Draft,
+        })
+    }
+}
+
+impl Draft {
+    /// The id that the checkpoint will have.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the draft has no runs yet, so that nothing lies below the next.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    fn dir(&self) -> &Path {
+        &self.busy.path
+    }
+
+    /// Takes over a run of an earlier checkpoint: as a hard link, or as a copy where there are none. The checkpoint that
+    /// `run` was reached through must still be there; holding its handle sees to that.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn link_run(&mut self, run: &Run) -> Result<()> {
+        let to = self.dir().join(run_name(run.from(), run.to()));
+        let mut record = run.file.record.clone();
+        match self.shared.vfs().hard_link(run.path(), &to) {
+            Ok(()) => self.stats.linked += 1,
+            Err(error) if error.is_unsupported() => {
+                self.stats.bytes_written += self.copy(run.path(), &to)?;
+                self.stats.copied += 1;
+                record.is_verified &= self.shared.options.read_back;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.hash_seed = self.hash_seed.or(Some(run.hash_seed()));
+        self.runs.push(record);
+        Ok(())
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> Result<u64> {
+        let vfs = self.shared.vfs();
+        let (source, target) = (vfs.open(from, OpenMode::Read)?, vfs.open(to, OpenMode::CreateNew)?);
+        let mut buffer = vec![0; 1 << 20];
+        let (mut offset, mut crc) = (0, 0);
+        loop {
+            let read = source.read_at(&mut buffer, offset)?;
+            let (piece, _) = buffer.split_at(read);
+            if piece.is_empty() {
+                break;
+            }
+            target.write_all_at(piece, offset)?;
+            crc = crc32c::crc32c_append(crc, piece);
+            offset += read as u64;
+        }
+        self.seal(&*target, offset, crc)?;
+        Ok(offset)
+    }
+
+    /// Makes a file durable and reads it back.
+    fn seal(&self, file: &dyn VfsFile, bytes: u64, crc: u32) -> Result<()> {
+        file.sync_data()?;
+        if self.shared.options.read_back { read_back(file, bytes, crc) } else { Ok(()) }
+    }
+
+    /// Begins a new run for the positions from `from` up to `to`. Without `tombstones` nothing may lie below it: deleted
+    /// keys are then left out, and no filter is written. What it writes counts once it is
+    /// [added](Self::add_run).
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for an empty range of positions, and those of the disk.
+    pub fn run_writer(&mut self, from: u64, to: u64, tombstones: bool) -> Result<RunWriter> {
+        if from >= to {
+            return Err(Error::InvalidOption { name: "to", why: "a run must cover at least one position" });
+        }
+        let options = &self.shared.options;
+        let hash_seed = *self.hash_seed.get_or_insert_with(|| random_seed(options.env.random.id()));
+        let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: !tombstones };
+        RunWriter::create(&options.env.vfs, &self.dir().join(run_name(from, to)), identity, options.read_back)
+    }
+
+    /// Adds a run that was written for this draft.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where it was written for another.
+    pub fn add_run(&mut self, run: FinishedRun) -> Result<()> {
+        if run.path.parent() != Some(self.dir()) {
+            return Err(Error::InvalidOption { name: "run", why: "it was written for another draft" });
+        }
+        self.stats.bytes_written += run.bytes();
+        self.stats.entries_written += run.entries();
+        self.runs.push(RunRecord { first_checkpoint: self.id, ..run.record });
+        Ok(())
+    }
+
+    /// Takes over a merged run in place of the runs it was made of, which are then not linked.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn adopt(&mut self, merged: MergedRun) -> Result<()> {
+        let (record, inputs) = (merged.record().clone(), merged.inputs() as u64);
+        let to = self.dir().join(run_name(record.from, record.to));
+        merged.move_to(&to)?;
+        self.stats.bytes_written += record.file_bytes;
+        self.stats.entries_written += record.entries;
+        self.stats.merged += inputs;
+        self.runs.push(RunRecord { first_checkpoint: self.id, ..record });
+        Ok(())
+    }
+
+    pub(crate) fn note_failed_merge(&mut self) {
+        self.stats.merge_failed = true;
+    }
+
+    /// Writes a section: the archive of `value` under a name, which may be any text.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`] where the value can't be archived, [`Error::InvalidOption`] where the name is taken, and
+    /// those of the disk.
+    pub fn section<T: ToSection>(&mut self, name: &str, value: &T) -> Result<()> {
+        self.tagged_section(name, value, 0)
+    }
+
+    /// As [`section`](Self::section), with a number to tell types and versions by.
+    ///
+    /// # Errors
+    /// As [`section`](Self::section).
+    pub fn tagged_section<T: ToSection>(&mut self, name: &str, value: &T, tag: u64) -> Result<()> {
+        self.add_section(&NewSection::new(name, value, tag)?)
+    }
+
+    pub(crate) fn add_section(&mut self, section: &NewSection) -> Result<()> {
+        if self.sections.iter().any(|other| other.name == section.name) {
+            return Err(Error::InvalidOption { name: "section", why: "two sections can't have one name" });
+        }
+        let options = &self.shared.options;
+        let record = section.write(&options.env, self.dir(), options.read_back)?;
+        self.stats.bytes_written += record.file_bytes;
+        self.sections.push(record);
+        Ok(())
+    }
+
+    /// Publishes the checkpoint: when this returns, it is there whole and survives a power cut; if it fails, nothing is
+    /// there, unless all that failed was to open it again after it was there. The runs must cover the positions up to
+    /// that of `meta` without gap or overlap.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] where the runs do not fit together, and those of the disk.
+    pub fn publish(mut self, meta: Meta) -> Result<Checkpoint> {
+        let manifest = self.manifest(meta);
+        if !manifest.is_tiling() {
+            let why = "they must follow one another without gap or overlap, up to the checkpoint's position";
+            return Err(Error::InvalidOption { name: "runs", why });
+        }
+        let bytes = manifest.encode();
+        let vfs = self.shared.vfs();
+        let file = vfs.open(&self.dir().join(MANIFEST_NAME), OpenMode::CreateNew)?;
+        file.write_all_at(&bytes, 0)?;
+        self.seal(&*file, bytes.len() as u64, crc32c::crc32c(&bytes))?;
+        vfs.sync_dir(self.dir())?;
+        let published = self.published_dir();
+        vfs.rename(self.dir(), &published)?;
+        self.state = State::Renamed;
+        self.shared.vfs().sync_dir(&self.shared.dir)?;
+        self.state = State::Published;
+        self.stats.bytes_written += bytes.len() as u64;
+        self.shared.load(self.id, &published, self.stats)
+    }
+
+    fn published_dir(&self) -> PathBuf {
+        self.shared.dir.join(checkpoint_name(self.id))
+    }
+
+    fn manifest(&mut self, meta: Meta) -> Manifest {
+        let options = &self.shared.options;
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.sort_by_key(|run| run.from);
+        let mut sections = std::mem::take(&mut self.sections);
+        sections.sort_by(|a, b| a.name.cmp(&b.name));
+        Manifest {
+            id: self.id,
+            lineage: options.lineage,
+            timestamp_ms: meta.timestamp_ms.unwrap_or_else(|| options.env.clock.unix_ms()),
+            wal_position: meta.wal_position,
+            is_verified: options.read_back && runs.iter().all(|run| run.is_verified),
+            source_offsets: meta.source_offsets,
+            runs,
+            sections,
+        }
+    }
+}
+
+/// 64 bits of a random id.
+pub(crate) fn random_seed(id: u128) -> u64 {
+    u64::try_from(id >> 64).unwrap_or_default()
+}
+
+impl Drop for Draft {
+    /// Discards what was not published. Best effort: what is left has a temporary name, and the next sweep removes it.
+    fn drop(&mut self) {
+        let vfs = self.shared.vfs();
+        match self.state {
+            State::Published => {}
+            State::Draft => drop(remove_tree(vfs, self.dir())),
+            State::Renamed => {
+                let removed = self.shared.dir.join(removed_name(self.id));
+                if vfs.rename(&self.published_dir(), &removed).is_ok() {
+                    drop(remove_tree(vfs, &removed));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("id", &self.id).field("runs", &self.runs.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! The filter that lets a lookup skip a run: a Bloom filter in lines of 64 bytes, one line a key.
+//!
+//! Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007 (blocked filters).
+
+use crate::format::bytes::{count32, index32};
+use crate::hash::{LINE, line_of};
+
+const BITS_PER_ENTRY: usize = 10;
+const PROBES: u32 = 6;
+/// An odd number near the golden ratio of 2^64: spreads the bits of the hash that the choice of the line left alone.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Lines for so many entries.
+pub(crate) fn lines_for(entries: usize) -> usize {
+    (entries * BITS_PER_ENTRY).div_ceil(LINE * 8).max(1)
+}
+
+/// The bits of a line that a hash sets, as a place in the line and a mask for it.
+#[inline]
+fn probes(hash: u64) -> impl Iterator<Item = (usize, u8)> {
+    let spread = (hash ^ hash >> 32).wrapping_mul(SPREAD);
+    (0..PROBES).map(move |probe| {
+        let bit = count32((spread >> (64 - 9 * (probe + 1)) & 511) as usize);
+        (index32(bit / 8), 1 << (bit % 8))
+    })
+}
+
+/// The filter of these hashes.
+pub(crate) fn build(hashes: impl ExactSizeIterator<Item = u64>) -> Vec<[u8; LINE]> {
+    let count = lines_for(hashes.len());
+    let mut lines = vec![[0; LINE]; count];
+    for hash in hashes {
+        if let Some(line) = lines.get_mut(index32(line_of(hash, count32(count)))) {
+            for (at, mask) in probes(hash) {
+                line.get_mut(at).into_iter().for_each(|byte| *byte |= mask);
+            }
+        }
+    }
+    lines
+}
+
+/// Whether the line allows that a key with this hash is there.
+#[inline]
+pub(crate) fn allows(line: &[u8; LINE], hash: u64) -> bool {
+    probes(hash).all(|(at, mask)| line.get(at).is_some_and(|byte| byte & mask != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash_key;
+
+    #[test]
+    fn nothing_that_is_there_is_denied_and_most_else_is() {
+        let hashes: Vec<u64> = (0..60_000u32).map(|i| hash_key(1, &i.to_le_bytes())).collect();
+        let lines = build(hashes.iter().copied());
+        let allowed = |hash: u64| allows(&lines[index32(line_of(hash, count32(lines.len())))], hash);
+        assert!(hashes.iter().all(|&hash| allowed(hash)));
+        let wrong = (0..60_000u32).filter(|i| allowed(hash_key(2, &i.to_le_bytes()))).count();
+        assert!(wrong < 1_500, "{wrong} of 60,000");
+    }
+}

@@ -1,0 +1,250 @@
+//! An open run file. Owns: which blocks were verified, and what stands in for those that were not whole.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile};
+
+use super::heal::Rebuilt;
+use crate::error::{Reason, missing};
+use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, run_seed};
+use crate::format::bytes::{count32, index, index32};
+use crate::format::manifest::RunRecord;
+use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, decode_header, head};
+use crate::format::{FILE_HEADER, Fault, PAGE, twin};
+use crate::report::{Healed, Part};
+use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
+use crate::{Error, Result};
+
+/// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
+const STACK_BYTES: usize = PAGE;
+
+/// The open file of a run, shared by all checkpoints that refer to it.
+#[derive(Debug)]
+pub(crate) struct RunFile {
+    path: PathBuf,
+    pub(crate) record: RunRecord,
+    pub(super) file: Arc<dyn VfsFile>,
+    pub(crate) region: Region,
+    mode: ReadMode,
+    pub(crate) footer: Footer,
+    /// The part of every block's checksum that names this run.
+    pub(super) seed: u32,
+    /// How many bytes all keys of the run begin with in common, and for each chapter the head of its first key after
+    /// them: a chapter is found among thousands without a look at a key.
+    pub(super) prefix: usize,
+    pub(super) heads: Vec<u64>,
+    /// One bit a page: set where a block begins that was verified and is served from the region.
+    verified: Vec<AtomicU64>,
+    /// For each chapter, the blocks of it that were rebuilt.
+    pub(super) rebuilt: Vec<OnceLock<Box<Rebuilt>>>,
+    /// Held while a block is rebuilt, so that it is done once.
+    pub(super) healing: Mutex<()>,
+    healed: Mutex<Vec<Healed>>,
+}
+
+impl RunFile {
+    /// Opens the run that `record` describes, and reads its header and footer.
+    pub(crate) fn open(vfs: &dyn Vfs, path: &Path, record: &RunRecord, mode: ReadMode) -> Result<Self> {
+        let file = open_exact(vfs, path, record.file_bytes)?;
+        let mut healed = Vec::new();
+        let footer = read_footer(&*file, path, record, &mut healed)?;
+        let mut header = [0; FILE_HEADER];
+        let read = file.read_exact_at(&mut header, 0);
+        match decode_header(&header) {
+            Ok(identity) if identity == footer.identity => {}
+            Err(fault @ Fault::Version(_)) if read.is_ok() => return Err(Error::fault(path, 0, fault)),
+            // The footer says all that the header does, and it was found to be the one that the manifest means.
+            _ => healed.push(Healed { path: path.to_owned(), offset: 0, bytes: PAGE as u64, part: Part::RunHeader }),
+        }
+        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes) } else { file.map(mode)? };
+        if region.len() as u64 != record.file_bytes {
+            return Err(Error::corrupt(path, 0, Reason::Length, "a file that keeps its length"));
+        }
+        let (first, last) = (footer.first_key().unwrap_or_default(), footer.last_key().unwrap_or_default());
+        let prefix = crate::format::run::common_prefix(first, last);
+        Ok(Self {
+            path: path.to_owned(),
+            record: record.clone(),
+            file,
+            seed: run_seed(record.run_id),
+            prefix,
+            heads: footer.chapters.iter().map(|chapter| head(footer.key(&chapter.first_key), prefix)).collect(),
+            verified: (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect(),
+            rebuilt: footer.chapters.iter().map(|_| OnceLock::new()).collect(),
+            region,
+            mode,
+            footer,
+            healing: Mutex::new(()),
+            healed: Mutex::new(healed),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was damaged and made good so far.
+    pub(crate) fn healed(&self) -> Vec<Healed> {
+        self.healed.lock().clone()
+    }
+
+    pub(super) fn report(&self, block: BlockRef, part: Part) {
+        let report = Healed { path: self.path.clone(), offset: block.offset, bytes: block.bytes as u64, part };
+        let mut healed = self.healed.lock();
+        if !healed.contains(&report) {
+            healed.push(report);
+        }
+    }
+
+    pub(super) fn chapter(&self, at: usize) -> Option<&Chapter> {
+        self.footer.chapters.get(at)
+    }
+
+    /// The payload of a block of chapter number `at`: verified at the first touch, in place ever after.
+    #[inline]
+    pub(super) fn block(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
+        let page = index(block.offset / PAGE as u64);
+        let is_verified =
+            self.verified.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1);
+        if is_verified {
+            return Ok(self.in_place(block));
+        }
+        self.first_touch(at, block)
+    }
+
+    fn in_place(&self, block: BlockRef) -> &[u8] {
+        let start = index(block.offset);
+        self.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
+    }
+
+    #[cold]
+    fn first_touch(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
+        if let Some(rebuilt) = self.rebuilt(at, block) {
+            return Ok(rebuilt);
+        }
+        let mut on_stack = [0; STACK_BYTES];
+        let mut on_heap = Vec::new();
+        let buffer = if block.bytes <= STACK_BYTES {
+            on_stack.split_at_mut(block.bytes).0
+        } else {
+            on_heap.resize(block.bytes, 0);
+            on_heap.as_mut_slice()
+        };
+        match self.read_checked(block, buffer) {
+            Ok(true) => {}
+            Ok(false) => return self.rebuild(at, block, None),
+            Err(error) => return self.rebuild(at, block, Some(error)),
+        }
+        let page = index(block.offset / PAGE as u64);
+        if let Some(bits) = self.verified.get(page / 64) {
+            bits.fetch_or(1 << (page % 64), Ordering::Release);
+        }
+        Ok(self.in_place(block))
+    }
+
+    /// Reads a block and says whether it is whole. Mapped files are read by a call, because a page of a mapping that
+    /// can't be read is a signal, not an error; the call leaves the page in the cache that the mapping shows.
+    pub(super) fn read_checked(&self, block: BlockRef, buffer: &mut [u8]) -> Result<bool> {
+        if self.mode == ReadMode::Owned {
+            let start = index(block.offset);
+            let bytes = self.region.get(start..start + block.bytes).unwrap_or_default();
+            buffer.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
+            if checked(buffer, block.kind, self.seed, block.offset).is_some() {
+                return Ok(true);
+            }
+            // Asked again only for what it says: what could not be read is zero in the region.
+            self.file.read_exact_at(buffer, block.offset)?;
+            return Ok(false);
+        }
+        self.file.read_exact_at(buffer, block.offset)?;
+        Ok(checked(buffer, block.kind, self.seed, block.offset).is_some())
+    }
+
+    /// A data block of chapter number `at`, as the archive that it is.
+    pub(super) fn data(&self, at: usize, block: BlockRef) -> Result<Data<'_>> {
+        let payload = self.block(at, block)?;
+        Data::new(payload).ok_or_else(|| self.nonsense(block))
+    }
+
+    /// The entry in cell number `cell` of chapter number `at`.
+    #[inline]
+    pub(super) fn entry(&self, at: usize, chapter: &Chapter, cell: usize) -> Result<Entry<'_>> {
+        // Sizes of blocks are powers of two: shifts, because a division would cost as much as the rest of this.
+        let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
+        let (first, block) = chapter.data_block(count32(cell >> cells_log2));
+        let payload = self.block(at, block)?;
+        entry_at(payload, cell - (index32(first) << cells_log2)).ok_or_else(|| self.nonsense(block))
+    }
+
+    /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.
+    pub(super) fn nonsense(&self, block: BlockRef) -> Error {
+        Error::corrupt(&self.path, block.offset, Reason::Structure, "a block of entries")
+    }
+}
+
+/// A file in memory of its own. Pages that can't be read are zero, which no block verifies as: parity makes them good.
+fn owned(file: &dyn VfsFile, len: u64) -> Region {
+    let fill = |bytes: &mut [u8]| {
+        if file.read_exact_at(bytes, 0).is_err() {
+            for (page, bytes) in bytes.chunks_mut(PAGE).enumerate() {
+                if file.read_exact_at(bytes, (page * PAGE) as u64).is_err() {
+                    bytes.fill(0);
+                }
+            }
+        }
+        Ok::<(), Infallible>(())
+    };
+    Region::filled_by(index(len), fill).unwrap_or_else(|never| match never {})
+}
+
+/// Opens an existing file of exactly this length.
+pub(crate) fn open_exact(vfs: &dyn Vfs, path: &Path, bytes: u64) -> Result<Arc<dyn VfsFile>> {
+    let file = vfs.open(path, OpenMode::Read).map_err(missing)?;
+    let found = file.len()?;
+    if found == bytes {
+        return Ok(file);
+    }
+    Err(Error::corrupt(path, found.min(bytes), Reason::Length, "a file of the length that the manifest states"))
+}
+
+fn read_footer(file: &dyn VfsFile, path: &Path, record: &RunRecord, healed: &mut Vec<Healed>) -> Result<Footer> {
+    let copy_bytes = twin::copy_bytes(record.footer_bytes);
+    // The manifest was found to match its checksum, and the file to have the length it states: this is bounded by it.
+    let mut bytes = vec![0; index(copy_bytes)];
+    let mut first_error = None;
+    for copy in 0..2 {
+        let offset = record.footer_offset + u64::from(copy) * copy_bytes;
+        let decoded = match file.read_exact_at(&mut bytes, offset) {
+            Ok(()) => decode_footer(&bytes, copy, path, offset, record),
+            Err(error) => Err(Error::Io(error)),
+        };
+        match (decoded, &first_error) {
+            (Ok(footer), None) => return Ok(footer),
+            (Ok(footer), Some(_)) => {
+                let offset = record.footer_offset;
+                healed.push(Healed { path: path.to_owned(), offset, bytes: copy_bytes, part: Part::RunFooter });
+                return Ok(footer);
+            }
+            (Err(error @ Error::Version { .. }), _) => return Err(error),
+            (Err(error), None) => first_error = Some(error),
+            (Err(_), Some(_)) => {}
+        }
+    }
+    Err(first_error.unwrap_or(Error::Abandoned))
+}
+
+fn decode_footer(bytes: &[u8], copy: u32, path: &Path, offset: u64, record: &RunRecord) -> Result<Footer> {
+    let fault = |fault| Error::fault(path, offset, fault);
+    let body = twin::decode(FOOTER_MAGIC, copy, bytes).map_err(fault)?;
+    let footer = Footer::decode(body, record.footer_offset).map_err(fault)?;
+    let identity = &footer.identity;
+    let agrees = twin::body_crc(body) == record.footer_crc
+        && (identity.run_id, identity.from, identity.to) == (record.run_id, record.from, record.to)
+        && (footer.counts.entries, footer.counts.tombstones) == (record.entries, record.tombstones);
+    if agrees {
+        Ok(footer)
+    } else {
+        Err(Error::corrupt(path, offset, Reason::Mismatch, "the run that the manifest means"))
+    }
+}

@@ -1,0 +1,410 @@
+//! Writes a run in one pass and in bounded memory: about one block of output and the index of one chapter.
+
+use std::path::{Path, PathBuf};
+
+use laminar_vfs::{OpenMode, Vfs, VfsFile};
+
+use crate::error::{Reason, shown};
+use crate::format::block::{BlockBuilder, CELL, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
+use crate::format::bytes::{Encode, count32, index, index32};
+use crate::format::manifest::{RunRecord, shown_key};
+use crate::format::run::{
+    Chapter, Counts, FOOTER_MAGIC, HEADS_PER_BLOCK, Identity, LINES_PER_BLOCK, MAX_CHAPTER_DATA, MAX_CHAPTER_ENTRIES,
+    Wide, common_prefix, encode_chapter, encode_footer_start, encode_header, head,
+};
+use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
+use crate::hash::{self, LINE, hash_key};
+use crate::sync::Arc;
+use crate::{Error, Result, filter};
+
+/// Output goes to the file in pieces of about this many bytes.
+const FLUSH_BYTES: usize = 1 << 20;
+
+/// Writes sorted entries to a new run.
+///
+/// Made by [`Draft::run_writer`](crate::Draft::run_writer). Keys must come in strictly ascending order, keys up to 16 MiB
+/// and 64 bytes, values up to 16 MiB; both may be empty. Nothing is durable before [`finish`](Self::finish) returns; a
+/// writer dropped before that removes its file.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Meta};
+/// # let scratch = tempfile::tempdir()?;
+/// let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let mut draft = manager.draft()?;
+/// let mut writer = draft.run_writer(0, 10, false)?;
+/// writer.push(b"a", Some(b"1"))?;
+/// writer.push(b"b", Some(b"2"))?;
+/// draft.add_run(writer.finish()?)?;
+/// let checkpoint = draft.publish(Meta::new(10))?;
+/// assert_eq!(checkpoint.get(b"b")?, Some(&b"2"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RunWriter {
+    vfs: Arc<dyn Vfs>,
+    file: Arc<dyn VfsFile>,
+    path: PathBuf,
+    identity: Identity,
+    seed: u32,
+    read_back: bool,
+    /// Bytes that are not in the file yet, and where they go.
+    out: Vec<u8>,
+    out_offset: u64,
+    /// CRC32C of all bytes handed to the file.
+    written_crc: u32,
+    block: BlockBuilder,
+    open_chapter: OpenChapter,
+    /// The encoded list of the chapters that are done.
+    chapters: Vec<u8>,
+    chapter_count: usize,
+    counts: Counts,
+    content: u32,
+    first_key: Vec<u8>,
+    last_key: Vec<u8>,
+    is_finished: bool,
+}
+
+/// What is gathered about a chapter while its blocks are written.
+#[derive(Debug, Default)]
+struct OpenChapter {
+    offset: u64,
+    unit: usize,
+    units: u32,
+    wide: Vec<Wide>,
+    /// Of each entry, its hash and its cell.
+    slots: Vec<(u64, u32)>,
+    /// The first key of each data block, back to back, and for each where it ends and how many units the block has.
+    first_keys: Vec<u8>,
+    first_key_ends: Vec<(usize, u32)>,
+    parity: Vec<u8>,
+    /// The checksums of the chapter's blocks, combined by exclusive or.
+    crcs: u32,
+}
+
+/// A run that is written, synced and read back, and that no checkpoint refers to yet.
+#[derive(Debug)]
+pub struct FinishedRun {
+    pub(crate) record: RunRecord,
+    pub(crate) path: PathBuf,
+}
+
+impl FinishedRun {
+    /// The run's length on disk in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.record.file_bytes
+    }
+
+    /// The number of entries, tombstones among them.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.record.entries
+    }
+}
+
+/// The size of a chapter's blocks for entries of this mean size.
+///
+/// What does not fit at the end of a block is lost, half an entry on average; so larger entries get larger blocks.
+/// Beyond a third of the largest block, an entry does better in a block of its own, a multiple of the smallest.
+fn unit_for(mean: u64) -> usize {
+    match mean {
+        0..=512 => 4096,
+        513..=1024 => 8192,
+        1025..=5400 => 16384,
+        _ => 4096,
+    }
+}
+
+impl RunWriter {
+    /// Creates the file.
+    pub(crate) fn create(vfs: &Arc<dyn Vfs>, path: &Path, identity: Identity, read_back: bool) -> Result<Self> {
+        let file = vfs.open(path, OpenMode::CreateNew)?;
+        Ok(Self {
+            vfs: Arc::clone(vfs),
+            file,
+            path: path.to_owned(),
+            seed: run_seed(identity.run_id),
+            read_back,
+            out: encode_header(&identity),
+            identity,
+            out_offset: 0,
+            written_crc: 0,
+            block: BlockBuilder::default(),
+            open_chapter: OpenChapter::default(),
+            chapters: Vec::new(),
+            chapter_count: 0,
+            counts: Counts::default(),
+            content: 0,
+            first_key: Vec::new(),
+            last_key: Vec::new(),
+            is_finished: false,
+        })
+    }
+
+    /// Appends an entry, or with no value a tombstone: the key is gone, whatever older runs say. In a run with nothing
+    /// below it tombstones are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unsorted`] where the key is not above the one before, [`Error::TooLarge`], and those of the disk. After
+    /// an error of the disk the writer is of no more use.
+    pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        self.check(key, value)?;
+        if value.is_none() && self.identity.is_base {
+            return Ok(());
+        }
+        let value_bytes = value.map_or(0, <[u8]>::len);
+        self.make_room(key, value_bytes)?;
+        let cell = self.block.push(&mut self.out, key, value);
+        let chapter = &mut self.open_chapter;
+        let first_cell = index32(chapter.units) * (chapter.unit / CELL);
+        chapter.slots.push((hash_key(self.identity.hash_seed, key), count32(first_cell) + cell));
+        if self.counts.entries == 0 {
+            self.first_key = key.to_vec();
+        }
+        self.counts.entries += 1;
+        self.counts.tombstones += u64::from(value.is_none());
+        self.counts.key_bytes += key.len() as u64;
+        self.counts.value_bytes += value_bytes as u64;
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        Ok(())
+    }
+
+    /// Whether tombstones are kept: in a run with something below it.
+    #[must_use]
+    pub fn keeps_tombstones(&self) -> bool {
+        !self.identity.is_base
+    }
+
+    /// Bytes of output so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.out_offset + self.out.len() as u64
+    }
+
+    fn check(&self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let limits = [("a key", key.len(), MAX_KEY_BYTES), ("a value", value.map_or(0, <[u8]>::len), MAX_VALUE_BYTES)];
+        if let Some((what, bytes, limit)) = limits.into_iter().find(|(_, bytes, limit)| bytes > limit) {
+            return Err(Error::TooLarge { what, bytes: bytes as u64, limit_bytes: limit as u64 });
+        }
+        let is_first = self.last_key.is_empty() && self.counts.entries == 0;
+        if !is_first && key <= self.last_key.as_slice() {
+            return Err(Error::Unsorted { previous: shown(&self.last_key), key: shown(key) });
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a block is open into which the entry fits.
+    fn make_room(&mut self, key: &[u8], value_bytes: usize) -> Result<()> {
+        loop {
+            if self.open_chapter.slots.is_empty() {
+                self.begin_chapter(entry_bytes(key.len(), value_bytes) as u64);
+            }
+            let unit = self.open_chapter.unit;
+            let is_full = self.open_chapter.slots.len() >= MAX_CHAPTER_ENTRIES;
+            if !self.block.is_empty() {
+                if !is_full && self.block.fits(&self.out, unit, key.len(), value_bytes) {
+                    return Ok(());
+                }
+                self.seal_data()?;
+            }
+            let size = lone_block_bytes(unit, key.len(), value_bytes);
+            let data_bytes = index32(self.open_chapter.units) * unit;
+            if is_full || data_bytes > 0 && data_bytes + size > MAX_CHAPTER_DATA {
+                self.close_chapter()?;
+                continue;
+            }
+            self.block.begin(&self.out);
+            self.open_chapter.first_keys.extend_from_slice(key);
+            let units = count32(size / unit);
+            if units > 1 {
+                self.open_chapter.wide.push(Wide { first: self.open_chapter.units, units });
+            }
+            self.open_chapter.first_key_ends.push((self.open_chapter.first_keys.len(), units));
+            return Ok(());
+        }
+    }
+
+    fn begin_chapter(&mut self, entry_bytes: u64) {
+        // What came before is the best guess at what comes; at the start, the first entry is.
+        let mean = match self.counts.entries {
+            0 => entry_bytes,
+            entries => (self.counts.key_bytes + self.counts.value_bytes) / entries + 12,
+        };
+        self.open_chapter.unit = unit_for(mean);
+        self.open_chapter.offset = self.bytes();
+    }
+
+    /// Completes the open data block.
+    fn seal_data(&mut self) -> Result<()> {
+        let units = self.open_chapter.first_key_ends.last().map_or(1, |&(_, units)| units);
+        let start = self.block.finish(&mut self.out, self.open_chapter.unit * index32(units));
+        self.open_chapter.units += units;
+        self.seal_block(start, if units > 1 { Kind::Wide } else { Kind::Data });
+        self.flush_if(FLUSH_BYTES)
+    }
+
+    /// Seals the block from `start` to the end of the output, and counts it into parity and content.
+    fn seal_block(&mut self, start: usize, kind: Kind) {
+        let chapter = &mut self.open_chapter;
+        let (before, block) = self.out.split_at_mut(start);
+        let word = if kind == Kind::Parity { chapter.crcs } else { 0 };
+        let crc = seal(block, kind, self.seed, self.out_offset + before.len() as u64, word);
+        self.content = crc32c::crc32c_append(self.content, &crc.to_le_bytes());
+        if kind != Kind::Parity {
+            chapter.crcs ^= crc;
+            let (payload, _) = block.split_at(block.len() - TRAILER);
+            if chapter.parity.len() < payload.len() {
+                chapter.parity.resize(payload.len(), 0);
+            }
+            chapter.parity.iter_mut().zip(payload).for_each(|(sum, byte)| *sum ^= byte);
+        }
+    }
+
+    fn close_chapter(&mut self) -> Result<()> {
+        if !self.block.is_empty() {
+            self.seal_data()?;
+        }
+        let slots = std::mem::take(&mut self.open_chapter.slots);
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let (mut buckets, mut lines) = (Vec::new(), Vec::new());
+        if self.open_chapter.first_key_ends.len() > 1 {
+            buckets = hash::build(&slots);
+            self.put_blocks(Kind::Hash, buckets.chunks(LINES_PER_BLOCK).map(<[[u8; LINE]]>::as_flattened));
+            let heads = self.heads();
+            self.put_blocks(Kind::Heads, heads.chunks(HEADS_PER_BLOCK * 8));
+            if !self.identity.is_base {
+                lines = filter::build(slots.iter().map(|&(hash, _)| hash));
+                self.put_blocks(Kind::Filter, lines.chunks(LINES_PER_BLOCK).map(<[[u8; LINE]]>::as_flattened));
+            }
+        }
+        let start = self.out.len();
+        self.out.extend_from_slice(&self.open_chapter.parity);
+        self.out.resize(self.out.len() + TRAILER, 0);
+        self.seal_block(start, Kind::Parity);
+
+        let open = std::mem::take(&mut self.open_chapter);
+        let first_key =
+            open.first_key_ends.first().and_then(|&(end, _)| open.first_keys.get(..end)).unwrap_or_default();
+        let chapter = Chapter {
+            offset: open.offset,
+            unit: count32(open.unit),
+            units: open.units,
+            buckets: count32(buckets.len()),
+            lines: count32(lines.len()),
+            entries: count32(slots.len()),
+            parity_bytes: count32(open.parity.len() + TRAILER),
+            wide: open.wide.into_boxed_slice(),
+            first_key: 0..0,
+            last_key: 0..0,
+            prefix: 0,
+        };
+        encode_chapter(&mut self.chapters, &chapter, first_key, &self.last_key);
+        self.chapter_count += 1;
+        // What the next chapter needs again is kept, so that it allocates nothing.
+        self.open_chapter.slots = slots;
+        self.open_chapter.slots.clear();
+        self.flush_if(FLUSH_BYTES)
+    }
+
+    /// For each unit of the chapter, the head of its block's first key.
+    fn heads(&self) -> Vec<u8> {
+        let chapter = &self.open_chapter;
+        let mut heads = Vec::with_capacity(index32(chapter.units) * 8);
+        let (mut start, mut prefix) = (0, 0);
+        for &(end, units) in &chapter.first_key_ends {
+            let key = chapter.first_keys.get(start..end).unwrap_or_default();
+            if start == 0 && heads.is_empty() {
+                prefix = common_prefix(key, &self.last_key);
+            }
+            (0..units).for_each(|_| heads.put_u64(head(key, prefix)));
+            start = end;
+        }
+        heads
+    }
+
+    /// Writes each piece as a block of one page.
+    fn put_blocks<'a>(&mut self, kind: Kind, pieces: impl Iterator<Item = &'a [u8]>) {
+        for piece in pieces {
+            let start = self.out.len();
+            self.out.extend_from_slice(piece);
+            self.out.resize(start + PAGE, 0);
+            self.seal_block(start, kind);
+        }
+    }
+
+    fn flush_if(&mut self, at_least: usize) -> Result<()> {
+        if self.out.len() >= at_least {
+            self.written_crc = crc32c::crc32c_append(self.written_crc, &self.out);
+            self.file.write_all_at(&self.out, self.out_offset)?;
+            self.out_offset += self.out.len() as u64;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, syncs the file, and reads it back from disk.
+    ///
+    /// # Errors
+    /// Those of the disk; [`Error::Corrupt`] where what was read back is not what was written. The file is removed.
+    pub fn finish(mut self) -> Result<FinishedRun> {
+        self.close_chapter()?;
+        let footer_offset = self.bytes();
+        let mut footer = encode_footer_start(&self.identity, &self.counts, self.content, self.chapter_count);
+        footer.append(&mut self.chapters);
+        self.out.extend_from_slice(&twin::encode(FOOTER_MAGIC, &footer));
+        let file_bytes = self.bytes();
+        self.flush_if(1)?;
+        self.file.sync_data()?;
+        if self.read_back {
+            read_back(&*self.file, file_bytes, self.written_crc)?;
+        }
+        self.is_finished = true;
+        let is_empty = self.counts.entries == 0;
+        let record = RunRecord {
+            from: self.identity.from,
+            to: self.identity.to,
+            run_id: self.identity.run_id,
+            file_bytes,
+            footer_offset,
+            footer_bytes: footer.len() as u64,
+            footer_crc: twin::body_crc(&footer),
+            entries: self.counts.entries,
+            tombstones: self.counts.tombstones,
+            first_checkpoint: 0,
+            is_verified: self.read_back,
+            first_key: shown_key(&self.first_key),
+            last_key: shown_key(if is_empty { &[] } else { &self.last_key }),
+        };
+        Ok(FinishedRun { record, path: self.path.clone() })
+    }
+}
+
+impl Drop for RunWriter {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // Best effort: it is a temporary, and the next sweep removes it if this can't.
+            drop(self.vfs.remove_file(&self.path));
+        }
+    }
+}
+
+/// Reads a synced file from the disk again and compares it by checksum with what was written.
+pub(crate) fn read_back(file: &dyn VfsFile, bytes: u64, expected: u32) -> Result<()> {
+    file.evict();
+    let mut buffer = vec![0; FLUSH_BYTES.min(index(bytes))];
+    let (mut at, mut crc) = (0u64, 0);
+    while at < bytes {
+        let len = buffer.len().min(index(bytes - at));
+        let (piece, _) = buffer.split_at_mut(len);
+        file.read_exact_at(piece, at)?;
+        crc = crc32c::crc32c_append(crc, piece);
+        at += len as u64;
+    }
+    if crc == expected && file.len()? == bytes {
+        return Ok(());
+    }
+    Err(Error::corrupt(file.path(), 0, Reason::Checksum, "what was written there a moment ago"))
+}

@@ -1,0 +1,155 @@
+//! Several runs seen as one: in order of the keys, and of each key the newest entry.
+
+use std::fmt;
+use std::ops::Bound;
+
+use crate::Result;
+use crate::run::{KeyValue, Run, RunIter};
+
+/// One run's next entry, and what comes after.
+struct Source<'a> {
+    iter: RunIter<'a>,
+    next: Option<KeyValue<'a>>,
+}
+
+/// Of each key the newest entry, tombstones among them. Ends with the first error: what an unreadable block of a newer
+/// run hides must not come to light from an older one.
+pub(crate) struct Newest<'a> {
+    /// The newest run first. Runs that have come to their end are taken out.
+    sources: Vec<Source<'a>>,
+    error: Option<crate::Error>,
+}
+
+impl<'a> Newest<'a> {
+    /// The entries of `runs`, oldest first, between two bounds.
+    pub(crate) fn new(runs: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
+        let mut newest = Self { sources: Vec::with_capacity(runs.len()), error: None };
+        for run in runs.iter().rev() {
+            let mut source = Source { iter: run.range(lower, upper), next: None };
+            if newest.advance(&mut source) {
+                newest.sources.push(source);
+            }
+        }
+        newest
+    }
+
+    /// Fetches a source's next entry; says whether there is one.
+    fn advance(&mut self, source: &mut Source<'a>) -> bool {
+        match source.iter.next().transpose() {
+            Ok(next) => source.next = next,
+            Err(error) => {
+                source.next = None;
+                self.error = self.error.take().or(Some(error));
+            }
+        }
+        source.next.is_some()
+    }
+
+    fn pick(&mut self) -> Option<KeyValue<'a>> {
+        // The first of the lowest keys is the newest: the sources are in that order.
+        let (key, value) = self.sources.iter().filter_map(|source| source.next).min_by(|a, b| a.0.cmp(b.0))?;
+        let mut sources = std::mem::take(&mut self.sources);
+        sources.retain_mut(|source| source.next.is_none_or(|next| next.0 != key) || self.advance(source));
+        self.sources = sources;
+        Some((key, value))
+    }
+}
+
+impl<'a> Iterator for Newest<'a> {
+    type Item = Result<KeyValue<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.error.take() {
+            self.sources.clear();
+            return Some(Err(error));
+        }
+        self.pick().map(Ok)
+    }
+}
+
+/// The entries of a checkpoint in ascending order of their keys, without those that were deleted.
+///
+/// Keys and values lie where they are in the files; values begin on 16-byte boundaries. The first error is the last item.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let entries = [("apple", Some("1")), ("apricot", Some("2")), ("pear", Some("3"))];
+/// let checkpoint = manager.create(Create::new(1).entries(entries))?;
+/// let found: Result<Vec<_>, _> = checkpoint.prefix(b"ap").collect();
+/// assert_eq!(found?, [(&b"apple"[..], &b"1"[..]), (b"apricot", b"2")]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Scan<'a>(Inner<'a>);
+
+enum Inner<'a> {
+    /// The usual checkpoint of a fresh or merged state: nothing to compare.
+    One(RunIter<'a>),
+    Many(Newest<'a>),
+    Done,
+}
+
+impl<'a> Scan<'a> {
+    /// The live entries of `runs`, oldest first, between two bounds.
+    pub(crate) fn new(runs: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
+        Self(match runs {
+            [run] => Inner::One(run.range(lower, upper)),
+            runs => Inner::Many(Newest::new(runs, lower, upper)),
+        })
+    }
+}
+
+impl<'a> Iterator for Scan<'a> {
+    type Item = Result<(&'a [u8], &'a [u8])>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = match &mut self.0 {
+                Inner::One(iter) => iter.next()?,
+                Inner::Many(newest) => newest.next()?,
+                Inner::Done => return None,
+            };
+            match next {
+                Ok((key, Some(value))) => return Some(Ok((key, value))),
+                Ok((_, None)) => {}
+                Err(error) => {
+                    self.0 = Inner::Done;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Scan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scan")
+    }
+}
+
+/// The key that is above all keys with this prefix and not above any other; nothing if there is none.
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefix_end;
+
+    #[test]
+    fn a_prefix_ends_where_the_next_one_begins() {
+        assert_eq!(prefix_end(b"ab").as_deref(), Some(&b"ac"[..]));
+        assert_eq!(prefix_end(b"a\xff\xff").as_deref(), Some(&b"b"[..]));
+        assert_eq!(prefix_end(b"\xff"), None);
+        assert_eq!(prefix_end(b""), None);
+    }
+}

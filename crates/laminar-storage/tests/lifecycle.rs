@@ -1,0 +1,712 @@
+//! What a store holds through checkpoints, merges, clears, retention and reopenings: always what the same changes do to a map.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use laminar_storage::{Error, RecoveryReport, StateStore, StoreOptions, WalStateStore};
+use laminar_vfs::sim::SimDisk;
+
+const DIR: &str = "/store";
+
+fn options(disk: &SimDisk) -> StoreOptions {
+    StoreOptions::new().env(disk.env()).segment_bytes(16 << 10).buffer_bytes(4 << 10)
+}
+
+fn open(disk: &SimDisk) -> (WalStateStore, RecoveryReport) {
+    WalStateStore::open(DIR, options(disk)).unwrap()
+}
+
+/// Commits, makes a checkpoint, takes it into use, and returns its id.
+fn checkpoint(store: &mut WalStateStore) -> u64 {
+    store.commit().unwrap();
+    let id = store.checkpoint().unwrap().wait().unwrap().id;
+    store.commit().unwrap();
+    assert_eq!(store.attached_checkpoint().unwrap().id(), id);
+    id
+}
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn all(state: &impl StateStore) -> Model {
+    let everything = state.range_scan((Bound::Unbounded, Bound::Unbounded)).unwrap();
+    everything.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+}
+
+/// Every way of reading gives what the model has.
+fn assert_holds(state: &impl StateStore, model: &Model) {
+    assert_eq!(all(state), *model);
+    assert_eq!(state.len().unwrap(), model.len() as u64);
+    assert_eq!(state.is_empty().unwrap(), model.is_empty());
+    for (key, value) in model {
+        assert_eq!(state.get(key).unwrap(), Some(value.as_slice()), "{key:?}");
+        assert!(state.contains(key).unwrap());
+    }
+}
+
+fn key(n: u32) -> Vec<u8> {
+    format!("key-{n:05}").into_bytes()
+}
+
+/// Names in a directory of the disk, without what is below them.
+fn names(disk: &SimDisk, dir: &str) -> Vec<String> {
+    let below = disk.files().into_iter().filter_map(|path| {
+        let name = path.strip_prefix(dir).ok()?.iter().next()?.to_str()?.to_owned();
+        Some(name)
+    });
+    let mut names: Vec<String> = below.collect();
+    names.dedup();
+    names
+}
+
+fn checkpoints(disk: &SimDisk) -> Vec<String> {
+    names(disk, "/store/checkpoints").into_iter().filter(|name| name.starts_with("checkpoint-")).collect()
+}
+
+#[test]
+fn a_delete_hides_what_only_a_checkpoint_holds() {
+    let disk = SimDisk::new(1);
+    let mut model = Model::new();
+    let (mut store, _) = open(&disk);
+    for n in 0..100 {
+        store.put(&key(n), b"old").unwrap();
+        model.insert(key(n), b"old".to_vec());
+    }
+    checkpoint(&mut store);
+    store.close().unwrap();
+    drop(store);
+
+    // Nothing is in the table now.
+    let (mut store, report) = open(&disk);
+    assert_eq!((report.checkpoint, report.records_replayed), (Some(1), 0));
+    assert_holds(&store, &model);
+    for n in (0..100).step_by(3) {
+        store.delete(&key(n)).unwrap();
+        model.remove(&key(n));
+        assert_eq!(store.get(&key(n)).unwrap(), None);
+        assert!(!store.contains(&key(n)).unwrap());
+    }
+    assert_holds(&store, &model);
+    store.commit().unwrap();
+    assert_holds(&store, &model);
+    disk.kill();
+    drop(store);
+
+    // Tombstones in the table over the checkpoint.
+    let (mut store, report) = open(&disk);
+    assert_eq!(report.records_replayed, 34);
+    assert_holds(&store, &model);
+    // Tombstones in a run over another.
+    checkpoint(&mut store);
+    assert_holds(&store, &model);
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!((report.checkpoint, report.records_replayed), (Some(2), 0));
+    assert_holds(&store, &model);
+    for n in (0..100).step_by(9) {
+        store.put(&key(n), b"again").unwrap();
+        model.insert(key(n), b"again".to_vec());
+    }
+    checkpoint(&mut store);
+    drop(store);
+    assert_holds(&open(&disk).0, &model);
+}
+
+#[test]
+fn scans_see_table_checkpoint_and_tombstones_as_one() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    for n in 0..60 {
+        store.put(&key(n), b"run").unwrap();
+    }
+    checkpoint(&mut store);
+    store.delete(&key(10)).unwrap();
+    store.put(&key(11), b"table").unwrap();
+    store.put(&key(100), b"table").unwrap();
+    store.delete(&key(59)).unwrap();
+    let scanned = |prefix: &[u8]| -> Vec<Vec<u8>> {
+        store.prefix_scan(prefix).unwrap().map(|entry| entry.unwrap().0.to_vec()).collect()
+    };
+    assert_eq!(scanned(b"key-0001"), (11..20).map(key).collect::<Vec<_>>());
+    assert_eq!(scanned(b"key-0005"), (50..59).map(key).collect::<Vec<_>>());
+    assert_eq!(scanned(b"key-001"), [key(100)]);
+    assert_eq!(scanned(b"nothing"), Vec::<Vec<u8>>::new());
+    assert_eq!(scanned(b"").len(), 59);
+    let range = |lower, upper| -> Vec<Vec<u8>> {
+        store.range_scan((lower, upper)).unwrap().map(|entry| entry.unwrap().0.to_vec()).collect()
+    };
+    let (ten, twelve) = (key(10), key(12));
+    assert_eq!(range(Bound::Included(&ten[..]), Bound::Included(&twelve[..])), [key(11), key(12)]);
+    assert_eq!(range(Bound::Excluded(&ten[..]), Bound::Excluded(&twelve[..])), [key(11)]);
+    assert_eq!(range(Bound::Included(&twelve[..]), Bound::Excluded(&ten[..])), Vec::<Vec<u8>>::new());
+    assert_eq!(range(Bound::Excluded(&key(58)[..]), Bound::Unbounded), [key(100)]);
+}
+
+#[test]
+fn what_was_cleared_never_comes_back() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let mut model = Model::new();
+    for round in 0..24_u32 {
+        for n in 0..20 {
+            let (key, value) = (key(n + round), format!("{round}").into_bytes());
+            store.put(&key, &value).unwrap();
+            model.insert(key, value);
+        }
+        if round % 2 == 0 {
+            checkpoint(&mut store);
+        }
+        match round % 6 {
+            1 => drop(store.commit().unwrap()),
+            3 => {
+                disk.kill();
+                drop(store);
+                // The round was not committed.
+                store = open(&disk).0;
+                model = all(&store);
+                assert!(!model.values().any(|value| *value == format!("{round}").into_bytes()));
+            }
+            _ => {}
+        }
+        if round % 3 == 1 {
+            store.clear().unwrap();
+            model.clear();
+            assert_holds(&store, &model);
+            store.put(b"after the clear", b"1").unwrap();
+            model.insert(b"after the clear".to_vec(), b"1".to_vec());
+            store.commit().unwrap();
+        }
+        if round % 4 == 3 {
+            store.commit().unwrap();
+            disk.kill();
+            drop(store);
+            store = open(&disk).0;
+        }
+        assert_holds(&store, &model);
+    }
+    for _ in 0..3 {
+        checkpoint(&mut store);
+        assert_holds(&store, &model);
+    }
+    drop(store);
+    assert_holds(&open(&disk).0, &model);
+}
+
+#[test]
+fn a_clear_is_part_of_its_commit() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"k", b"1").unwrap();
+    checkpoint(&mut store);
+    store.clear().unwrap();
+    store.put(b"k", b"2").unwrap();
+    assert_eq!(store.len().unwrap(), 1);
+    disk.kill();
+    drop(store);
+    let (mut store, _) = open(&disk);
+    assert_eq!(store.get(b"k").unwrap(), Some(&b"1"[..]), "the clear was not committed");
+    store.clear().unwrap();
+    store.commit().unwrap();
+    disk.kill();
+    drop(store);
+    assert!(open(&disk).0.is_empty().unwrap());
+}
+
+#[test]
+fn merges_drop_what_was_cleared() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    for n in 0..500 {
+        store.put(&key(n), &[7; 100]).unwrap();
+    }
+    checkpoint(&mut store);
+    let entries = |store: &WalStateStore| store.attached_checkpoint().unwrap().entries_upper_bound();
+    assert_eq!(entries(&store), 501, "the catalogue's among them");
+    store.clear().unwrap();
+    for n in 0..250 {
+        store.put(&key(n), &[8; 100]).unwrap();
+    }
+    // This one plans a merge of all, the next one takes it.
+    checkpoint(&mut store);
+    assert_eq!(entries(&store), 501 + 251);
+    store.put(b"k", b"v").unwrap();
+    checkpoint(&mut store);
+    assert_eq!(entries(&store), 251 + 1, "entries that were cleared take space still");
+    assert_eq!(store.len().unwrap(), 251);
+    drop(store);
+    assert_eq!(open(&disk).0.len().unwrap(), 251);
+}
+
+#[test]
+fn operators_are_apart() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let names = ["", "a", "a/b", "\u{e9}t\u{e9}", "b"];
+    for (n, name) in (0_u8..).zip(names) {
+        let mut operator = store.operator(name).unwrap();
+        operator.put(b"same", &[n]).unwrap();
+        operator.put(&[n], b"own").unwrap();
+        operator.put(b"", &[n, n]).unwrap();
+    }
+    let check = |store: &WalStateStore, cleared: Option<&str>| {
+        for (n, name) in (0_u8..).zip(names) {
+            let view = store.operator_view(name).unwrap();
+            if Some(name) == cleared {
+                assert!(view.is_empty().unwrap());
+                continue;
+            }
+            assert_eq!(view.len().unwrap(), 3, "{name}");
+            assert_eq!(view.get(b"same").unwrap(), Some(&[n][..]));
+            assert_eq!(view.get(&[n]).unwrap(), Some(&b"own"[..]));
+            assert_eq!(view.get(&[n + 1]).unwrap(), None);
+            assert_eq!(view.prefix_scan(b"").map(|entry| entry.unwrap().0).next(), Some(&b""[..]));
+        }
+        assert_eq!(store.operators().collect::<Vec<_>>(), ["", "a", "a/b", "b", "\u{e9}t\u{e9}"]);
+        assert!(store.operator_view("c").is_none());
+    };
+    check(&store, None);
+    checkpoint(&mut store);
+    check(&store, None);
+    drop(store);
+    let (mut store, _) = open(&disk);
+    check(&store, None);
+    store.operator("a").unwrap().clear().unwrap();
+    check(&store, Some("a"));
+    checkpoint(&mut store);
+    drop(store);
+    check(&open(&disk).0, Some("a"));
+}
+
+#[test]
+fn a_handle_of_an_operator_stays_good_when_it_is_cleared() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let id = store.operator_id("counts").unwrap();
+    let other = store.operator_id("others").unwrap();
+    store.operator_by_id(id).unwrap().put(b"k", b"1").unwrap();
+    store.operator_by_id(other).unwrap().put(b"k", b"9").unwrap();
+    store.commit().unwrap();
+    store.operator_by_id(id).unwrap().clear().unwrap();
+    assert_eq!(store.operator_by_id(id).unwrap().get(b"k").unwrap(), None);
+    store.operator_by_id(id).unwrap().put(b"k", b"2").unwrap();
+    assert_eq!(store.operator_view("counts").unwrap().get(b"k").unwrap(), Some(&b"2"[..]));
+    assert_eq!(store.operator("counts").unwrap().id(), id);
+    assert_eq!(store.operator_by_id(other).unwrap().get(b"k").unwrap(), Some(&b"9"[..]));
+    // One operator held over a clear.
+    let mut operator = store.operator("counts").unwrap();
+    operator.clear().unwrap();
+    operator.put(b"j", b"3").unwrap();
+    assert_eq!(operator.len().unwrap(), 1);
+    checkpoint(&mut store);
+    drop(store);
+    let (store, _) = open(&disk);
+    assert_eq!(all_of(&store, "counts"), Model::from([(b"j".to_vec(), b"3".to_vec())]));
+}
+
+fn all_of(store: &WalStateStore, operator: &str) -> Model {
+    let view = store.operator_view(operator).unwrap();
+    view.prefix_scan(b"").map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+}
+
+#[test]
+fn a_thousand_operators() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let name = |n: u32| format!("operator {n}");
+    for n in 0..1000 {
+        let mut operator = store.operator(&name(n)).unwrap();
+        operator.put(b"n", &n.to_le_bytes()).unwrap();
+        if n == 500 {
+            checkpoint(&mut store);
+        }
+    }
+    for n in (0..1000).step_by(10) {
+        store.operator(&name(n)).unwrap().clear().unwrap();
+    }
+    store.commit().unwrap();
+    for reopened in 0..3 {
+        assert_eq!(store.operators().count(), 1000);
+        for n in 0..1000 {
+            let value = store.operator_view(&name(n)).unwrap().get(b"n").unwrap();
+            let expected = (n % 10 != 0).then_some(n.to_le_bytes());
+            assert_eq!(value, expected.as_ref().map(|bytes| &bytes[..]), "{n}, reopened {reopened} times");
+        }
+        if reopened == 1 {
+            checkpoint(&mut store);
+        }
+        disk.kill();
+        drop(store);
+        store = open(&disk).0;
+    }
+}
+
+#[test]
+fn many_checkpoints_stay_few_runs_and_exact() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let mut model = Model::new();
+    let mut rng = fastrand::Rng::with_seed(5);
+    for n in 0..1000 {
+        store.put(&key(n), &[1; 64]).unwrap();
+        model.insert(key(n), vec![1; 64]);
+    }
+    let (mut most, mut merged) = (0, 0);
+    for round in 0..120_u32 {
+        for _ in 0..rng.u32(1..30) {
+            let key = key(rng.u32(..1500));
+            if rng.u8(..4) == 0 {
+                store.delete(&key).unwrap();
+                model.remove(&key);
+            } else {
+                let value = vec![rng.u8(..); rng.usize(..100)];
+                store.put(&key, &value).unwrap();
+                model.insert(key, value);
+            }
+        }
+        store.commit().unwrap();
+        let info = store.checkpoint().unwrap().wait().unwrap();
+        merged += info.bytes_merged;
+        most = most.max(info.runs);
+        store.commit().unwrap();
+        if round % 10 == 0 {
+            assert_holds(&store, &model);
+        }
+        if round % 40 == 20 {
+            drop(store);
+            store = open(&disk).0;
+            assert_holds(&store, &model);
+        }
+    }
+    assert!(most <= 16, "{most} runs");
+    assert!(merged > 0, "nothing was ever merged");
+    assert!(store.take_upkeep_error().is_none());
+    assert_holds(&store, &model);
+    drop(store);
+    assert_holds(&open(&disk).0, &model);
+}
+
+#[test]
+fn old_checkpoints_and_the_log_that_only_they_need_go_away() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = WalStateStore::open(DIR, options(&disk).max_retained(3)).unwrap();
+    for n in 0..10_u32 {
+        for k in 0..100 {
+            store.put(&key(k), &[n as u8; 200]).unwrap();
+        }
+        checkpoint(&mut store);
+        assert_eq!(checkpoints(&disk).len(), 3.min(n as usize + 1), "after checkpoint {}", n + 1);
+        let first_segment = names(&disk, "/store/wal").into_iter().find(|name| name.ends_with(".wal")).unwrap();
+        if n < 2 {
+            assert_eq!(
+                first_segment, "00000000000000000000.wal",
+                "the log is kept while fewer are there than are kept"
+            );
+        } else {
+            let start: u64 = first_segment.trim_end_matches(".wal").parse().unwrap();
+            let third = store.attached_checkpoint().unwrap().id() - 2;
+            let oldest = laminar_checkpoint::Checkpoint::open(
+                format!("/store/checkpoints/checkpoint-{third:020}"),
+                &laminar_checkpoint::CheckpointOptions::new().env(disk.env()),
+            );
+            let needed = oldest.unwrap().wal_position();
+            assert!(start <= needed, "log that the oldest needs is gone");
+            assert!(start + (16 << 10) > needed, "log that none needs is there: from {start}, needed from {needed}");
+        }
+    }
+    assert_eq!(checkpoints(&disk)[0], format!("checkpoint-{:020}", 8));
+    assert!(store.take_upkeep_error().is_none());
+    // A merged run that waits for the next checkpoint goes with the store.
+    drop(store);
+    let strays: Vec<_> = disk.files().into_iter().filter(|path| path.to_str().unwrap().contains(".tmp")).collect();
+    assert!(strays.is_empty(), "{strays:?}");
+}
+
+#[test]
+fn a_checkpoint_in_use_is_not_removed_under_its_reader() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"k", b"1").unwrap();
+    checkpoint(&mut store);
+    let old = store.attached_checkpoint().unwrap().clone();
+    for n in 0..6_u8 {
+        store.put(b"k", &[n]).unwrap();
+        checkpoint(&mut store);
+    }
+    assert!(checkpoints(&disk).contains(&format!("checkpoint-{:020}", old.id())));
+    assert_eq!(old.get(b"\0\0\0\x01k").unwrap(), Some(&b"1"[..]));
+    drop(old);
+    checkpoint(&mut store);
+    assert_eq!(checkpoints(&disk).len(), 2);
+}
+
+#[test]
+fn one_checkpoint_of_a_long_log_is_several_runs() {
+    let disk = SimDisk::new(1);
+    let mut model = Model::new();
+    let (mut store, _) = WalStateStore::open(DIR, options(&disk).run_limits(4 << 10, 1 << 20)).unwrap();
+    for n in 0..200 {
+        store.put(&key(n % 120), &[n as u8; 100]).unwrap();
+        model.insert(key(n % 120), vec![n as u8; 100]);
+        if n % 7 == 0 {
+            store.delete(&key(n % 50)).unwrap();
+            model.remove(&key(n % 50));
+        }
+        store.set_source_offset("n", u64::from(n)).unwrap();
+        store.commit().unwrap();
+    }
+    let info = store.checkpoint().unwrap().wait().unwrap();
+    assert!(info.runs >= 10, "{info:?}");
+    store.commit().unwrap();
+    assert_eq!(store.attached_checkpoint().unwrap().runs().len(), info.runs);
+    assert_holds(&store, &model);
+    drop(store);
+    let (store, report) = open(&disk);
+    assert_eq!((report.records_replayed, report.source_offsets["n"]), (0, 199));
+    assert_holds(&store, &model);
+    drop(store);
+    // They are merged as soon as there is a checkpoint to take the merge.
+    let (mut store, _) = open(&disk);
+    checkpoint(&mut store);
+    checkpoint(&mut store);
+    assert_eq!(store.attached_checkpoint().unwrap().runs().len(), 1);
+    assert_holds(&store, &model);
+
+    // By records, and a commit is never split.
+    let disk = SimDisk::new(1);
+    let (mut store, _) = WalStateStore::open(DIR, options(&disk).run_limits(1 << 30, 10)).unwrap();
+    for n in 0..100 {
+        store.put(&key(n), b"v").unwrap();
+        if n % 25 == 24 {
+            store.commit().unwrap();
+        }
+    }
+    assert_eq!(store.checkpoint().unwrap().wait().unwrap().runs, 4);
+}
+
+#[test]
+fn a_checkpoint_of_nothing() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    assert_eq!(store.checkpoint().unwrap().wait().unwrap().entries_written, 0);
+    store.commit().unwrap();
+    assert!(store.is_empty().unwrap());
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!(report.checkpoint, Some(1));
+    let exported = store.export("/backup").unwrap();
+    laminar_storage::restore(exported.state_path(), "/again", options(&disk)).unwrap();
+    for at in [DIR, "/again"] {
+        drop(store);
+        store = WalStateStore::open(at, options(&disk)).unwrap().0;
+        assert!(store.is_empty().unwrap());
+        store.put(b"k", b"v").unwrap();
+        checkpoint(&mut store);
+        // With nothing new since the last.
+        checkpoint(&mut store);
+        store.delete(b"k").unwrap();
+        store.put(b"j", b"v").unwrap();
+        checkpoint(&mut store);
+        drop(store);
+        store = WalStateStore::open(at, options(&disk)).unwrap().0;
+        assert_holds(&store, &Model::from([(b"j".to_vec(), b"v".to_vec())]));
+    }
+}
+
+#[test]
+fn source_offsets_survive_in_the_log_and_in_checkpoints() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let long = "n".repeat(4096);
+    let names = ["", "orders", "\u{65e5}\u{672c}/\u{1f980}\n", &long];
+    for (n, name) in (1_u64..).zip(names) {
+        store.set_source_offset(name, n).unwrap();
+    }
+    // Offsets alone are a commit.
+    let first = store.commit().unwrap();
+    assert_eq!(store.commit().unwrap().lsn(), first.lsn());
+    disk.kill();
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!((report.commits_replayed, report.records_replayed), (1, 0));
+    for (n, name) in (1_u64..).zip(names) {
+        assert_eq!(report.source_offsets[name], n);
+        assert_eq!(store.source_offset(name), Some(n));
+    }
+    checkpoint(&mut store);
+    store.set_source_offset("orders", u64::MAX).unwrap();
+    store.set_source_offset("new", 0).unwrap();
+    store.commit().unwrap();
+    store.set_source_offset("orders", 3).unwrap();
+    assert_eq!(store.source_offset("orders"), Some(3), "as last set");
+    disk.kill();
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!(report.checkpoint, Some(1));
+    assert_eq!(report.source_offsets.len(), 5);
+    assert_eq!(report.source_offsets["orders"], u64::MAX, "as last committed");
+    assert_eq!((report.source_offsets[""], report.source_offsets["new"]), (1, 0));
+    checkpoint(&mut store);
+    drop(store);
+    let (store, report) = open(&disk);
+    assert_eq!((report.commits_replayed, report.source_offsets.len()), (0, 5));
+    assert_eq!(report.source_offsets["orders"], u64::MAX);
+    assert_eq!(*store.source_offsets(), report.source_offsets);
+}
+
+#[test]
+fn a_closed_store_says_so_to_every_change() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let id = store.operator_id("operator").unwrap();
+    store.put(b"k", b"v").unwrap();
+    store.commit().unwrap();
+    store.put(b"not committed", b"v").unwrap();
+    store.set_source_offset("not committed", 1).unwrap();
+    store.close().unwrap();
+    let closed = |result: laminar_storage::Result<()>| assert!(matches!(result, Err(Error::Closed)), "{result:?}");
+    closed(store.put(b"k", b"w"));
+    closed(store.delete(b"k"));
+    closed(store.delete(b"missing"));
+    closed(store.clear());
+    closed(store.set_source_offset("source", 1));
+    closed(store.commit().map(drop));
+    closed(store.checkpoint().map(drop));
+    closed(store.enable_checkpointing(std::time::Duration::from_secs(1), 2));
+    closed(store.operator("new").map(drop));
+    closed(store.operator_by_id(id).unwrap().put(b"k", b"v"));
+    closed(store.verify(&mut |_| {}).map(drop));
+    closed(store.export("/backup").map(drop));
+    closed(store.close());
+    drop(store);
+    let (store, report) = open(&disk);
+    assert_holds(&store, &Model::from([(b"k".to_vec(), b"v".to_vec())]));
+    assert!(report.source_offsets.is_empty(), "what was not committed is dropped by close");
+    assert!(!report.is_degraded(), "{report:?}");
+}
+
+#[test]
+fn an_export_of_a_closed_store_is_refused_also_with_a_checkpoint_of_everything() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"k", b"v").unwrap();
+    checkpoint(&mut store);
+    store.close().unwrap();
+    assert!(matches!(store.export("/backup"), Err(Error::Closed)));
+}
+
+#[test]
+fn values_are_aligned_wherever_they_lie() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let aligned = |value: Option<&[u8]>| value.unwrap().as_ptr().addr().is_multiple_of(16);
+    for n in 0..200 {
+        store.put(&vec![b'k'; n as usize % 37], &vec![n as u8; n as usize]).unwrap();
+        store.put(&key(n), &vec![n as u8; n as usize]).unwrap();
+    }
+    for n in 0..200 {
+        assert!(aligned(store.get(&key(n)).unwrap()), "in the table");
+    }
+    assert!(store.prefix_scan(b"").unwrap().all(|entry| aligned(entry.ok().map(|(_, value)| value))));
+    checkpoint(&mut store);
+    drop(store);
+    let (store, report) = open(&disk);
+    assert_eq!(report.records_replayed, 0);
+    for n in 0..200 {
+        assert!(aligned(store.get(&key(n)).unwrap()), "in the checkpoint");
+    }
+    assert!(store.prefix_scan(b"").unwrap().all(|entry| aligned(entry.ok().map(|(_, value)| value))));
+}
+
+#[test]
+fn an_archived_value_is_read_in_place() {
+    #[derive(rkyv::Archive, rkyv::Serialize)]
+    struct Leg {
+        flights: u64,
+        delays: Vec<i32>,
+        airport: String,
+    }
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let leg = Leg { flights: 3, delays: vec![-4, 11, 0], airport: "EWR".to_owned() };
+    store.put(b"N14228", &rkyv::to_bytes::<rkyv::rancor::Error>(&leg).unwrap()).unwrap();
+    let check = |store: &WalStateStore| {
+        let bytes = store.get(b"N14228").unwrap().unwrap();
+        let leg = rkyv::access::<ArchivedLeg, rkyv::rancor::Error>(bytes).unwrap();
+        assert_eq!((leg.flights.to_native(), leg.airport.as_str()), (3, "EWR"));
+        assert_eq!(leg.delays.iter().map(|delay| delay.to_native()).collect::<Vec<_>>(), [-4, 11, 0]);
+        assert!(bytes.as_ptr_range().contains(&std::ptr::from_ref(leg).cast()), "a copy was made");
+    };
+    check(&store);
+    checkpoint(&mut store);
+    check(&store);
+    drop(store);
+    check(&open(&disk).0);
+}
+
+#[test]
+fn empty_keys_and_values_are_as_good_as_any() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let mut model = Model::from([(vec![], b"no key".to_vec()), (b"no value".to_vec(), vec![])]);
+    model.iter().for_each(|(key, value)| store.put(key, value).unwrap());
+    assert_holds(&store, &model);
+    checkpoint(&mut store);
+    assert_holds(&store, &model);
+    drop(store);
+    let (mut store, _) = open(&disk);
+    assert_holds(&store, &model);
+    store.put(b"", b"").unwrap();
+    model.insert(vec![], vec![]);
+    store.delete(b"no value").unwrap();
+    model.remove(&b"no value"[..]);
+    checkpoint(&mut store);
+    drop(store);
+    let (mut store, _) = open(&disk);
+    assert_holds(&store, &model);
+    store.delete(b"").unwrap();
+    checkpoint(&mut store);
+    drop(store);
+    assert!(open(&disk).0.is_empty().unwrap());
+}
+
+#[test]
+fn size_and_len_follow_the_state() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let empty = store.size_bytes();
+    for n in 0..1000 {
+        store.put(&key(n), &[1; 100]).unwrap();
+    }
+    let full = store.size_bytes() - empty;
+    assert!((109_000..130_000).contains(&full), "{full} bytes of 109,000");
+    for n in 0..1000 {
+        store.put(&key(n), &[2; 100]).unwrap();
+    }
+    assert_eq!(store.size_bytes() - empty, full, "an overwrite adds nothing");
+    assert_eq!(store.len().unwrap(), 1000);
+    checkpoint(&mut store);
+    drop(store);
+    let (mut store, _) = open(&disk);
+    let reopened = store.size_bytes();
+    assert!((109_000..130_000).contains(&reopened), "{reopened} bytes of 109,000 in the run");
+    for n in 0..1000 {
+        store.delete(&key(n)).unwrap();
+    }
+    assert_eq!(store.len().unwrap(), 0);
+    for _ in 0..3 {
+        checkpoint(&mut store);
+        // Tombstones that a checkpoint covers are swept a few per put.
+        (0..1100).for_each(|_| store.put(b"k", b"v").unwrap());
+    }
+    assert_eq!(store.len().unwrap(), 1);
+    assert!(store.size_bytes() < 2000, "{} bytes for one entry", store.size_bytes());
+}
