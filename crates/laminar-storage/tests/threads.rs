@@ -1,5 +1,15 @@
 //! Real threads on the real disk: a writer, checkpoints and merges behind it, readers beside it, and openings after a store was
 //! dropped in the middle of all that. Whatever the schedule, the state is that of the model.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -59,7 +69,8 @@ fn commit_all(store: &mut WalStateStore, n: u64) {
 fn checkpoint_dirs(dir: &Path) -> Vec<PathBuf> {
     let entries = Env::real().vfs.list(dir).unwrap_or_default();
     let is_checkpoint = |name: &str| name.starts_with("checkpoint-") && !name.ends_with(".tmp");
-    let dirs = entries.into_iter().filter(|entry| entry.kind == Kind::Dir && is_checkpoint(entry.name.to_str().unwrap()));
+    let dirs =
+        entries.into_iter().filter(|entry| entry.kind == Kind::Dir && is_checkpoint(entry.name.to_str().unwrap()));
     dirs.map(|entry| dir.join(entry.name)).collect()
 }
 
