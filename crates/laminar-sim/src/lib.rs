@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::indexing_slicing, reason = "this crate is a test, and its indices come from its own small tables")]
 
+mod damage;
 mod driver;
 mod enumerate;
 mod op;
 mod oracle;
 mod seeds;
 
+pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
 pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use op::{Key, Op, Value};
