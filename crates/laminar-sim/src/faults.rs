@@ -187,7 +187,7 @@ fn cause(error: &Error) -> Option<&laminar_vfs::Error> {
 impl Run {
     fn new(workload: u64) -> Self {
         let disk = SimDisk::new(workload + 1);
-        let read_mode = if workload % 2 == 0 { ReadMode::Owned } else { ReadMode::Mapped };
+        let read_mode = if workload.is_multiple_of(2) { ReadMode::Owned } else { ReadMode::Mapped };
         let policy = if workload == 2 { SyncPolicy::EveryCommit } else { SyncPolicy::Manual };
         let options =
             StoreOptions::new().segment_bytes(16 << 10).buffer_bytes(4096).read_mode(read_mode).sync_policy(policy);
