@@ -213,7 +213,8 @@ impl WalStateStore {
             return false;
         }
         let log_bytes = self.memory_budget.map_or(u64::MAX, |budget| budget / 4).min(self.checkpoint_log_bytes);
-        (behind >= log_bytes && !periodic.failed) || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
+        (behind >= log_bytes && !periodic.failed)
+            || self.env.clock.now().saturating_sub(periodic.last) >= periodic.interval
     }
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while

@@ -310,7 +310,11 @@ fn a_commit_that_is_waited_for_later_is_one_sync_and_a_mark_besides_its_write() 
     let writes: Vec<_> = made.iter().filter(|call| call.is_log(Op::Write)).collect();
     // When it was handed over nobody knew of the sync; that the log goes on on a page of its own takes a sector.
     let marks = writes.iter().filter(|call| call.bytes == 512).count();
-    assert!(writes.len() <= 200 && writes.len() - marks.min(100) <= 100, "{} writes, {marks} of a sector", writes.len());
+    assert!(
+        writes.len() <= 200 && writes.len() - marks.min(100) <= 100,
+        "{} writes, {marks} of a sector",
+        writes.len()
+    );
     assert_eq!(made.iter().filter(|call| call.is_log(Op::SyncData)).count(), 100);
 }
 
@@ -351,7 +355,8 @@ fn a_checkpoint_writes_what_changed() {
         let limit = changed * 135 / 100 + (64 << 10);
         assert_eq!((info.entries_written, info.runs), (200, 2));
         assert!(info.bytes_written <= limit, "{} bytes for {changed} of changes", info.bytes_written);
-        let into_checkpoints = |call: &Call| call.op == Op::Write && call.path.to_string_lossy().contains("/checkpoints/");
+        let into_checkpoints =
+            |call: &Call| call.op == Op::Write && call.path.to_string_lossy().contains("/checkpoints/");
         let written: u64 = calls.take().iter().filter(|call| into_checkpoints(call)).map(|call| call.bytes).sum();
         assert_eq!(written, info.bytes_written, "what it says is what was written");
     }

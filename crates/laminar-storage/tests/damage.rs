@@ -92,7 +92,11 @@ fn verify_finds_every_damaged_file() {
             continue;
         }
         // The log's first record or two, or half of a run.
-        if path.ends_with(".wal") { damaged.overwrite(&path, 4096 + 100, &[0xA5; 40]).unwrap() } else { ruin(&damaged, &path) }
+        if path.ends_with(".wal") {
+            damaged.overwrite(&path, 4096 + 100, &[0xA5; 40]).unwrap()
+        } else {
+            ruin(&damaged, &path)
+        }
         let report = store.verify(&mut |_| {}).unwrap();
         assert!(!report.is_whole(), "{path} is damaged, and nothing was said");
         let told = report.damaged.iter().any(|error| error.is_corrupt() && error.to_string().contains(&path));
@@ -183,7 +187,11 @@ fn a_log_that_ends_before_the_checkpoint_is_given_up_on_request() {
     assert!(report.is_degraded(), "{report:?}");
     assert_eq!(report.checkpoint, Some(2));
     let aside = report.log_given_up.clone().unwrap();
-    assert!(disk.files().iter().any(|path| path.starts_with(&aside)), "what was given up is kept at {}", aside.display());
+    assert!(
+        disk.files().iter().any(|path| path.starts_with(&aside)),
+        "what was given up is kept at {}",
+        aside.display()
+    );
     // It goes on from there like any other.
     for n in 61..=70_u64 {
         store.put(&n.to_be_bytes(), &[n as u8; 300]).unwrap();

@@ -396,7 +396,10 @@ fn old_checkpoints_and_the_log_that_only_they_need_go_away() {
         assert_eq!(checkpoints(&disk).len(), 3.min(n as usize + 1), "after checkpoint {}", n + 1);
         let first_segment = names(&disk, "/store/wal").into_iter().find(|name| name.ends_with(".wal")).unwrap();
         if n < 2 {
-            assert_eq!(first_segment, "00000000000000000000.wal", "the log is kept while fewer are there than are kept");
+            assert_eq!(
+                first_segment, "00000000000000000000.wal",
+                "the log is kept while fewer are there than are kept"
+            );
         } else {
             let start: u64 = first_segment.trim_end_matches(".wal").parse().unwrap();
             let third = store.attached_checkpoint().unwrap().id() - 2;

@@ -59,7 +59,8 @@ fn commit_all(store: &mut WalStateStore, n: u64) {
 fn checkpoint_dirs(dir: &Path) -> Vec<PathBuf> {
     let entries = Env::real().vfs.list(dir).unwrap_or_default();
     let is_checkpoint = |name: &str| name.starts_with("checkpoint-") && !name.ends_with(".tmp");
-    let dirs = entries.into_iter().filter(|entry| entry.kind == Kind::Dir && is_checkpoint(entry.name.to_str().unwrap()));
+    let dirs =
+        entries.into_iter().filter(|entry| entry.kind == Kind::Dir && is_checkpoint(entry.name.to_str().unwrap()));
     dirs.map(|entry| dir.join(entry.name)).collect()
 }
 
