@@ -7,6 +7,7 @@
 //! `cargo bench -p laminar-benches --bench table -- [COUNT] [ROUNDS]`, 1,000,000 keys and 5 rounds unless said.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::indexing_slicing, reason = "a bench may stop with a panic")]
 
 use std::hint::black_box;
 use std::process::Command;

@@ -7,7 +7,7 @@ use laminar_storage::table::Table;
 
 use crate::workload::Key;
 
-pub trait Store {
+pub(crate) trait Store {
     const NAME: &str;
     const IS_ORDERED: bool;
 
@@ -24,10 +24,10 @@ pub trait Store {
 }
 
 /// The table, with keys in a namespace as a store has them.
-pub struct Laminar(Table);
+pub(crate) struct Laminar(Table);
 
 impl Laminar {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Table::new(1))
     }
 }
@@ -76,7 +76,7 @@ impl Store for Laminar {
 
 /// The general hash map: no order, no stable addresses, and it stops to grow.
 #[derive(Default)]
-pub struct Hash(hashbrown::HashMap<Key, Box<[u8]>>);
+pub(crate) struct Hash(hashbrown::HashMap<Key, Box<[u8]>>);
 
 impl Store for Hash {
     const NAME: &str = "hashbrown";
@@ -108,7 +108,7 @@ impl Store for Hash {
 
 /// The sorted map of the standard library.
 #[derive(Default)]
-pub struct BTree(BTreeMap<Key, Box<[u8]>>);
+pub(crate) struct BTree(BTreeMap<Key, Box<[u8]>>);
 
 impl Store for BTree {
     const NAME: &str = "BTreeMap";

@@ -1,27 +1,27 @@
 //! Keys, values and the orders in which they are asked for: made once, before anything is timed.
 
-pub type Key = [u8; 16];
+pub(crate) type Key = [u8; 16];
 
-pub const VALUE_BYTES: usize = 100;
+pub(crate) const VALUE_BYTES: usize = 100;
 
-pub struct Workload {
+pub(crate) struct Workload {
     /// All keys, each once.
-    pub keys: Vec<Key>,
-    pub hits: Vec<Key>,
-    pub misses: Vec<Key>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) hits: Vec<Key>,
+    pub(crate) misses: Vec<Key>,
     /// Keys by a zipf distribution with exponent 0.99, the frequent ones scattered over the key space.
-    pub zipf: Vec<Key>,
+    pub(crate) zipf: Vec<Key>,
     /// All keys in another order; at most five million of them.
-    pub deletes: Vec<Key>,
+    pub(crate) deletes: Vec<Key>,
     /// As many keys, in groups of ten that share the first eight bytes, shuffled.
-    pub grouped: Vec<Key>,
+    pub(crate) grouped: Vec<Key>,
     /// The first eight bytes of groups.
-    pub groups: Vec<[u8; 8]>,
+    pub(crate) groups: Vec<[u8; 8]>,
     random: Vec<u8>,
 }
 
 impl Workload {
-    pub fn new(count: u32, ops: usize) -> Self {
+    pub(crate) fn new(count: u32, ops: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut random = vec![0; (1 << 20) + VALUE_BYTES];
         rng.fill(&mut random);
@@ -50,7 +50,7 @@ impl Workload {
     }
 
     /// A value for a key: a slice of random bytes, so that there is nothing to compress.
-    pub fn value(&self, key: &Key) -> &[u8] {
+    pub(crate) fn value(&self, key: &Key) -> &[u8] {
         let at = usize::from(key[1]) << 12 | usize::from(key[2]) << 4;
         &self.random[at..at + VALUE_BYTES]
     }

@@ -1,9 +1,9 @@
 //! The driver: starts the job, kills it, starts it again, and has the end compared with the truth.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -11,19 +11,26 @@ use laminar_storage::{StoreOptions, WalStateStore};
 
 use crate::Result;
 use crate::args::Arguments;
-use crate::job::Message;
+use crate::job::{Message, Recovery};
 use crate::oracle::Oracle;
 use crate::report;
+
+/// How long a checkpoint takes, before one was seen.
+const FIRST_GUESS: Duration = Duration::from_millis(5);
+
+/// Some commits' time.
+const BETWEEN_COMMITS: Duration = Duration::from_millis(2);
 
 /// When to kill.
 #[derive(Debug)]
 struct Plan {
     /// Not before this row is acknowledged.
     row: u64,
-    /// And then not before a checkpoint has begun.
+    /// And then only while a checkpoint is being written.
     in_checkpoint: bool,
-    /// And then after this long, so that it hits between any two instructions.
-    pause: Duration,
+    /// And then after this part of the time that the last checkpoint took, or of some commits: so that it hits between any
+    /// two instructions.
+    fraction: f64,
 }
 
 /// One kill and what came of it.
@@ -33,12 +40,8 @@ pub(crate) struct Kill {
     pub(crate) acknowledged: u64,
     /// Whether it left a checkpoint behind that was not finished.
     pub(crate) left_unfinished: bool,
-    /// Where the job went on.
-    pub(crate) reopened_at: u64,
-    /// Changes that recovery took from the log.
-    pub(crate) records_replayed: u64,
-    /// Bytes of the log's torn end that recovery cut.
-    pub(crate) bytes_cut: u64,
+    /// What the next opening did.
+    pub(crate) recovery: Recovery,
 }
 
 /// Runs everything, and removes the state if nothing is wrong with it. Returns whether every row counted exactly once.
@@ -69,38 +72,36 @@ fn run_in(dir: &Path, arguments: &Arguments) -> Result<bool> {
     Ok(exact)
 }
 
-/// Moments spread over the input: every second one within a checkpoint, the first of these first.
+/// Moments spread over the input: the first and every second one after it within a checkpoint.
 fn plan(seed: u64, kills: usize, rows: u64) -> Vec<Plan> {
     let mut random = Rng::with_seed(seed);
     // The last tenth stays free, so that the job is not done before it gets killed.
     let mut moments: Vec<u64> = (0..kills).map(|_| random.u64(1..rows * 9 / 10)).collect();
     moments.sort_unstable();
-    let plan = moments.into_iter().enumerate().map(|(number, row)| {
-        let in_checkpoint = number % 2 == 0;
-        let pause = Duration::from_micros(random.u64(0..2_000));
-        Plan { row, in_checkpoint, pause }
+    let plan = moments.into_iter().enumerate().map(|(number, row)| Plan {
+        row,
+        in_checkpoint: number % 2 == 0,
+        fraction: random.f64(),
     });
     plan.collect()
 }
 
 /// Runs the job to its end, through all kills of the plan.
 fn drive(dir: &Path, plan: &[Plan], rows: u64) -> Result<Vec<Kill>> {
-    let bar = ProgressBar::new(rows)
-        .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {msg}")?);
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {msg}")?;
+    let bar = ProgressBar::new(rows).with_style(style);
     let mut kills: Vec<Kill> = Vec::new();
+    let mut checkpoint_time = FIRST_GUESS;
     loop {
         bar.set_message(format!("{} kills", kills.len()));
-        let mut life = Life::start(dir)?;
+        let mut life = Life::start(dir, checkpoint_time)?;
         let killed = life.watch(plan.get(kills.len()), &bar)?;
+        checkpoint_time = life.checkpoint_time;
         if let (Some(kill), Some(opened)) = (kills.last_mut(), life.opened) {
-            (kill.reopened_at, kill.records_replayed, kill.bytes_cut) = opened;
-            if kill.reopened_at < kill.acknowledged {
-                let (from, to) = (HumanCount(kill.acknowledged), HumanCount(kill.reopened_at));
-                return Err(format!(
-                    "lost: acknowledged up to row {from}, reopened at row {to}; see {}",
-                    dir.display()
-                )
-                .into());
+            kill.recovery = opened;
+            if opened.row < kill.acknowledged {
+                let (from, to) = (HumanCount(kill.acknowledged), HumanCount(opened.row));
+                return Err(format!("lost: row {from} was acknowledged, and the job reopened at row {to}").into());
             }
         }
         if !killed {
@@ -114,16 +115,23 @@ fn drive(dir: &Path, plan: &[Plan], rows: u64) -> Result<Vec<Kill>> {
 /// One run of the job, from its start to its death or its end.
 struct Life {
     child: Child,
+    /// Where the job hears that its commits have been read of.
+    onward: Option<ChildStdin>,
     acknowledged: u64,
-    /// Row, records replayed, bytes cut.
-    opened: Option<(u64, u64, u64)>,
+    opened: Option<Recovery>,
+    /// When the checkpoint began that is being written, if one is.
+    writing: Option<Instant>,
+    /// How long the last one took.
+    checkpoint_time: Duration,
 }
 
 impl Life {
-    fn start(dir: &Path) -> Result<Self> {
+    fn start(dir: &Path, checkpoint_time: Duration) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--child").arg("--dir").arg(dir).stdout(Stdio::piped());
-        Ok(Self { child: command.spawn()?, acknowledged: 0, opened: None })
+        command.arg("--child").arg("--dir").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let onward = child.stdin.take();
+        Ok(Self { child, onward, acknowledged: 0, opened: None, writing: None, checkpoint_time })
     }
 
     /// Follows what the job says and kills it when the plan says so. Returns whether it was killed.
@@ -132,23 +140,30 @@ impl Life {
         let (mut killed, mut done) = (false, false);
         // After the kill, what stands in the pipe is still read: those commits had returned.
         for line in BufReader::new(output).lines() {
-            let line = line?;
-            let message: Message = line.parse()?;
+            let message: Message = line?.parse()?;
             match message {
-                Message::Opened { row, records_replayed, bytes_cut } => {
-                    self.opened = Some((row, records_replayed, bytes_cut));
-                    self.acknowledged = row;
+                Message::Opened(recovery) => {
+                    self.opened = Some(recovery);
+                    self.acknowledged = recovery.row;
                 }
-                Message::Committed { row } => self.acknowledged = row,
+                Message::Committed { row } => {
+                    self.acknowledged = row;
+                    if let Some(onward) = &mut self.onward {
+                        // A job that is dead or done does not listen, which its own output tells.
+                        drop(onward.write_all(b"."));
+                    }
+                }
+                Message::CheckpointBegins => self.writing = Some(Instant::now()),
+                Message::CheckpointEnds => {
+                    self.checkpoint_time = self.writing.take().map_or(self.checkpoint_time, |began| began.elapsed());
+                }
                 Message::Done => done = true,
-                Message::CheckpointBegins | Message::CheckpointEnds => {}
             }
             bar.set_position(self.acknowledged);
-            if plan.is_some_and(|plan| !killed && plan.is_reached(message, self.acknowledged)) {
-                std::thread::sleep(plan.map_or(Duration::ZERO, |plan| plan.pause));
-                self.child.kill()?;
-                killed = true;
-            }
+            let Some(plan) = plan.filter(|plan| !killed && plan.is_reached(self)) else { continue };
+            std::thread::sleep(plan.pause(self.checkpoint_time));
+            self.child.kill()?;
+            killed = true;
         }
         let status = self.child.wait()?;
         if done {
@@ -160,8 +175,12 @@ impl Life {
 }
 
 impl Plan {
-    fn is_reached(&self, message: Message, acknowledged: u64) -> bool {
-        acknowledged >= self.row && (!self.in_checkpoint || message == Message::CheckpointBegins)
+    fn is_reached(&self, life: &Life) -> bool {
+        life.acknowledged >= self.row && (!self.in_checkpoint || life.writing.is_some())
+    }
+
+    fn pause(&self, checkpoint_time: Duration) -> Duration {
+        if self.in_checkpoint { checkpoint_time.mul_f64(self.fraction) } else { BETWEEN_COMMITS.mul_f64(self.fraction) }
     }
 }
 

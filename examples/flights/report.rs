@@ -18,15 +18,19 @@ const MOST_DIFFERENCES: usize = 20;
 
 /// One line per kill.
 pub(crate) fn kills(kills: &[Kill]) {
-    let mut table = table(&["kill", "acknowledged", "checkpoint running", "reopened at", "replayed", "bytes cut"]);
+    let header =
+        ["kill", "acknowledged", "checkpoint running", "reopened at", "from checkpoint", "replayed", "bytes cut"];
+    let mut table = table(&header);
     for (number, kill) in kills.iter().enumerate() {
+        let recovery = kill.recovery;
         table.add_row([
             (number + 1).to_string(),
             format!("row {}", HumanCount(kill.acknowledged)),
             if kill.left_unfinished { "left unfinished".into() } else { "no".into() },
-            format!("row {}", HumanCount(kill.reopened_at)),
-            format!("{} changes", HumanCount(kill.records_replayed)),
-            HumanCount(kill.bytes_cut).to_string(),
+            format!("row {}", HumanCount(recovery.row)),
+            if recovery.checkpoint == 0 { "none yet".into() } else { recovery.checkpoint.to_string() },
+            format!("{} changes", HumanCount(recovery.records_replayed)),
+            HumanCount(recovery.bytes_cut).to_string(),
         ]);
     }
     println!("\nThe job was killed, and began again:\n{table}");

@@ -33,7 +33,7 @@ pub(crate) const ROOT: usize = 16;
 const _: () = assert!(size_of::<ArchivedBlock>() == ROOT && align_of::<ArchivedBlock>() <= 16);
 const _: () = assert!(size_of::<Cell>() == 16 && align_of::<Cell>() == 16);
 
-/// The archive whose root ends where `bytes` ends. Constant time: slices of plain numbers need no look at each item.
+/// The archive whose root ends where `bytes` ends, checked by rkyv item by item.
 pub(crate) fn block(bytes: &[u8]) -> Option<&ArchivedBlock> {
     rkyv::api::low::access::<ArchivedBlock, Failure>(bytes).ok()
 }

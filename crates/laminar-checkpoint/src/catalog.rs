@@ -25,6 +25,19 @@ pub struct CheckpointInfo {
 }
 
 /// What [`CheckpointManager::open_newest_valid`] found.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Env};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let older = manager.create(Create::new(1).entries([("a", Some("1"))]))?;
+/// let newer = manager.create(Create::new(2).base(&older).entries([("b", Some("2"))]))?;
+/// Env::real().vfs.remove_file(&newer.state_path().join("MANIFEST"))?;
+/// let opened = manager.open_newest_valid()?;
+/// assert_eq!(opened.checkpoint.map(|checkpoint| checkpoint.id()), Some(older.id()));
+/// assert!(opened.passed_over[0].reason.to_string().ends_with("MANIFEST is missing"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Opened {

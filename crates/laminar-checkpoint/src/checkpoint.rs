@@ -35,6 +35,8 @@ pub struct CheckpointStats {
     pub copied: u64,
     /// Runs that were merged into one.
     pub merged: u64,
+    /// A merge was due and failed; its runs were taken over as they are.
+    pub merge_failed: bool,
 }
 
 /// A checkpoint; a cheap clone shares it. All its files are open, and as long as a clone lives,

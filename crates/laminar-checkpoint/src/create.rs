@@ -9,7 +9,7 @@ use crate::archive::ToSection;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoints::CheckpointManager;
 use crate::draft::{Draft, Meta};
-use crate::merge::MergeJob;
+use crate::merge::{MergeJob, MergedRun};
 use crate::run::{Run, RunWriter};
 use crate::section::NewSection;
 use crate::sync::Arc;
@@ -149,7 +149,7 @@ struct Creation<'a> {
     manager: CheckpointManager,
     create: Create<'a>,
     draft: Option<Draft>,
-    merge: Option<MergeJob>,
+    merge: Option<Box<MergeJob>>,
     /// The base's runs that are still to be linked.
     links: Vec<Run>,
     writer: Option<RunWriter>,
@@ -165,15 +165,16 @@ impl<'a> Creation<'a> {
     /// Does the next piece; returns the checkpoint once it is published.
     fn step(&mut self) -> Result<Option<Checkpoint>> {
         let Some(draft) = &mut self.draft else { return self.begin().map(|()| None) };
-        if let Some(job) = &mut self.merge
-            && !job.step()?
-        {
-            return Ok(None);
-        }
         if let Some(job) = self.merge.take() {
-            let merged = job.finish()?;
-            self.links.retain(|run| run.to() <= merged.from() || run.from() >= merged.to());
-            draft.adopt(merged)?;
+            match merge_some(job) {
+                Ok(Merging::On(job)) => self.merge = Some(job),
+                Ok(Merging::Done(merged)) => {
+                    self.links.retain(|run| run.to() <= merged.from() || run.from() >= merged.to());
+                    draft.adopt(*merged)?;
+                }
+                // A merge only saves work later. Without it, also where a run is damaged, the checkpoint can be made.
+                Err(_) => draft.note_failed_merge(),
+            }
             return Ok(None);
         }
         for run in self.links.drain(..) {
@@ -204,16 +205,29 @@ impl<'a> Creation<'a> {
         if let Some(section) = self.create.sections.iter().position(Result::is_err) {
             self.create.sections.swap_remove(section)?;
         }
-        let draft = self.manager.draft()?;
+        let mut draft = self.manager.draft()?;
         if let Some(base) = &self.create.base {
             self.links = base.runs().to_vec();
             if let Some(plan) = self.manager.plan_merge(base).filter(|_| self.create.merges) {
-                self.merge = Some(self.manager.merge(plan, Box::new(|_| true))?);
+                match self.manager.merge(plan, Box::new(|_| true)) {
+                    Ok(job) => self.merge = Some(Box::new(job)),
+                    Err(_) => draft.note_failed_merge(),
+                }
             }
         }
         self.draft = Some(draft);
         Ok(())
     }
+}
+
+/// What a step of a merge leads to.
+enum Merging {
+    On(Box<MergeJob>),
+    Done(Box<MergedRun>),
+}
+
+fn merge_some(mut job: Box<MergeJob>) -> Result<Merging> {
+    if job.step()? { Ok(Merging::Done(Box::new(job.finish()?))) } else { Ok(Merging::On(job)) }
 }
 
 /// A call that a worker is busy with.

@@ -64,6 +64,24 @@ impl Meta {
 /// A checkpoint in the making. Dropped before it is published, it leaves nothing behind.
 ///
 /// [`CheckpointManager::create`] does the usual things with it; here is every part in the hand of the caller.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Meta};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let base = manager.create(Create::new(10).entries([("a", Some("1"))]))?;
+/// let mut draft = manager.draft()?;
+/// for run in base.runs() {
+///     draft.link_run(run)?;
+/// }
+/// let mut writer = draft.run_writer(10, 20, true)?;
+/// writer.push(b"a", None)?;
+/// draft.add_run(writer.finish()?)?;
+/// draft.section("note", &"a is gone".to_owned())?;
+/// let checkpoint = draft.publish(Meta::new(20))?;
+/// assert!(!checkpoint.contains(b"a")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Draft {
     shared: Arc<Shared>,
     _owner: Owner,
@@ -217,6 +235,10 @@ impl Draft {
         self.stats.merged += inputs;
         self.runs.push(RunRecord { first_checkpoint: self.id, ..record });
         Ok(())
+    }
+
+    pub(crate) fn note_failed_merge(&mut self) {
+        self.stats.merge_failed = true;
     }
 
     /// Writes a section: the archive of `value` under a name, which may be any text.

@@ -13,6 +13,19 @@ use crate::name::{Name, parse, removed_name};
 use crate::{Error, Result};
 
 /// What a cleanup did.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// for position in 1..=4 {
+///     manager.create(Create::new(position).entries([("a", Some("1"))]))?;
+/// }
+/// let in_use = manager.get(1)?;
+/// let cleanup = manager.cleanup_old(2)?;
+/// assert_eq!((cleanup.removed, cleanup.kept_in_use), (vec![2], vec![in_use.id()]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Cleanup {

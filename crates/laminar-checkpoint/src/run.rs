@@ -13,6 +13,8 @@ mod file;
 mod find;
 mod heal;
 mod iter;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod writer;
 

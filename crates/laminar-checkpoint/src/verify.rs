@@ -16,6 +16,19 @@ pub struct Progress {
 }
 
 /// What [`CheckpointManager::verify`](crate::CheckpointManager::verify) found.
+///
+/// ```
+/// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
+/// # let scratch = tempfile::tempdir()?;
+/// # let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new())?;
+/// let checkpoint = manager.create(Create::new(1).entries([("a", Some("1"))]))?;
+/// let report = manager.verify(checkpoint.id(), &mut |progress| {
+///     assert!(progress.done_bytes <= progress.total_bytes);
+/// })?;
+/// assert!(report.is_whole());
+/// assert_eq!((report.files, report.bytes), (2, checkpoint.bytes()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {

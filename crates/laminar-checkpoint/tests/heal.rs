@@ -195,7 +195,12 @@ fn two_damaged_blocks_are_an_error_that_names_them_and_nothing_else_is_lost() {
         assert_eq!(older.runs()[0].iter().filter(Result::is_ok).count(), read);
         let report = manager.verify(1, &mut |_| {}).unwrap();
         assert_eq!(report.damage.iter().filter(|damage| !damage.is_healed).count(), 2);
-        // Nothing newer comes out of it either.
+        // A checkpoint can be made upon it all the same; that the merge which was due failed is said.
+        let base = manager.get(2).unwrap();
+        let next = manager.create(Create::new(30).base(&base).entries([(key(1), Some(vec![1]))])).unwrap();
+        assert!(next.stats().merge_failed && next.stats().merged == 0);
+        assert_eq!((next.runs().len(), next.get(&key(1)).unwrap()), (3, Some(&[1][..])));
+        // Nothing comes out of a merge of what is lost.
         let merged = manager.merge(manager.plan_full_merge(&manager.get(2).unwrap()).unwrap(), Box::new(|_| true));
         assert!(matches!(merged.unwrap().finish(), Err(Error::Corrupt { .. })));
     }
@@ -236,18 +241,46 @@ fn a_lost_index_is_done_without() {
 fn a_block_that_the_disk_cannot_read_is_made_good() {
     let (disk, models) = prepared(false);
     let pages = disk.read_file(base_run(&disk)).unwrap().len() as u64 / PAGE;
-    for page in 0..pages {
-        let disk = disk.fork();
-        let bad = page * PAGE + 100..page * PAGE + 101;
-        let on_run = |path: &Path| path.to_string_lossy().ends_with("10.run");
-        disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(bad).sticky());
-        let opened = check(&disk, &models, &format!("page {page}"));
-        assert!(opened.passed_over.is_empty());
-    }
     let on_run = |path: &Path| path.to_string_lossy().ends_with("10.run");
-    disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(2 * PAGE..4 * PAGE).sticky());
-    let older = manager(&disk).get(1).unwrap();
-    assert!(matches!(contents(&older), Err(Error::Io(error)) if error.op() == Op::Read));
+    for mode in [ReadMode::Mapped, ReadMode::Owned] {
+        let open =
+            |disk: &SimDisk| CheckpointManager::open(DIR, options(disk).read_mode(mode)).unwrap().get(1).unwrap();
+        for page in 0..pages {
+            let disk = disk.fork();
+            let bad = page * PAGE + 100..page * PAGE + 101;
+            disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(bad).sticky());
+            let older = open(&disk);
+            assert_eq!(contents(&older).unwrap(), models.older, "page {page}");
+            for (key, value) in &models.older {
+                assert_eq!(older.get(key).unwrap(), Some(value.as_slice()), "page {page}");
+            }
+            assert!(older.healed_count() <= 1 && (older.healed_count() == 1 || page + 4 >= pages), "page {page}");
+        }
+        let disk = disk.fork();
+        disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(2 * PAGE..4 * PAGE).sticky());
+        assert!(matches!(contents(&open(&disk)), Err(Error::Io(error)) if error.op() == Op::Read), "{mode:?}");
+    }
+}
+
+#[test]
+fn every_chapter_heals_for_itself_and_once_for_all_threads() {
+    let disk = SimDisk::new(8);
+    let model = numbered(70_000, 1, 8);
+    manager(&disk).create(Create::new(1).entries(all(&model))).unwrap();
+    let run = disk.files().into_iter().find(|path| path.to_string_lossy().ends_with(".run")).unwrap();
+    let len = disk.read_file(&run).unwrap().len() as u64;
+    // A block in the first chapter and one in the second, which is the shorter one at the end.
+    for offset in [PAGE * 100, len - PAGE * 40] {
+        disk.overwrite(&run, offset + 7, &[0xff; 3000]).unwrap();
+    }
+    let checkpoint = manager(&disk).get(1).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(contents(&checkpoint).unwrap() == model));
+        }
+    });
+    assert_eq!(checkpoint.healed_count(), 2);
+    assert!(manager(&disk).verify(1, &mut |_| {}).unwrap().is_readable());
 }
 
 #[test]

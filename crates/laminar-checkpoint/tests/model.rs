@@ -165,6 +165,47 @@ fn a_run_of_several_chapters_finds_every_key_and_no_other() {
 }
 
 #[test]
+fn entries_of_every_size_are_found_and_little_is_wasted() {
+    let scratch = Scratch::new();
+    let manager = scratch.manager();
+    for bytes in [0, 40, 100, 470, 700, 1500, 3000, 5300, 7000, 20_000, 66_000] {
+        let model = numbered(if bytes < 10_000 { 3000 } else { 600 }, 3, bytes);
+        let checkpoint = manager.create(Create::new(1).entries(all(&model))).unwrap();
+        let (payload, file) = (checkpoint.runs()[0].payload_bytes(), checkpoint.bytes());
+        // The smallest entries pay for their index; from 100 bytes on everything together stays within the budget.
+        let budget = if bytes < 100 { payload * 3 } else { payload * 135 / 100 };
+        assert!(file < budget + (64 << 10), "{file} bytes for {payload} in entries of {bytes}");
+        for (key, value) in &model {
+            assert_eq!(checkpoint.get(key).unwrap(), Some(value.as_slice()));
+        }
+        assert_eq!(checkpoint.get(&key(1)).unwrap(), None);
+        assert!(contents(&checkpoint).unwrap() == model, "{bytes}");
+        assert!(manager.verify(checkpoint.id(), &mut |_| {}).unwrap().is_whole());
+        manager.cleanup_old(1).unwrap();
+    }
+}
+
+#[test]
+fn chapters_end_where_their_index_could_not_reach() {
+    let scratch = Scratch::new();
+    let manager = scratch.manager();
+    let sizes = [10, 300, 70_000, 3000, 400_000];
+    let model: Map = (0..400u64).map(|i| (key(i), value(i, sizes[i as usize % sizes.len()]))).collect();
+    let base = manager.create(Create::new(1).entries([("", Some(""))])).unwrap();
+    let checkpoint = manager.create(Create::new(2).base(&base).merge(false).entries(all(&model))).unwrap();
+    assert!(checkpoint.runs()[1].bytes() > 2 << 24, "more than two chapters of 16 MiB");
+    for (key, value) in &model {
+        assert!(checkpoint.get(key).unwrap() == Some(value.as_slice()));
+    }
+    for i in 0..400 {
+        let from = key(i);
+        let next = checkpoint.range(&from[..]..).next().unwrap().unwrap();
+        assert!(next == (&from[..], model[&from].as_slice()));
+    }
+    assert!(manager.verify(checkpoint.id(), &mut |_| {}).unwrap().is_whole());
+}
+
+#[test]
 fn a_filter_denies_most_keys_that_are_not_there() {
     let scratch = Scratch::new();
     let manager = scratch.manager();

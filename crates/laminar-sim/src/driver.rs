@@ -133,6 +133,8 @@ impl Driver {
         let result = match op {
             Op::Kill => return self.crash(None),
             Op::PowerCut(seed) => return self.crash(Some(*seed)),
+            // One that is to die already is not given a longer life.
+            Op::DieAt(..) if self.death.is_some() => Ok(()),
             Op::DieAt(operations, power_cut) => {
                 self.disk.stop_at(u64::from(*operations));
                 self.death = Some(Death { at: self.disk.operations() + u64::from(*operations), power_cut: *power_cut });
@@ -276,6 +278,7 @@ impl Driver {
                 return Err(Violation::new(format!("recovery failed: {error}")));
             }
             self.summary.crashes += 1;
+            self.death = None;
             self.disk = self.disk.crash(seed);
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();

@@ -241,6 +241,12 @@ impl WalStateStore {
         self.checkpointing.take_upkeep_error()
     }
 
+    /// The ticket of the checkpoint that was begun last, until a commit takes its result into use.
+    #[must_use]
+    pub fn running_checkpoint(&self) -> Option<CheckpointTicket> {
+        self.checkpointing.running().cloned()
+    }
+
     /// The checkpoint that reads fall through to, once one has been made or recovered.
     #[must_use]
     pub fn attached_checkpoint(&self) -> Option<&Checkpoint> {

@@ -23,6 +23,7 @@ mod tests;
 use arena::{Arena, Slot};
 use block::Block;
 use index::Index;
+use key::Hasher;
 pub use key::{Key, SPACE_BYTES};
 use order::Order;
 pub use range::TableRange;
@@ -106,13 +107,13 @@ pub struct Swept {
 impl Table {
     /// An empty table, which takes no memory yet. The seed goes into the hashes.
     pub const fn new(hash_seed: u64) -> Self {
-        Self::with_hasher(hash_seed, laminar_checkpoint::hash_parts)
+        Self::with_hasher(Hasher::new(hash_seed))
     }
 
-    const fn with_hasher(hash_seed: u64, hasher: key::Hasher) -> Self {
+    const fn with_hasher(hasher: Hasher) -> Self {
         Self {
             arena: Arena::new(),
-            index: Index::new(hash_seed, hasher),
+            index: Index::new(hasher),
             order: Order::new(),
             added: Vec::new(),
             gone: Vec::new(),
@@ -123,7 +124,7 @@ impl Table {
     /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
     #[inline]
     pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {
-        Key { space, name, hash: self.index.hash(space, name) }
+        self.index.hasher().key(space, name)
     }
 
     /// The key that is written in a row, key space and name; `None` where there are too few bytes for a key space.
@@ -135,7 +136,7 @@ impl Table {
     /// The entry of `key`, perhaps a tombstone.
     #[inline]
     pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
-        self.index.find(&self.arena, key).map(|slot| Entry::of(self.arena.block(slot)))
+        self.index.find(&self.arena, key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
     /// Sets the entry of `key`: a value, or a tombstone. `lsn` is below 2^63.
@@ -150,14 +151,14 @@ impl Table {
     pub fn insert(&mut self, key: &Key<'_>, lsn: u64, value: Option<&[u8]>) -> Result<Change> {
         assert!(lsn < block::NOT_AN_ENTRY, "positions in a log are below 2^63");
         let new_bytes = value.map_or(0, <[u8]>::len) as u64;
-        let Some(slot) = self.index.find(&self.arena, key) else {
+        let Some((slot, old)) = self.index.find(&self.arena, key) else {
             let slot = self.arena.insert(lsn, key, value)?;
             self.index.insert(&self.arena, key.hash, slot);
             self.add(slot);
             self.bytes += key.len() as u64 + new_bytes;
             return Ok(Change::New);
         };
-        let old = Entry::of(self.arena.block(slot));
+        let old = Entry::of(old, key.len());
         let (old_lsn, old_bytes) = (old.lsn, old.value.map(<[u8]>::len));
         if !self.arena.overwrite(slot, lsn, value) {
             let moved = self.arena.insert(lsn, key, value)?;
@@ -171,7 +172,7 @@ impl Table {
 
     /// Removes the entry of `key`, tombstone or not. False if there was none.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
-        let Some(slot) = self.index.find(&self.arena, key) else { return false };
+        let Some((slot, _)) = self.index.find(&self.arena, key) else { return false };
         self.remove_slot(key.hash, slot);
         true
     }
@@ -192,8 +193,8 @@ impl Table {
         let mut swept = Swept::default();
         while let Some(slot) = self.arena.walk(&mut steps) {
             let block = self.arena.block(slot);
-            if keep(block.key(), &Entry::of(block)) == Keep::No {
-                let hash = self.index.hash_whole(block.key());
+            if keep(block.key(), &Entry::of(block, block.key().len())) == Keep::No {
+                let hash = self.index.hasher().hash_whole(block.key());
                 self.remove_slot(hash, slot);
                 swept.removed += 1;
             }
@@ -224,7 +225,7 @@ impl Table {
 
     fn remove_slot(&mut self, hash: u64, slot: Slot) {
         let block = self.arena.block(slot);
-        self.bytes -= (block.key().len() + block.value().map_or(0, <[u8]>::len)) as u64;
+        self.bytes -= (block.key().len() + block.value(block.key().len()).map_or(0, <[u8]>::len)) as u64;
         self.index.remove(hash, slot);
         self.drop_slot(slot);
     }
@@ -262,7 +263,7 @@ impl Table {
 
 impl<'a> Entry<'a> {
     #[inline]
-    fn of(block: Block<'a>) -> Self {
-        Self { lsn: block.lsn(), value: block.value() }
+    fn of(block: Block<'a>, key_bytes: usize) -> Self {
+        Self { lsn: block.lsn(), value: block.value(key_bytes) }
     }
 }

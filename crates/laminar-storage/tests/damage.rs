@@ -1,4 +1,14 @@
 //! What `verify` finds, and what `RecoverTo::LastGood` gives up: no more than is lost, kept aside, and reported.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use laminar_storage::{RecoverTo, RecoveryReport, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;

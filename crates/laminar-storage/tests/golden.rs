@@ -2,7 +2,16 @@
 //!
 //! `GOLDEN_WRITE=1 cargo test -p laminar-storage --test golden` writes the files that are not there. Files of a released
 //! version are never written again.
-#![expect(clippy::disallowed_methods, reason = "a test reads the files that it compares with")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,14 @@
 //! What a store holds through checkpoints, merges, clears, retention and reopenings: always what the same changes do to a map.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -597,7 +607,7 @@ fn an_export_of_a_closed_store_is_refused_also_with_a_checkpoint_of_everything()
 fn values_are_aligned_wherever_they_lie() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk);
-    let aligned = |value: Option<&[u8]>| value.unwrap().as_ptr().addr() % 16 == 0;
+    let aligned = |value: Option<&[u8]>| value.unwrap().as_ptr().addr().is_multiple_of(16);
     for n in 0..200 {
         store.put(&vec![b'k'; n as usize % 37], &vec![n as u8; n as usize]).unwrap();
         store.put(&key(n), &vec![n as u8; n as usize]).unwrap();

@@ -1,4 +1,14 @@
 //! One test and more for each promise of ARCHITECTURE.md, P1 to P10, on the simulated disk; each fails when its promise is broken.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::time::Duration;
 

@@ -1,5 +1,15 @@
 //! Tickets of commits and of checkpoints: waited for blocking and with `.await`, by hand and by a runtime, cloned, dropped, asked
 //! for again, abandoned; and when a finished checkpoint is taken into use.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::future::IntoFuture;
 use std::pin::pin;

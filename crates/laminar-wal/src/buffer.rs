@@ -4,7 +4,10 @@
 //! room its segment has, and whether the group before it was closed in order to sync. No input or output.
 
 use crate::Lsn;
-use crate::format::{FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR_LEN, in_memory, seal_frame};
+use crate::format::{
+    FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, PAGE, SECTOR_LEN, group_trailer, in_memory,
+    seal_frame,
+};
 use crate::segment::Segment;
 
 /// The first storage of a buffer; it doubles as it fills.
@@ -43,7 +46,7 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Bytes of the open group, 0 if none is open.
     used: usize,
-    /// How far `used` may go; 0 while the log takes no records.
+    /// How far `used` may go, the group's end mark left out; 0 while the log takes no records.
     limit: usize,
     /// The storage that a buffer grows to.
     largest: usize,
@@ -51,7 +54,7 @@ pub(crate) struct Buffer {
     seed: u32,
     /// The position of the open or the next group.
     group: u64,
-    /// Bytes from `group` to where records end in this segment.
+    /// Bytes from `group` to where groups end in this segment.
     room: usize,
     prev_end: u64,
     batch_end_before: u64,
@@ -133,7 +136,7 @@ impl Buffer {
 
     /// What `bytes` with framing need.
     pub(crate) fn fit(&self, bytes: usize) -> Fit {
-        let wanted = self.next_at() + bytes;
+        let wanted = self.next_at() + bytes + GROUP_TRAILER;
         if self.has_room(bytes) {
             Fit::Now
         } else if wanted <= self.room.min(self.largest) {
@@ -156,7 +159,7 @@ impl Buffer {
     }
 
     fn refit(&mut self) {
-        self.limit = if self.frozen { 0 } else { self.bytes.len().min(self.room) };
+        self.limit = if self.frozen { 0 } else { self.bytes.len().min(self.room).saturating_sub(GROUP_TRAILER) };
     }
 
     /// Takes no record any more.
@@ -216,13 +219,14 @@ impl Buffer {
             successor: 0,
             then_page,
         };
-        let padded = self.used.next_multiple_of(SECTOR_LEN);
-        let (head, rest) = self.bytes.split_at_mut(GROUP_HEADER);
-        head.copy_from_slice(&header.encode(self.seed, self.group));
+        let padded = (self.used + GROUP_TRAILER).next_multiple_of(SECTOR_LEN);
+        let encoded = header.encode(self.seed, self.group);
+        let (group, rest) = self.bytes.split_at_mut(self.used);
+        group.split_at_mut(GROUP_HEADER).0.copy_from_slice(&encoded);
+        let (trailer, rest) = rest.split_at_mut(GROUP_TRAILER);
+        trailer.copy_from_slice(&group_trailer(&encoded));
         // What an earlier group left there must not be written: gaps are zero.
-        if let Some(padding) = rest.get_mut(self.used - GROUP_HEADER..padded - GROUP_HEADER) {
-            padding.fill(0);
-        }
+        rest.split_at_mut(padded - self.used - GROUP_TRAILER).0.fill(0);
         std::mem::swap(&mut self.bytes, back);
         if self.bytes.len() > self.largest {
             // The storage of one outsized record is not kept.

@@ -40,6 +40,14 @@ pub(crate) struct Turn {
     pub(crate) synced_at: Duration,
 }
 
+/// What a leader's turn came to.
+enum Led {
+    /// It ended with the sync.
+    HandedOn,
+    /// There was nothing left to sync.
+    Still,
+}
+
 #[derive(Debug)]
 struct Task {
     lsn: u64,
@@ -91,11 +99,13 @@ impl Log {
                 turn.leading = true;
                 self.hold(&mut turn);
                 let led = MutexGuard::unlocked(&mut turn, || self.write_and_sync(target));
-                turn.leading = false;
-                if let Err(error) = led {
-                    turn.forget_thread(target);
+                if !matches!(led, Ok(Led::HandedOn)) {
+                    turn.leading = false;
                     // The others try themselves: each gets its own answer, and none hangs.
                     self.progress.notify_all();
+                }
+                if let Err(error) = led {
+                    turn.forget_thread(target);
                     return Err(error);
                 }
             }
@@ -117,7 +127,7 @@ impl Log {
         turn.holding = false;
     }
 
-    fn write_and_sync(&self, target: u64) -> Result<()> {
+    fn write_and_sync(&self, target: u64) -> Result<Led> {
         let (file, to) = {
             let mut writer = self.writer.lock();
             match self.hand_over(&mut writer, true) {
@@ -129,15 +139,21 @@ impl Log {
         };
         if self.durable.load(Ordering::Acquire) >= target {
             // Leaving a segment has synced it on the way.
-            return Ok(());
+            return Ok(Led::Still);
         }
-        self.sync_file(&*file, to)
+        self.sync_and_tell(&*file, to, true)?;
+        Ok(Led::HandedOn)
     }
 
-    /// Syncs `file`, which holds everything up to `to` that is not durable yet. The lock is held until the result is
-    /// known to all: else a second sync, which the operating system lets succeed after a failed one, could acknowledge
-    /// what the first has lost.
+    /// Syncs `file`, which holds everything up to `to` that is not durable yet.
     pub(crate) fn sync_file(&self, file: &dyn VfsFile, to: u64) -> Result<()> {
+        self.sync_and_tell(file, to, false)
+    }
+
+    /// The lock is held until the result is known to all: else a second sync, which the operating system lets succeed
+    /// after a failed one, could acknowledge what the first has lost. `leads`: it is the leader's, whose turn ends with
+    /// it, so that one of those who are told and not served goes on.
+    fn sync_and_tell(&self, file: &dyn VfsFile, to: u64, leads: bool) -> Result<()> {
         let _one_at_a_time = self.sync.lock();
         self.check_poison()?;
         let clock = &self.dir.env.clock;
@@ -152,6 +168,7 @@ impl Log {
             let mut turn = self.turn.lock();
             turn.sync_time = ended.saturating_sub(started);
             turn.synced_at = ended;
+            turn.leading &= !leads;
             let before = turn.waiting();
             turn.expected = before;
             turn.threads.retain(|target| *target > to);

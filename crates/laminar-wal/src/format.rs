@@ -16,6 +16,8 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const BLOCK: usize = 512;
 /// Length of a group's header.
 pub(crate) const GROUP_HEADER: usize = 48;
+/// Length of the mark at a group's end.
+pub(crate) const GROUP_TRAILER: usize = 8;
 /// What a record costs beside its payload.
 pub(crate) const FRAMING: usize = 8;
 /// The longest payload of a record, and of a batch with the framing of all records but one.
@@ -36,8 +38,11 @@ const MORE: u32 = 1 << 31;
 /// Told apart from each other, so that a frame never passes for a group or the other way round.
 const GROUP_SALT: u32 = 0x6772_6f75;
 const FRAME_SALT: u32 = 0x6672_616d;
+const TRAILER_SALT: u32 = 0x656e_6421;
+const GROUP_CRC_AT: usize = 44;
 
 const _: () = assert!(SECTOR_LEN as u64 == SECTOR && PAGE_LEN as u64 == PAGE);
+const _: () = assert!(GROUP_CRC_AT + 4 == GROUP_HEADER);
 const _: () = assert!(CRC_AT + 4 == BLOCK && IDENTITY_COPY >= BLOCK && GROUP_HEADER <= BLOCK);
 
 /// Why a block can't be used.
@@ -301,34 +306,44 @@ const fn fold(position: u64) -> u32 {
 }
 
 fn group_crc(header: &[u8; GROUP_HEADER], seed: u32, at: u64) -> u32 {
-    crc32c::crc32c_append(seed ^ GROUP_SALT ^ fold(at), &header[4..])
+    crc32c::crc32c_append(seed ^ GROUP_SALT ^ fold(at), &header[..GROUP_CRC_AT])
+}
+
+/// What stands behind the last record of the group with this header. Never all zeros: a group whose writing stopped short
+/// has zeros there.
+pub(crate) fn group_trailer(header: &[u8; GROUP_HEADER]) -> [u8; GROUP_TRAILER] {
+    let crc = crc32c::crc32c_append(TRAILER_SALT, header);
+    let mut trailer = [0; GROUP_TRAILER];
+    put(&mut trailer, 0, &crc.to_le_bytes());
+    put(&mut trailer, 4, &(!crc).to_le_bytes());
+    trailer
 }
 
 impl GroupHeader {
     pub(crate) fn encode(&self, seed: u32, at: u64) -> [u8; GROUP_HEADER] {
         let mut header = [0; GROUP_HEADER];
-        put(&mut header, 4, &self.len.to_le_bytes());
-        put(&mut header, 8, &self.durable.to_le_bytes());
-        put(&mut header, 16, &self.prev_end.to_le_bytes());
-        put(&mut header, 24, &self.batch_end.to_le_bytes());
-        put(&mut header, 32, &self.successor.to_le_bytes());
-        header[40] = match self.kind {
+        put(&mut header, 0, &self.durable.to_le_bytes());
+        put(&mut header, 8, &self.prev_end.to_le_bytes());
+        put(&mut header, 16, &self.batch_end.to_le_bytes());
+        put(&mut header, 24, &self.successor.to_le_bytes());
+        put(&mut header, 32, &self.len.to_le_bytes());
+        header[36] = match self.kind {
             GroupKind::Records => 1,
             GroupKind::Seal => 2,
             GroupKind::Mark => 3,
         };
-        header[41] = if self.then_page { GROUP_FLAG_PAGE } else { 0 };
+        header[37] = if self.then_page { GROUP_FLAG_PAGE } else { 0 };
         let crc = group_crc(&header, seed, at);
-        put(&mut header, 0, &crc.to_le_bytes());
+        put(&mut header, GROUP_CRC_AT, &crc.to_le_bytes());
         header
     }
 
     /// The header at the position `at`, if that is what stands there.
     pub(crate) fn decode(header: &[u8; GROUP_HEADER], seed: u32, at: u64) -> Option<Self> {
-        if group_crc(header, seed, at) != u32_at(header, 0) || !is_zero(&header[42..]) {
+        if group_crc(header, seed, at) != u32_at(header, GROUP_CRC_AT) || !is_zero(&header[38..GROUP_CRC_AT]) {
             return None;
         }
-        let kind = match header[40] {
+        let kind = match header[36] {
             1 => GroupKind::Records,
             2 => GroupKind::Seal,
             3 => GroupKind::Mark,
@@ -336,15 +351,15 @@ impl GroupHeader {
         };
         let decoded = Self {
             kind,
-            len: u32_at(header, 4),
-            durable: u64_at(header, 8),
-            prev_end: u64_at(header, 16),
-            batch_end: u64_at(header, 24),
-            successor: u64_at(header, 32),
-            then_page: header[41] & GROUP_FLAG_PAGE != 0,
+            durable: u64_at(header, 0),
+            prev_end: u64_at(header, 8),
+            batch_end: u64_at(header, 16),
+            successor: u64_at(header, 24),
+            len: u32_at(header, 32),
+            then_page: header[37] & GROUP_FLAG_PAGE != 0,
         };
         let len = decoded.len as usize;
-        let whole = header[41] & !GROUP_FLAG_PAGE == 0
+        let whole = header[37] & !GROUP_FLAG_PAGE == 0
             && len >= GROUP_HEADER
             && (kind == GroupKind::Records || len == GROUP_HEADER)
             && decoded.prev_end <= at
@@ -353,11 +368,16 @@ impl GroupHeader {
         whole.then_some(decoded)
     }
 
-    /// Where the group after one that ends at `end` starts. Positions and file offsets round alike, since segments
-    /// start on pages.
+    /// Where the group after one whose last record ends at `end` starts. Positions and file offsets round alike, since
+    /// segments start on pages.
     pub(crate) fn next_group(&self, end: u64) -> u64 {
-        round_up(end, if self.then_page { PAGE } else { SECTOR })
+        round_up(end + GROUP_TRAILER as u64, if self.then_page { PAGE } else { SECTOR })
     }
+}
+
+/// Whether the last bytes of a group's header are zeros: it does not verify then, but its writing may have stopped short.
+pub(crate) fn stops_in_header(header: &[u8; GROUP_HEADER]) -> bool {
+    is_zero(&header[GROUP_CRC_AT..])
 }
 
 fn frame_crc(seed: u32, at: u64, rest: &[u8]) -> u32 {
@@ -389,3 +409,6 @@ impl Identity {
         Lsn::new(self.start)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! What all handles of an open log share. The mechanisms are in the files named beside each part.
 //!
-//! Locks are taken in this order: `retain`, `writer`, `buffer`; `sync`, `ahead` and `turn` may be taken under any of
-//! them but not the other way round (`sync` before `turn`). Under `buffer` nothing is read or written, so an append
+//! Locks are taken in this order: `writer`, then any of `buffer`, `retain`, `ahead`, `sync`, and `turn` last. Under `buffer` nothing is read or written, so an append
 //! waits for the disk only where a group or a segment is full.
 
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::recover::{self, Recovered};
 use crate::segment::{Segment, prepare};
 use crate::sync::{Arc, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock, Weak};
 use crate::worker::AWAKE;
-use crate::writer::Writer;
+use crate::writer::{Begun, Writer};
 use crate::{CreateMode, Error, LogId, Lsn, Result, SyncPolicy, TailReport, WalOptions};
 
 /// What stands in a log's directory.
@@ -153,6 +153,7 @@ fn create(dir: Dir, options: &WalOptions, listing: &Listing, lock: Lock) -> Resu
         resume: Resume { group: segment.data(), prev_end: start, end: start },
         spare: None,
         closed_there: false,
+        unproven: false,
     };
     Ok((assemble(dir, options, recovered, lock), report))
 }
@@ -248,7 +249,7 @@ fn read_identity(dir: &Dir, expected: Option<LogId>, report: &mut TailReport) ->
 }
 
 fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) -> Arc<Log> {
-    let Recovered { identity, segments, file, resume, spare, closed_there } = recovered;
+    let Recovered { identity, segments, file, resume, spare, closed_there, unproven } = recovered;
     let last = segments.last().copied();
     Arc::new_cyclic(|me: &Weak<Log>| {
         let Some(last) = last else { unreachable!("recovery leaves at least one segment") };
@@ -260,7 +261,12 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
                 idle_seal: options.idle_seal,
             },
             buffer: Mutex::new(Buffer::new(&last, resume, options.buffer_bytes)),
-            writer: Mutex::new(Writer::new(last, file, !closed_there, resume.end)),
+            writer: Mutex::new(Writer::new(
+                last,
+                file,
+                resume.end,
+                Begun { closed_is_gone: !closed_there, identity_is_proven: !unproven },
+            )),
             ahead: Mutex::new(Ahead::new(identity, last.end(), spare)),
             reserve_bytes: AtomicU64::new(0),
             sync: Mutex::new(()),

@@ -105,7 +105,12 @@ impl Trail {
                 Item::Group(_) => {}
                 Item::Absent => {
                     let offset = self.walk.segment.offset(self.walk.next_position());
-                    return Err(damaged(Bad { offset, reason: "records that were written are not there", torn: true }));
+                    return Err(damaged(Bad {
+                        offset,
+                        reason: "records that were written are not there",
+                        torn: true,
+                        proven_by: 0,
+                    }));
                 }
                 Item::Bad(bad) => return Err(damaged(bad)),
             }

@@ -10,8 +10,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, CloseMark, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, PAGE_LEN, SECTOR, SECTOR_LEN, in_memory,
-    is_zero, round_up,
+    BLOCK, CloseMark, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, Identity, PAGE, PAGE_LEN, SECTOR,
+    SECTOR_LEN, in_memory, is_zero, round_up,
 };
 use crate::name;
 use crate::open::Listing;
@@ -34,6 +34,9 @@ pub(crate) struct Recovered {
     pub(crate) spare: Option<Segment>,
     /// Whether there is a file `CLOSED`, which must go before anything is written.
     pub(crate) closed_there: bool,
+    /// Nothing was ever written, and that the identity's name is durable is not known: it must be published again
+    /// before anything is.
+    pub(crate) unproven: bool,
 }
 
 /// What the walk through one segment came to.
@@ -72,23 +75,22 @@ pub(crate) fn recover(
     let (below, firsts) = listing.segments.split_at(listing.segments.partition_point(|f| *f < identity.first_segment));
     let identity = remove_truncated(dir, identity, below)?;
     let last_good = options.recover_to == RecoverTo::LastGood;
-    let (found, strays) = match survey_all(dir, &identity, firsts) {
+    let (mut found, strays) = match survey_all(dir, &identity, firsts) {
         Err(error) if last_good && give_up::is_damage(&error) => {
             report.possibly_acknowledged = true;
             return give_up::recover(dir, identity, listing, firsts, report);
         }
         found => found?,
     };
-    if listing.closed && !last_good {
-        match try_clean(dir, &identity, &found)? {
-            Some(recovered) => {
-                remove_unentered(dir, strays.into_iter())?;
-                report.clean = true;
-                return Ok(recovered);
-            }
-            None => report.ignored_close = true,
+    if let Some(mark) = read_close_mark(dir, &identity, listing)?.filter(|_| !last_good) {
+        if let Some(recovered) = try_clean(&identity, &found, &mark)? {
+            remove_unentered(dir, strays.into_iter())?;
+            report.clean = true;
+            return Ok(recovered);
         }
+        believe(dir, &identity, &mut found, &mark)?;
     }
+    report.ignored_close = listing.closed;
     report.possibly_acknowledged = true;
     if last_good {
         return give_up::recover(dir, identity, listing, firsts, report);
@@ -104,7 +106,11 @@ pub(crate) fn recover(
 fn remove_truncated(dir: &Dir, mut identity: Identity, below: &[u64]) -> Result<Identity> {
     if !below.is_empty() {
         identity.epoch += 1;
-        dir.publish_identity(&identity)?;
+        match dir.publish_identity(&identity) {
+            // They are in nobody's way but the disk's; they go when there is space to say so.
+            Err(error) if error.is_no_space() => return Ok(identity),
+            published => published?,
+        }
         for first in below {
             dir.remove_if_there(&name::segment(&dir.path, *first))?;
         }
@@ -150,21 +156,43 @@ fn is_entered(surveyed: &Surveyed) -> bool {
     surveyed.used || surveyed.segment.header.proven_to != 0
 }
 
-/// The log as its last `close` left it, if the mark of that is good and fits what is there.
-fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Option<Recovered>> {
+/// The mark of a clean close, if there is one that verifies.
+fn read_close_mark(dir: &Dir, identity: &Identity, listing: &Listing) -> Result<Option<CloseMark>> {
+    if !listing.closed {
+        return Ok(None);
+    }
     let file = dir.vfs().open(&dir.join(name::CLOSED), OpenMode::Read)?;
     let mut block = [0; BLOCK];
     if file.len()? != BLOCK as u64 {
         return Ok(None);
     }
     file.read_exact_at(&mut block, 0)?;
-    let Ok(mark) = CloseMark::decode(&block) else { return Ok(None) };
+    Ok(CloseMark::decode(&block).ok().filter(|mark| mark.log_id == identity.log_id))
+}
+
+/// A mark that verifies but does not fit is still a witness: what it names was there, and durable. A segment that was
+/// written anew since has another generation, and the mark is an old one.
+fn believe(dir: &Dir, identity: &Identity, found: &mut [Surveyed], mark: &CloseMark) -> Result<()> {
+    match found.iter_mut().find(|surveyed| surveyed.segment.first() == mark.segment) {
+        Some(surveyed) => {
+            let segment = &mut surveyed.segment;
+            if segment.header.generation == mark.generation && mark.prev_end > segment.data() {
+                segment.header.proven_to = segment.header.proven_to.max(mark.prev_end.min(segment.end()));
+            }
+            Ok(())
+        }
+        None if mark.segment >= identity.first_segment => Err(missing(dir, mark.segment, mark.segment)),
+        None => Ok(()),
+    }
+}
+
+/// The log as its last `close` left it, if the mark of that fits what is there.
+fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Result<Option<Recovered>> {
     let Some(at) = found.iter().position(|surveyed| surveyed.segment.first() == mark.segment) else { return Ok(None) };
     let (entered, after) = found.split_at(at + 1);
     let Some(last) = entered.last() else { return Ok(None) };
     let segment = last.segment;
-    let fits = mark.log_id == identity.log_id
-        && mark.generation == segment.header.generation
+    let fits = mark.generation == segment.header.generation
         && (segment.data()..=segment.data_end()).contains(&mark.next_group)
         && mark.next_group.is_multiple_of(PAGE)
         && mark.end <= mark.prev_end.max(identity.start)
@@ -172,7 +200,7 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
         && !after.iter().any(is_entered)
         && after.len() <= 1;
     let mut page = [0; PAGE_LEN];
-    if !fits || !ends_with_its_group(last, &mark)? {
+    if !fits || !ends_with_its_group(last, mark)? {
         return Ok(None);
     }
     last.file.read_exact_at(&mut page, segment.offset(mark.next_group))?;
@@ -186,17 +214,18 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Optio
         resume: Resume { group: mark.next_group, prev_end: mark.prev_end, end: mark.end },
         spare: after.first().map(|surveyed| surveyed.segment),
         closed_there: true,
+        unproven: false,
     }))
 }
 
-/// Whether something stands in the sector where the last group ended.
+/// Whether something stands where the last group's end mark belongs.
 fn ends_with_its_group(last: &Surveyed, mark: &CloseMark) -> Result<bool> {
     if mark.prev_end <= last.segment.data() {
         return Ok(true);
     }
-    let mut sector = [0; SECTOR_LEN];
-    last.file.read_exact_at(&mut sector, (last.segment.offset(mark.prev_end) - 1) / SECTOR * SECTOR)?;
-    Ok(!is_zero(&sector))
+    let mut trailer = [0; GROUP_TRAILER];
+    last.file.read_exact_at(&mut trailer, last.segment.offset(mark.prev_end))?;
+    Ok(!is_zero(&trailer))
 }
 
 /// Where a log ends.
@@ -267,6 +296,7 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
             offset: before.segment.offset(seal_at.clamp(before.segment.data(), before.segment.end())),
             reason: "the seal that leads to the next segment is not there",
             torn: false,
+            proven_by: 0,
         };
         return Err(bad.error(&dir.path, &before.segment, surveyed.segment.first()));
     }
@@ -278,8 +308,12 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize) -> Result<Option<Cha
         }
         _ => {
             let offset = before.segment.offset(scan.good_to);
-            let bad =
-                Bad { offset, reason: "the segment ends without a seal, yet the next one was entered", torn: true };
+            let bad = Bad {
+                offset,
+                reason: "the segment ends without a seal, yet the next one was entered",
+                torn: true,
+                proven_by: 0,
+            };
             Err(bad.error(&dir.path, &before.segment, surveyed.segment.first()))
         }
     }
@@ -359,15 +393,17 @@ fn look_behind(segment: &Segment, window: &mut Window, from: u64) -> Result<Behi
 
 fn verdict(dir: &Dir, segment: &Segment, bad: Option<Bad>, good_to: u64, next: u64, rest: &Behind) -> Verdict {
     let proven = rest.durable.max(segment.header.proven_to);
-    let damaged = |bad: Bad| Verdict::Damaged(bad.error(&dir.path, segment, proven.max(rest.dirty_to)));
-    match bad {
-        Some(bad) if !bad.torn => damaged(bad),
-        _ if proven > good_to => {
-            let offset = bad.map_or(segment.offset(next), |bad| bad.offset);
-            damaged(Bad { offset, reason: "records that were durable are not there", torn: false })
-        }
-        Some(_) => Verdict::Torn,
-        None if rest.dirty_to > next => Verdict::Torn,
-        None => Verdict::Clean,
+    let absent = Bad { offset: segment.offset(next), reason: "", torn: true, proven_by: good_to + 1 };
+    let mut found = bad.unwrap_or(absent);
+    if proven >= found.proven_by {
+        found.reason = "records that were durable are not there";
+        found.torn = false;
+    }
+    if !found.torn {
+        Verdict::Damaged(found.error(&dir.path, segment, proven.max(rest.dirty_to)))
+    } else if bad.is_some() || rest.dirty_to > next {
+        Verdict::Torn
+    } else {
+        Verdict::Clean
     }
 }

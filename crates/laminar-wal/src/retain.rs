@@ -1,5 +1,6 @@
 //! Who removes segments: this file, on request, whole ones, oldest first; the identity says so before.
 
+use crate::format::Identity;
 use crate::log::Log;
 use crate::segment::Segment;
 use crate::sync::Ordering;
@@ -25,6 +26,15 @@ pub struct Truncated {
 }
 
 impl Log {
+    /// Publishes the identity as it is once more.
+    pub(crate) fn republish_identity(&self) -> Result<()> {
+        let mut published = self.retain.lock();
+        let identity = Identity { epoch: published.epoch + 1, ..*published };
+        self.dir.publish_identity(&identity)?;
+        *published = identity;
+        Ok(())
+    }
+
     /// Removes the segments all of whose records are below `lsn`.
     pub(crate) fn truncate_below(&self, lsn: Lsn) -> Result<Truncated> {
         let mut published = self.retain.lock();

@@ -6,8 +6,8 @@
 use laminar_vfs::VfsFile;
 
 use crate::format::{
-    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word, in_memory, is_zero,
-    round_up,
+    FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word,
+    group_trailer, in_memory, is_zero, round_up, stops_in_header,
 };
 use crate::segment::Segment;
 use crate::sync::Arc;
@@ -116,8 +116,10 @@ pub(crate) struct Bad {
     /// Offset in the file.
     pub(crate) offset: u64,
     pub(crate) reason: &'static str,
-    /// Whether a sector of zeros explains it: one that was never written.
+    /// Whether a sector of zeros explains it, one that was never written, or a group that ends in zeros.
     pub(crate) torn: bool,
+    /// If anything says that this position was durable, it is damage nevertheless.
+    pub(crate) proven_by: u64,
 }
 
 impl Bad {
@@ -147,12 +149,16 @@ pub(crate) struct Walk {
     prev_end: Option<u64>,
     /// What the next group must say about the end of the last batch, where that is known.
     batch_end: Option<u64>,
+    /// What must stand behind the current group.
+    trailer: Option<[u8; GROUP_TRAILER]>,
 }
 
 impl Walk {
     /// From the start of a segment.
     pub(crate) fn new(segment: Segment, prev_end: Option<u64>, batch_end: Option<u64>) -> Self {
-        Self { segment, after: PAGE, next: PAGE, frame: PAGE, group_end: PAGE, prev_end, batch_end }
+        // Where recovery passed over an open batch, it said itself where the last whole one ends.
+        let batch_end = segment.header.cut_from.or(batch_end);
+        Self { segment, after: PAGE, next: PAGE, frame: PAGE, group_end: PAGE, prev_end, batch_end, trailer: None }
     }
 
     /// The position where the current group ends, the last one if it has been walked through.
@@ -219,31 +225,59 @@ impl Walk {
             torn |= is_zero(bytes.at(sector, len)?);
             sector += SECTOR;
         }
-        Ok(Item::Bad(Bad { offset: self.frame, reason: "the checksum of a record does not match", torn }))
+        let end_mark = bytes.limit().saturating_sub(self.group_end).min(GROUP_TRAILER as u64);
+        torn |= is_zero(bytes.at(self.group_end, in_memory(end_mark))?);
+        let proven_by = self.frame_position() + 1;
+        Ok(Item::Bad(Bad { offset: self.frame, reason: "the checksum of a record does not match", torn, proven_by }))
+    }
+
+    /// Checks what stands behind the current group, up to the next.
+    fn check_group_end(&self, bytes: &mut impl Bytes) -> Result<Option<Bad>> {
+        let limit = bytes.limit();
+        let mut from = self.after;
+        let mut bad = Bad { offset: from, reason: "", torn: false, proven_by: self.position() };
+        if let Some(trailer) = &self.trailer {
+            let stored = bytes.at(from, in_memory((limit - from).min(GROUP_TRAILER as u64)))?;
+            if stored != trailer {
+                bad.reason = "the end mark of a group does not match";
+                bad.torn = is_zero(stored);
+                return Ok(Some(bad));
+            }
+            from += GROUP_TRAILER as u64;
+        }
+        let gap = in_memory(self.next.min(limit).saturating_sub(from));
+        if gap > 0 && !is_zero(bytes.at(from, gap)?) {
+            bad.reason = "there are bytes between two groups";
+            return Ok(Some(bad));
+        }
+        Ok(None)
     }
 
     #[cold]
     fn step_group(&mut self, bytes: &mut impl Bytes) -> Result<Item> {
-        let bad = |offset, reason| Ok(Item::Bad(Bad { offset, reason, torn: false }));
+        let proven_by = self.position() + 1;
+        let bad = |offset, reason| Ok(Item::Bad(Bad { offset, reason, torn: false, proven_by }));
         let limit = bytes.limit();
-        let gap = in_memory(self.next.min(limit).saturating_sub(self.after));
-        if gap > 0 && !is_zero(bytes.at(self.after, gap)?) {
-            return bad(self.after, "there are bytes between two groups");
+        if let Some(bad) = self.check_group_end(bytes)? {
+            return Ok(Item::Bad(bad));
         }
         if self.next + GROUP_HEADER as u64 > limit {
             return Ok(Item::Absent);
         }
         let position = self.segment.first() + self.next;
-        let head = bytes.at(self.next, GROUP_HEADER)?.first_chunk().copied();
-        let Some(header) = head.and_then(|head| GroupHeader::decode(&head, self.segment.seed, position)) else {
-            let sector = in_memory((limit - self.next).min(SECTOR));
-            if is_zero(bytes.at(self.next, sector)?) {
+        let head = bytes.at(self.next, GROUP_HEADER)?.first_chunk().copied().unwrap_or([0; GROUP_HEADER]);
+        let Some(header) = GroupHeader::decode(&head, self.segment.seed, position) else {
+            let sector = bytes.at(self.next, in_memory((limit - self.next).min(SECTOR)))?;
+            if is_zero(sector) {
                 return Ok(Item::Absent);
             }
-            return bad(self.next, "a group starts with bytes that are not a group's");
+            let torn = stops_in_header(&head) && is_zero(sector.split_at(GROUP_HEADER).1);
+            let reason = "a group starts with bytes that are not a group's";
+            return Ok(Item::Bad(Bad { offset: self.next, reason, torn, proven_by }));
         };
         let end = self.next + u64::from(header.len);
-        let fits = end <= self.segment.header.length && (header.kind != GroupKind::Records || end <= limit);
+        let fits = end + GROUP_TRAILER as u64 <= self.segment.header.length
+            && (header.kind != GroupKind::Records || end <= limit);
         if !fits || header.kind == GroupKind::Seal && header.successor != self.segment.end() {
             return bad(self.next, "a group's header contradicts its segment");
         }
@@ -259,6 +293,7 @@ impl Walk {
             self.next = header.next_group(end);
             self.prev_end = Some(self.segment.first() + end);
             self.batch_end = Some(header.batch_end);
+            self.trailer = Some(group_trailer(&head));
         }
         Ok(Item::Group(header))
     }

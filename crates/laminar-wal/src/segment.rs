@@ -6,8 +6,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, BadBlock, GROUP_HEADER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory, is_zero,
-    round_up,
+    BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory,
+    is_zero, round_up,
 };
 use crate::sync::Arc;
 use crate::{Error, Lsn, Result, name};
@@ -56,7 +56,7 @@ impl Segment {
         self.header.first + PAGE
     }
 
-    /// Up to here records may go; the page behind is for the seal.
+    /// Up to here groups may go; the page behind is for the seal.
     pub(crate) fn data_end(&self) -> u64 {
         self.end() - PAGE
     }
@@ -68,7 +68,7 @@ impl Segment {
 
 /// The length of a segment that has room for a group of one record or batch of `bytes` bytes with framing.
 pub(crate) fn length_for(stride: u64, bytes: usize) -> u64 {
-    let needed = 2 * PAGE + round_up((GROUP_HEADER + bytes) as u64, PAGE);
+    let needed = 2 * PAGE + round_up((GROUP_HEADER + bytes + GROUP_TRAILER) as u64, PAGE);
     needed.div_ceil(stride) * stride
 }
 

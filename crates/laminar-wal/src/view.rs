@@ -124,7 +124,8 @@ impl LogView {
         let after = shared.parts.partition_point(|part| part.segment.first() <= position);
         let part = after.checked_sub(1).and_then(|at| shared.parts.get(at)).ok_or_else(misplaced)?;
         let offset = part.segment.offset(position);
-        let corrupt = || part.corrupt(shared, Bad { offset, reason: "no intact record starts here", torn: false });
+        let corrupt =
+            || part.corrupt(shared, Bad { offset, reason: "no intact record starts here", torn: false, proven_by: 0 });
         let rest = part.bytes.get(in_memory(offset)..).ok_or_else(corrupt)?;
         let (len, _) = frame_word(*rest.first_chunk().ok_or_else(corrupt)?);
         let frame = rest.get(..FRAMING.saturating_add(len)).ok_or_else(corrupt)?;

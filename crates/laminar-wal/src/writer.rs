@@ -7,7 +7,9 @@
 use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::buffer::{Buffer, Closed, Fit};
-use crate::format::{GROUP_HEADER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN};
+use crate::format::{
+    GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN, group_trailer,
+};
 use crate::log::{Log, count};
 use crate::segment::{Segment, length_for};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -22,12 +24,20 @@ pub(crate) struct Writer {
     back: Vec<u8>,
     outgoing: Option<Closed>,
     leaving: Option<Leaving>,
-    /// Whether the name `CLOSED` is known to be gone.
-    pub(crate) opened: bool,
+    begun: Begun,
     pub(crate) closed: bool,
     asked_ahead: bool,
     /// What was durable when the last mark was written.
     pub(crate) marked: u64,
+}
+
+/// What must be so before the first byte is written after opening.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// Nothing says that the log ends where it was closed.
+    pub(crate) closed_is_gone: bool,
+    /// The name of the log's identity is durable.
+    pub(crate) identity_is_proven: bool,
 }
 
 /// The buffer is in the next segment already, the file not yet.
@@ -47,18 +57,23 @@ impl Leaving {
 }
 
 impl Writer {
-    pub(crate) fn new(segment: Segment, file: Arc<dyn VfsFile>, opened: bool, durable: u64) -> Self {
+    pub(crate) fn new(segment: Segment, file: Arc<dyn VfsFile>, durable: u64, begun: Begun) -> Self {
         Self {
             segment,
             file,
             back: Vec::new(),
             outgoing: None,
             leaving: None,
-            opened,
+            begun,
             closed: false,
             asked_ahead: false,
             marked: durable,
         }
+    }
+
+    /// Whether anything may have been written since the log was opened.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.closed_is_gone && self.begun.identity_is_proven
     }
 
     /// Whether a group or a seal waits to be written.
@@ -160,12 +175,16 @@ impl Log {
     }
 
     /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
-    /// the names of its segments are durable.
+    /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
-        if !writer.opened {
+        if !writer.begun.closed_is_gone {
             self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
             self.dir.vfs().sync_dir(&self.dir.path)?;
-            writer.opened = true;
+            writer.begun.closed_is_gone = true;
+        }
+        if !writer.begun.identity_is_proven {
+            self.republish_identity()?;
+            writer.begun.identity_is_proven = true;
         }
         Ok(())
     }
@@ -223,10 +242,11 @@ impl Log {
             successor: leaving.next.first(),
             then_page: false,
         };
+        let seal = header.encode(writer.segment.seed, seal_at);
         let mut sector = [0; SECTOR_LEN];
-        if let Some(head) = sector.first_chunk_mut() {
-            *head = header.encode(writer.segment.seed, seal_at);
-        }
+        let (head, rest) = sector.split_at_mut(GROUP_HEADER);
+        head.copy_from_slice(&seal);
+        rest.split_at_mut(GROUP_TRAILER).0.copy_from_slice(&group_trailer(&seal));
         let offset = writer.segment.offset(seal_at);
         self.before_write(writer, offset + SECTOR)?;
         self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
@@ -245,7 +265,7 @@ impl Log {
     pub(crate) fn write_mark(&self) -> Result<bool> {
         let mut writer = self.writer.lock();
         let durable = self.durable.load(Ordering::Acquire);
-        if writer.closed || !writer.opened || writer.is_behind() || writer.marked == durable {
+        if writer.closed || !writer.has_begun() || writer.is_behind() || writer.marked == durable {
             return Ok(false);
         }
         {

@@ -1,9 +1,9 @@
 //! What was committed is there after reopening: random operations on a log equal a vector of records.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
-
-use laminar_wal::{BatchPart, Lsn, Wal, WalOptions};
+use laminar_vfs::Env;
+use laminar_vfs::sim::SimDisk;
+use laminar_wal::{BatchPart, Error, LogId, Lsn, SyncPolicy, Wal, WalOptions};
 use proptest::prelude::*;
 
 fn small() -> WalOptions {
@@ -100,7 +100,8 @@ impl Model {
     }
 }
 
-fn run(dir: &Path, ops: &[Op]) {
+fn run(env: &Env, dir: &str, ops: &[Op]) {
+    let small = || small().env(env.clone());
     let mut wal = Wal::open(dir, small()).unwrap().0;
     let mut model = Model { records: Vec::new(), committed: 0, count: 0 };
     for op in ops {
@@ -124,8 +125,9 @@ fn run(dir: &Path, ops: &[Op]) {
             }
             Op::Truncate => {
                 if let Some((lsn, ..)) = model.records.get(model.records.len() / 2) {
+                    let before = wal.start_lsn();
                     wal.truncate_below(*lsn).unwrap();
-                    assert!(wal.start_lsn() <= *lsn);
+                    assert!(before <= wal.start_lsn() && wal.start_lsn() <= before.max(*lsn));
                 }
             }
             Op::Close => {
@@ -157,11 +159,162 @@ fn run(dir: &Path, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_operations_equal_a_vector_of_records(ops in prop::collection::vec(op(), 1..40)) {
-        let dir = tempfile::tempdir().unwrap();
-        run(dir.path(), &ops);
+        run(&SimDisk::new(1).env(), "log", &ops);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_operations_on_the_real_disk_too(ops in prop::collection::vec(op(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        run(&Env::real(), dir.path().to_str().unwrap(), &ops);
+    }
+}
+
+fn payloads(wal: &Wal, from: Lsn) -> Vec<Vec<u8>> {
+    let mut records = wal.replay(from).unwrap();
+    let mut all = Vec::new();
+    while let Some(record) = records.next().unwrap() {
+        all.push(record.payload.to_vec());
+    }
+    all
+}
+
+#[test]
+fn a_record_larger_than_segments_and_buffers_takes_several_strides() {
+    for policy in [SyncPolicy::Manual, SyncPolicy::EveryCommit] {
+        let disk = SimDisk::new(1);
+        let options = || small().env(disk.env()).sync_policy(policy);
+        let wal = Wal::open("log", options()).unwrap().0;
+        let large = payload(3, 1 << 20);
+        wal.append(b"before").unwrap();
+        let lsn = wal.append(&large).unwrap();
+        wal.append(b"behind").unwrap();
+        wal.sync().unwrap();
+        drop(wal);
+        let disk = disk.crash_lose_all();
+        let options = || small().env(disk.env()).sync_policy(policy);
+        let wal = Wal::open("log", options()).unwrap().0;
+        assert_eq!(payloads(&wal, Lsn::ZERO), [b"before".to_vec(), large.clone(), b"behind".to_vec()]);
+        let view = wal.view(Lsn::ZERO..wal.end_lsn()).unwrap();
+        assert_eq!(view.record_at(lsn).unwrap(), large);
+        // Segments of the usual length follow, and the long one goes like any other.
+        for _ in 0..20 {
+            wal.append(&[1; 3000]).unwrap();
+        }
+        let end = wal.sync().unwrap();
+        let truncated = wal.truncate_below(end).unwrap();
+        assert!(truncated.segments > 3 && truncated.bytes > 1 << 20, "{truncated:?}");
+        assert!(matches!(wal.replay(lsn), Err(Error::BadPosition { .. })));
+        assert_eq!(view.record_at(lsn).unwrap(), large, "a view outlives truncation");
+    }
+}
+
+#[test]
+fn a_log_may_start_at_any_position() {
+    for start in [0, 1, 12_345, 16 << 10, (1 << 40) + 7] {
+        let disk = SimDisk::new(1);
+        let options = || small().env(disk.env()).start(Lsn::new(start)).log_id(LogId::new(9));
+        let (wal, report) = Wal::open("log", options()).unwrap();
+        assert!(report.created && report.clean);
+        assert_eq!((wal.start_lsn().get(), wal.end_lsn().get(), wal.log_id()), (start, start, LogId::new(9)));
+        assert_eq!(payloads(&wal, Lsn::new(start)), Vec::<Vec<u8>>::new());
+        assert!(wal.view(Lsn::new(start)..Lsn::new(start)).unwrap().records().unwrap().next().is_none());
+        drop(wal);
+        // Without a record in it, too.
+        let (wal, report) = Wal::open("log", options()).unwrap();
+        assert_eq!((report.end.get(), report.cut), (start, None));
+        let lsn = wal.append(b"x").unwrap();
+        assert!(lsn.get() > start);
+        wal.sync().unwrap();
+        drop(wal);
+        let wal = Wal::open("log", options()).unwrap().0;
+        assert_eq!(payloads(&wal, Lsn::new(start)), [b"x"]);
+        assert_eq!(wal.view(Lsn::new(start)..wal.end_lsn()).unwrap().records().unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn positions_outside_the_log_or_inside_a_record_are_refused() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env()).start(Lsn::new(5000))).unwrap().0;
+    let range = wal.append_batch(&[b"a record"]).unwrap();
+    wal.append(b"behind").unwrap();
+    let end = wal.sync().unwrap();
+    let inside = Lsn::new(range.start.get() + 1);
+    for lsn in [Lsn::ZERO, Lsn::new(4999), inside, Lsn::new(end.get() + 1), Lsn::new(u64::MAX)] {
+        assert!(matches!(wal.replay(lsn), Err(Error::BadPosition { .. })), "{lsn}");
+        assert!(matches!(wal.follow(lsn), Err(Error::BadPosition { .. })), "{lsn}");
+    }
+    for lsn in 5000..=range.start.get() {
+        assert_eq!(payloads(&wal, Lsn::new(lsn)).len(), 2, "{lsn}");
+    }
+    assert!(matches!(wal.view(Lsn::ZERO..end), Err(Error::BadPosition { .. })));
+    assert!(matches!(wal.view(range.start..Lsn::new(end.get() + 1)), Err(Error::BadPosition { .. })));
+    assert!(wal.view(inside..end).unwrap().records().is_err());
+    let view = wal.view(range.start..range.end).unwrap();
+    assert_eq!(view.records().unwrap().count(), 1, "a view ends where it was told to");
+    assert!(matches!(view.record_at(range.end), Err(Error::BadPosition { .. })));
+    assert!(matches!(view.record_at(inside), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn what_is_not_committed_is_in_memory_only() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    let changes = disk.changes();
+    wal.append(b"never handed over").unwrap();
+    assert_eq!(disk.changes(), changes);
+    drop(wal);
+    let (wal, report) = Wal::open("log", small().env(disk.env())).unwrap();
+    assert_eq!((payloads(&wal, Lsn::ZERO).len(), report.cut), (0, None));
+    // A batch that was left open is cut, however often it was synced.
+    wal.append(b"whole").unwrap();
+    let end = wal.end_lsn();
+    for _ in 0..20 {
+        wal.append_with(2000, BatchPart::More, |into| into.fill(7)).unwrap();
+    }
+    wal.sync().unwrap();
+    wal.close().unwrap();
+    for _ in 0..2 {
+        let (wal, report) = Wal::open("log", small().env(disk.env())).unwrap();
+        assert_eq!(payloads(&wal, Lsn::ZERO), [b"whole"], "{report:?}");
+        assert_eq!((wal.end_lsn(), report.clean), (end, false));
+    }
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    let lsn = wal.append(b"behind the cut").unwrap();
+    wal.close().unwrap();
+    let (wal, report) = Wal::open("log", small().env(disk.env())).unwrap();
+    assert!(report.clean);
+    assert_eq!(payloads(&wal, Lsn::ZERO), [b"whole".to_vec(), b"behind the cut".to_vec()]);
+    let view = wal.view(Lsn::ZERO..wal.end_lsn()).unwrap();
+    assert_eq!(view.records().unwrap().map(|record| record.unwrap().lsn).collect::<Vec<_>>()[1..], [lsn]);
+}
+
+#[test]
+fn a_clean_open_changes_nothing_and_reads_little() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", WalOptions::new().env(disk.env())).unwrap().0;
+    for _ in 0..5000 {
+        wal.append(&[3; 1000]).unwrap();
+    }
+    wal.close().unwrap();
+    let (hash, operations) = (disk.hash(), disk.operations());
+    let (wal, report) = Wal::open("log", WalOptions::new().env(disk.env())).unwrap();
+    assert!(report.clean && report.rewritten_bytes == 0, "{report:?}");
+    drop(wal);
+    assert_eq!(disk.hash(), hash);
+    assert!(disk.operations() - operations < 24, "{} calls", disk.operations() - operations);
+    // The mark of the clean end goes before anything is written.
+    let wal = Wal::open("log", WalOptions::new().env(disk.env())).unwrap().0;
+    assert!(disk.read_file("log/CLOSED").is_ok());
+    wal.append(b"x").unwrap();
+    wal.commit().unwrap();
+    assert!(disk.read_file("log/CLOSED").is_err());
 }

@@ -24,7 +24,7 @@ const ROOT_ENTRIES: [&str; 17] = [
 ];
 
 /// The layers: each package and the packages of ours that it may use, in code and in tests.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("laminar-vfs", &[]),
     ("laminar-wal", &["laminar-vfs"]),
     ("laminar-checkpoint", &["laminar-vfs"]),
@@ -32,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("laminar-sim", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-benches", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-examples", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
+    ("laminar-torture", &["laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("xtask", &["laminar-sim"]),
 ];
 

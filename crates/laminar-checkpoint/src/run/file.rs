@@ -1,5 +1,6 @@
 //! An open run file. Owns: which blocks were verified, and what stands in for those that were not whole.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile};
@@ -15,8 +16,8 @@ use crate::report::{Healed, Part};
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{Error, Result};
 
-/// Blocks up to this size are verified in a buffer on the stack.
-const STACK_BYTES: usize = 16384;
+/// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
+const STACK_BYTES: usize = PAGE;
 
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl RunFile {
             // The footer says all that the header does, and it was found to be the one that the manifest means.
             _ => healed.push(Healed { path: path.to_owned(), offset: 0, bytes: PAGE as u64, part: Part::RunHeader }),
         }
-        let region = file.map(mode)?;
+        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes) } else { file.map(mode)? };
         if region.len() as u64 != record.file_bytes {
             return Err(Error::corrupt(path, 0, Reason::Length, "a file that keeps its length"));
         }
@@ -145,13 +146,18 @@ impl RunFile {
     /// Reads a block and says whether it is whole. Mapped files are read by a call, because a page of a mapping that
     /// can't be read is a signal, not an error; the call leaves the page in the cache that the mapping shows.
     pub(super) fn read_checked(&self, block: BlockRef, buffer: &mut [u8]) -> Result<bool> {
-        if self.mode == ReadMode::Mapped {
-            self.file.read_exact_at(buffer, block.offset)?;
-        } else {
+        if self.mode == ReadMode::Owned {
             let start = index(block.offset);
             let bytes = self.region.get(start..start + block.bytes).unwrap_or_default();
             buffer.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
+            if checked(buffer, block.kind, self.seed, block.offset).is_some() {
+                return Ok(true);
+            }
+            // Asked again only for what it says: what could not be read is zero in the region.
+            self.file.read_exact_at(buffer, block.offset)?;
+            return Ok(false);
         }
+        self.file.read_exact_at(buffer, block.offset)?;
         Ok(checked(buffer, block.kind, self.seed, block.offset).is_some())
     }
 
@@ -164,16 +170,32 @@ impl RunFile {
     /// The entry in cell number `cell` of chapter number `at`.
     #[inline]
     pub(super) fn entry(&self, at: usize, chapter: &Chapter, cell: usize) -> Result<Entry<'_>> {
-        let unit = index32(chapter.unit);
-        let (first, block) = chapter.data_block(count32(cell * CELL / unit));
+        // Sizes of blocks are powers of two: shifts, because a division would cost as much as the rest of this.
+        let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
+        let (first, block) = chapter.data_block(count32(cell >> cells_log2));
         let payload = self.block(at, block)?;
-        entry_at(payload, cell - index32(first) * (unit / CELL)).ok_or_else(|| self.nonsense(block))
+        entry_at(payload, cell - (index32(first) << cells_log2)).ok_or_else(|| self.nonsense(block))
     }
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.
     pub(super) fn nonsense(&self, block: BlockRef) -> Error {
         Error::corrupt(&self.path, block.offset, Reason::Structure, "a block of entries")
     }
+}
+
+/// A file in memory of its own. Pages that can't be read are zero, which no block verifies as: parity makes them good.
+fn owned(file: &dyn VfsFile, len: u64) -> Region {
+    let fill = |bytes: &mut [u8]| {
+        if file.read_exact_at(bytes, 0).is_err() {
+            for (page, bytes) in bytes.chunks_mut(PAGE).enumerate() {
+                if file.read_exact_at(bytes, (page * PAGE) as u64).is_err() {
+                    bytes.fill(0);
+                }
+            }
+        }
+        Ok::<(), Infallible>(())
+    };
+    Region::filled_by(index(len), fill).unwrap_or_else(|never| match never {})
 }
 
 /// Opens an existing file of exactly this length.

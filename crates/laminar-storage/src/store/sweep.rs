@@ -36,7 +36,8 @@ impl WalStateStore {
     pub(super) fn sweep(&mut self) {
         // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
         let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
-        if !(self.sweeping.needed || over_budget && self.attached.is_some()) {
+        let evicting = over_budget && self.attached.is_some();
+        if !self.sweeping.needed && !evicting {
             return;
         }
         let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);

@@ -13,6 +13,8 @@
 //! value aligned without padding. A tombstone keeps the value length it replaced: the block stays as large as it was,
 //! and the key's next value usually fits.
 
+use super::key::{Key, is_equal};
+
 /// Bytes of a cell, the unit in which blocks are measured and aligned.
 pub(super) const CELL_BYTES: usize = 16;
 
@@ -44,7 +46,7 @@ impl Layout {
     pub(super) const fn new(key_bytes: usize, value_bytes: usize) -> Self {
         let key_start = if key_bytes < LONG_KEY as usize { SHORT_HEAD } else { LONG_HEAD };
         let key_end = key_start + key_bytes;
-        let value_start = key_end.next_multiple_of(CELL_BYTES);
+        let value_start = (key_end + CELL_BYTES - 1) & !(CELL_BYTES - 1);
         Self { key_start, key_end, value_start, value_end: value_start + value_bytes }
     }
 
@@ -94,21 +96,39 @@ impl<'a> Block<'a> {
         &self.bytes[SHORT_HEAD..SHORT_HEAD + short as usize]
     }
 
+    /// Whether this is the block of `key`.
+    #[inline]
+    pub(super) fn is(self, key: &Key<'_>) -> bool {
+        let len = key.len();
+        let (short, start) = if len < LONG_KEY as usize { (len, SHORT_HEAD) } else { (LONG_KEY as usize, LONG_HEAD) };
+        if (self.meta >> KEY_SHIFT) as usize != short || (start == LONG_HEAD && self.key().len() != len) {
+            return false;
+        }
+        let Some((space, name)) = self.bytes[start..start + len].split_first_chunk() else { return false };
+        *space == key.space && is_equal(name, key.name)
+    }
+
     #[inline]
     pub(super) fn layout(self) -> Layout {
         let short = self.meta >> KEY_SHIFT;
         let key_bytes = if short == LONG_KEY { word(self.bytes, 12) } else { short };
-        Layout::new(key_bytes as usize, (self.meta & (TOMBSTONE - 1)) as usize)
+        Layout::new(key_bytes as usize, self.value_space())
     }
 
-    /// The value, or `None` of a tombstone.
+    /// The value, or `None` of a tombstone, of a block whose key has so many bytes.
     #[inline]
-    pub(super) fn value(self) -> Option<&'a [u8]> {
+    pub(super) fn value(self, key_bytes: usize) -> Option<&'a [u8]> {
         if self.is_tombstone() {
             return None;
         }
-        let layout = self.layout();
+        let layout = Layout::new(key_bytes, self.value_space());
         Some(&self.bytes[layout.value_start..layout.value_end])
+    }
+
+    /// Bytes set aside for the value.
+    #[inline]
+    fn value_space(self) -> usize {
+        (self.meta & (TOMBSTONE - 1)) as usize
     }
 }
 

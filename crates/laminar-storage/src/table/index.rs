@@ -7,8 +7,8 @@
 //! Source: Fagin, Nievergelt, Pippenger, Strong, "Extendible hashing" (1979); tags in the bucket as in Swiss tables.
 
 use super::arena::{Arena, Slot};
-use super::key::{Hasher, Key, SPACE_BYTES};
-use super::pool::Pool;
+use super::block::Block;
+use super::key::{Hasher, Key};
 
 mod bucket;
 mod segment;
@@ -21,13 +21,12 @@ const EXCESS_DEPTH: u32 = 6;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    seed: u64,
-    /// Always the same but for tests, which want bad ones.
     hasher: Hasher,
-    /// Segment numbers by the first `bits` bits of the hash.
+    /// Segment numbers by the first bits of the hash: as many as it takes, at least one.
     directory: Vec<u32>,
-    bits: u32,
-    segments: Pool<Segment>,
+    /// What is shifted out of a hash to have those bits.
+    shift: u32,
+    segments: Vec<Box<Segment>>,
     /// What is needed to decide on a split, apart from the segments so that it stays in the cache.
     shapes: Vec<Shape>,
     /// Slots whose segment is full and must not split; empty but under attack.
@@ -46,13 +45,12 @@ struct Shape {
 
 #[expect(clippy::indexing_slicing, reason = "the directory has 2^bits entries, each the number of a segment")]
 impl Index {
-    pub(super) const fn new(seed: u64, hasher: Hasher) -> Self {
+    pub(super) const fn new(hasher: Hasher) -> Self {
         Self {
-            seed,
             hasher,
             directory: Vec::new(),
-            bits: 0,
-            segments: Pool::new(),
+            shift: u64::BITS - 1,
+            segments: Vec::new(),
             shapes: Vec::new(),
             spilled: Vec::new(),
             len: 0,
@@ -64,46 +62,55 @@ impl Index {
     }
 
     #[inline]
-    pub(super) fn hash(&self, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
-        (self.hasher)(self.seed, space, name)
-    }
-
-    /// The hash of a key as the arena holds it.
-    pub(super) fn hash_whole(&self, key: &[u8]) -> u64 {
-        let Some((space, name)) = key.split_first_chunk() else { unreachable!("keys start with a key space") };
-        self.hash(*space, name)
+    pub(super) fn hasher(&self) -> &Hasher {
+        &self.hasher
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.segments.resident_bytes()
+        self.segments.len() * size_of::<Segment>()
+            + self.segments.capacity() * size_of::<Box<Segment>>()
             + self.directory.capacity() * size_of::<u32>()
             + self.shapes.capacity() * size_of::<Shape>()
     }
 
-    /// The slot of `key`.
+    /// The slot of `key`, and its block.
     #[inline]
-    pub(super) fn find(&self, arena: &Arena, key: &Key<'_>) -> Option<Slot> {
-        let segment = *self.directory.get(prefix(key.hash, self.bits))?;
-        let found = self.segments.get(segment).find(key.hash, |slot| key.is(arena.key(slot)));
-        if found.is_none() && !self.spilled.is_empty() {
-            return self.spilled.iter().copied().find(|&slot| key.is(arena.key(slot)));
+    pub(super) fn find<'a>(&self, arena: &'a Arena, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
+        let segment = &self.segments[*self.directory.get(at(key.hash, self.shift))? as usize];
+        for slot in segment.near(key.hash) {
+            let block = arena.block(slot);
+            if block.is(key) {
+                return Some((slot, block));
+            }
         }
-        found
+        if !segment.is_crowded(key.hash) && self.spilled.is_empty() {
+            return None;
+        }
+        self.find_far(arena, segment, key)
+    }
+
+    /// Looks on where an entry may be that found no room where it belongs.
+    #[cold]
+    #[inline(never)]
+    fn find_far<'a>(&self, arena: &'a Arena, segment: &Segment, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
+        let slots = segment.far(key.hash).chain(self.spilled.iter().copied());
+        slots.map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(key))
     }
 
     /// Adds the slot of a key that is not there.
     pub(super) fn insert(&mut self, arena: &Arena, hash: u64, slot: Slot) {
         if self.directory.is_empty() {
-            self.directory.push(self.segments.push(Segment::EMPTY));
+            self.directory.extend([0, 0]);
+            self.segments.push(Box::new(Segment::EMPTY));
             self.shapes.push(Shape { len: 0, limit: limit(0, 0), depth: 0 });
         }
         self.len += 1;
         loop {
-            let number = self.directory[prefix(hash, self.bits)];
+            let number = self.directory[at(hash, self.shift)];
             let shape = &mut self.shapes[number as usize];
             if shape.len < shape.limit {
                 shape.len += 1;
-                self.segments.get_mut(number).insert(hash, slot);
+                self.segments[number as usize].insert(hash, slot);
                 return;
             }
             if shape.depth >= self.depth_limit() {
@@ -116,8 +123,8 @@ impl Index {
 
     /// Points the entry of `hash` that was at `old` to `new`.
     pub(super) fn replace(&mut self, hash: u64, old: Slot, new: Slot) {
-        let segment = self.directory[prefix(hash, self.bits)];
-        if !self.segments.get_mut(segment).replace(hash, old, new) {
+        let segment = self.directory[at(hash, self.shift)];
+        if !self.segments[segment as usize].replace(hash, old, new) {
             for slot in self.spilled.iter_mut().filter(|slot| **slot == old) {
                 *slot = new;
             }
@@ -127,8 +134,8 @@ impl Index {
     /// Forgets the entry of `hash` at `slot`, which is there.
     pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
         self.len -= 1;
-        let number = self.directory[prefix(hash, self.bits)];
-        if self.segments.get_mut(number).remove(hash, slot) {
+        let number = self.directory[at(hash, self.shift)];
+        if self.segments[number as usize].remove(hash, slot) {
             self.shapes[number as usize].len -= 1;
         } else {
             self.spilled.retain(|&spilled| spilled != slot);
@@ -141,27 +148,29 @@ impl Index {
 
     /// Splits the segment of `hash` by the next bit of its entries' hashes.
     fn split(&mut self, arena: &Arena, hash: u64) {
-        let old = self.directory[prefix(hash, self.bits)];
+        let old = self.directory[at(hash, self.shift)];
         let depth = self.shapes[old as usize].depth;
-        if depth == self.bits {
+        if depth == u64::BITS - self.shift {
             self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
-            self.bits += 1;
+            self.shift -= 1;
         }
-        let new = self.segments.push(Segment::EMPTY);
+        #[expect(clippy::cast_possible_truncation, reason = "there are far less than 2^32 segments")]
+        let new = self.segments.len() as u32;
+        self.segments.push(Box::new(Segment::EMPTY));
         // The names of the old segment lie side by side; the second half of them goes to the new one.
-        let names = 1 << (self.bits - depth);
-        let first = prefix(hash, depth) * names;
+        let names = 1 << (u64::BITS - self.shift - depth);
+        let first = at(hash, self.shift) & !(names - 1);
         self.directory[first + names / 2..first + names].fill(new);
 
-        let entries = std::mem::replace(self.segments.get_mut(old), Segment::EMPTY);
+        let entries = std::mem::replace(&mut *self.segments[old as usize], Segment::EMPTY);
         // First all hashes, so that the reads of their keys overlap.
         let slots: Vec<Slot> = entries.slots().collect();
-        let hashes: Vec<u64> = slots.iter().map(|&slot| self.hash_whole(arena.key(slot))).collect();
+        let hashes: Vec<u64> = slots.iter().map(|&slot| self.hasher.hash_whole(arena.key(slot))).collect();
         let mut lens = [0, 0];
         for (&slot, &hash) in slots.iter().zip(&hashes) {
-            let second = prefix(hash, depth + 1) & 1;
+            let second = at(hash, u64::BITS - 1 - depth) & 1;
             lens[second] += 1;
-            self.segments.get_mut([old, new][second]).insert(hash, slot);
+            self.segments[[old, new][second] as usize].insert(hash, slot);
         }
         let depth = depth + 1;
         self.shapes[old as usize] = Shape { len: lens[0], limit: limit(old, depth), depth };
@@ -169,11 +178,11 @@ impl Index {
     }
 }
 
-/// The first `bits` bits of a hash.
+/// The first bits of a hash, without those that are shifted out.
 #[inline]
-fn prefix(hash: u64, bits: u32) -> usize {
-    // Two shifts: one by 64, for no bits at all, would be none.
-    (hash >> 1 >> (63 - bits)) as usize
+#[expect(clippy::cast_possible_truncation, reason = "the directory has far less than 2^32 entries")]
+fn at(hash: u64, shift: u32) -> usize {
+    (hash >> shift) as usize
 }
 
 /// Between 3/4 and 7/8 of the lanes, by chance.

@@ -72,7 +72,8 @@ impl<'a> Iterator for TableRange<'a> {
             (None, _) => self.waiting.pop()?,
         };
         let block = arena.block(slot);
-        Some((block.key(), Entry::of(block)))
+        let key = block.key();
+        Some((key, Entry::of(block, key.len())))
     }
 }
 

@@ -32,8 +32,12 @@ pub(super) fn recover(
     report: &mut TailReport,
 ) -> Result<Recovered> {
     let Whole { found, tail, damage } = walk_whole(dir, &identity, firsts)?;
+    if listing.closed {
+        // It may name what is moved aside.
+        dir.remove_if_there(&dir.join(name::CLOSED))?;
+    }
     let Some((scan, chain)) = tail else {
-        return start_over(dir, identity, listing, firsts, damage, report);
+        return start_over(dir, identity, firsts, damage, report);
     };
     let last = found.len() - 1;
     let Some(damage) = damage else {
@@ -118,7 +122,6 @@ fn broken_off(dir: &Dir, identity: &Identity, at: &Surveyed, scan: &Scan, after:
 fn start_over(
     dir: &Dir,
     identity: Identity,
-    listing: &Listing,
     firsts: &[u64],
     damage: Option<Error>,
     report: &mut TailReport,
@@ -142,7 +145,8 @@ fn start_over(
         file,
         resume: Resume { group: segment.data(), prev_end: end, end },
         spare: None,
-        closed_there: listing.closed,
+        closed_there: false,
+        unproven: false,
     })
 }
 

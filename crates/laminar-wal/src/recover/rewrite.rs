@@ -11,7 +11,8 @@ use laminar_vfs::{OpenMode, VfsFile};
 use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::{
-    FRAMING, GROUP_HEADER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, in_memory, round_up, seal_frame,
+    FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, Identity, PAGE, SegmentHeader, group_trailer,
+    in_memory, round_up, seal_frame,
 };
 use crate::name;
 use crate::open::Listing;
@@ -37,7 +38,7 @@ struct Plan {
 /// Makes the log end where `tail` says, durably.
 pub(super) fn finish(
     dir: &Dir,
-    mut identity: Identity,
+    identity: Identity,
     listing: &Listing,
     mut found: Vec<Surveyed>,
     tail: Tail,
@@ -63,14 +64,8 @@ pub(super) fn finish(
         let bytes = scan.dirty_to.max(segment.first()) - end;
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
-    let kept = if is_entered(old) || cut_here {
-        rewrite(dir, old, &plan, listing.reserve, report)?
-    } else {
-        // Nothing was ever written. That the identity's name is durable is not known, so it is published again.
-        identity.epoch += 1;
-        dir.publish_identity(&identity)?;
-        segment
-    };
+    let unproven = !is_entered(old) && !cut_here;
+    let kept = if unproven { segment } else { rewrite(dir, old, &plan, listing.reserve, report)? };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
@@ -79,7 +74,7 @@ pub(super) fn finish(
     if let Some(last) = segments.last_mut() {
         *last = kept;
     }
-    Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed })
+    Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed, unproven })
 }
 
 fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHeader {
@@ -94,7 +89,7 @@ fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHe
 
 pub(super) fn resume(segment: &Segment, end: u64, chain: Option<Chain>) -> Resume {
     if end > segment.data() {
-        Resume { group: round_up(end, PAGE), prev_end: end, end }
+        Resume { group: round_up(end + GROUP_TRAILER as u64, PAGE), prev_end: end, end }
     } else {
         Resume { group: segment.data(), prev_end: chain.map_or(end, |chain| chain.seal_end), end }
     }
@@ -163,6 +158,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
     let (segment, new) = (old.segment, plan.new);
     let mut window = Window::new(Arc::clone(&old.file), segment.header.length);
     let mut walk = Walk::new(segment, None, None);
+    let mut trailer = None;
     while walk.frame_position() < plan.end {
         let position = walk.frame_position();
         match walk.step(&mut window)? {
@@ -174,8 +170,11 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
                     then_page: header.then_page || walk.position() >= plan.end,
                     ..header
                 };
-                stage.pad_to(segment.offset(start))?;
-                stage.push(&header.encode(new.seed, start))?;
+                stage.end_group(trailer.take())?;
+                stage.pad_to(segment.offset(start));
+                let encoded = header.encode(new.seed, start);
+                stage.push(&encoded)?;
+                trailer = Some(group_trailer(&encoded));
             }
             Item::Frame { offset, len, more } => {
                 let frame = stage.push(window.at(offset, FRAMING + len)?)?;
@@ -190,6 +189,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
             }
         }
     }
+    stage.end_group(trailer)?;
     Ok(())
 }
 
@@ -211,10 +211,17 @@ impl Stage<'_> {
         Ok(self.bytes.split_at_mut(start).1)
     }
 
-    fn pad_to(&mut self, offset: u64) -> Result<()> {
+    /// Puts the end mark behind the group that was pushed, if there is one.
+    fn end_group(&mut self, trailer: Option<[u8; GROUP_TRAILER]>) -> Result<()> {
+        if let Some(trailer) = trailer {
+            self.push(&trailer)?;
+        }
+        Ok(())
+    }
+
+    fn pad_to(&mut self, offset: u64) {
         let gap = in_memory(offset - self.at - self.bytes.len() as u64);
         self.bytes.resize(self.bytes.len() + gap, 0);
-        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {

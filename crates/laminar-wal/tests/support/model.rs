@@ -1,5 +1,6 @@
 //! What a log should hold: every record that was appended, and how many of them must survive what.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test is a crate of its own and uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub struct Appended {
     pub more: bool,
 }
 
-/// How many records were safe when the disk had seen so many changes.
+/// How many records, in whole batches, were safe when the disk had seen so many changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     pub changes: u64,
@@ -35,7 +36,8 @@ pub struct Model {
 
 impl Model {
     pub fn note(&mut self, disk: &SimDisk) {
-        let event = Event { changes: disk.changes(), durable: self.durable, committed: self.committed };
+        let (durable, committed) = (whole(self, self.durable), whole(self, self.committed));
+        let event = Event { changes: disk.changes(), durable, committed };
         self.events.push(event);
     }
 

@@ -19,37 +19,37 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) const EMPTY: Self = Self { buckets: [Bucket::EMPTY; BUCKETS] };
 
-    /// The slot with this hash that `is_it` accepts.
+    /// The slots in the bucket of this hash that may have it.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(Slot) -> bool) -> Option<Slot> {
-        let (home, tag) = place(hash);
-        let mut reach = 0;
-        let bucket = &self.buckets[home];
-        loop {
-            let here = &self.buckets[(home + reach) % BUCKETS];
-            if let Some((_, slot)) = here.matches(tag).find(|&(_, slot)| is_it(slot)) {
-                return Some(slot);
-            }
-            if bucket.away == 0 || reach == usize::from(bucket.reach) {
-                return None;
-            }
-            reach += 1;
-        }
+    pub(super) fn near(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
+        let Place { home, tag, .. } = place(hash);
+        self.buckets[home].matches(tag).map(|(_, slot)| slot)
+    }
+
+    /// Whether slots with this hash may be in later buckets too.
+    #[inline]
+    pub(super) fn is_crowded(&self, hash: u64) -> bool {
+        let Place { home, mark, .. } = place(hash);
+        self.buckets[home].reach(mark) > 0
+    }
+
+    /// The slots in later buckets that may have this hash.
+    pub(super) fn far(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
+        let Place { home, tag, mark } = place(hash);
+        let buckets = (1..=self.buckets[home].reach(mark)).map(move |reach| &self.buckets[(home + reach) % BUCKETS]);
+        buckets.flat_map(move |bucket| bucket.matches(tag)).map(|(_, slot)| slot)
     }
 
     /// Adds a slot; there is room.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
-        let (home, tag) = place(hash);
+        let Place { home, tag, mark } = place(hash);
         if self.buckets[home].insert(tag, slot) {
             return;
         }
         for reach in 1..BUCKETS {
             if self.buckets[(home + reach) % BUCKETS].insert(tag, slot) {
-                let bucket = &mut self.buckets[home];
                 #[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
-                let reach = reach as u16;
-                bucket.reach = if bucket.away == 0 { reach } else { bucket.reach.max(reach) };
-                bucket.away = bucket.away.saturating_add(1);
+                self.buckets[home].send_away(mark, reach as u8);
                 return;
             }
         }
@@ -67,10 +67,9 @@ impl Segment {
     pub(super) fn remove(&mut self, hash: u64, slot: Slot) -> bool {
         let Some((bucket, lane)) = self.lane_of(hash, slot) else { return false };
         self.buckets[bucket].remove(lane);
-        let (home, _) = place(hash);
-        let home = &mut self.buckets[home];
-        if bucket != place(hash).0 && home.away != u16::MAX {
-            home.away -= 1;
+        let home = place(hash).home;
+        if bucket != home {
+            self.buckets[home].lose_one_away();
         }
         true
     }
@@ -80,17 +79,24 @@ impl Segment {
     }
 
     fn lane_of(&self, hash: u64, slot: Slot) -> Option<(usize, usize)> {
-        let (home, tag) = place(hash);
-        let reach = if self.buckets[home].away == 0 { 0 } else { usize::from(self.buckets[home].reach) };
-        (home..=home + reach).map(|bucket| bucket % BUCKETS).find_map(|bucket| {
+        let Place { home, tag, mark } = place(hash);
+        (home..=home + self.buckets[home].reach(mark)).map(|bucket| bucket % BUCKETS).find_map(|bucket| {
             self.buckets[bucket].matches(tag).find(|&(_, at)| at == slot).map(|(lane, _)| (bucket, lane))
         })
     }
 }
 
-/// Bucket and tag of a hash: from its low bits, as the directory takes the high ones.
+/// What a segment makes of a hash; of its low bits, as the directory takes the high ones.
+struct Place {
+    /// The bucket where the entry belongs.
+    home: usize,
+    tag: u8,
+    /// A single bit.
+    mark: u16,
+}
+
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "single bits of the hash are taken")]
-fn place(hash: u64) -> (usize, u8) {
-    (hash as usize % BUCKETS, ((hash >> 16) as u8).max(1))
+fn place(hash: u64) -> Place {
+    Place { home: hash as usize % BUCKETS, tag: ((hash >> 8) as u8).max(1), mark: 1 << ((hash >> 16) % 16) }
 }

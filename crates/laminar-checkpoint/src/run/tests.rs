@@ -1,0 +1,159 @@
+//! Hostile bytes: what matches its checksum and was made up. Nothing panics, nothing is read out of bounds, and what is
+//! derived from numbers that were accepted stays within the file.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use laminar_vfs::sim::SimDisk;
+use laminar_vfs::{OpenMode, ReadMode, Vfs};
+
+use super::{Run, RunFile, RunWriter};
+use crate::format::block::{run_seed, seal};
+use crate::format::bytes::index;
+use crate::format::manifest::{Manifest, RunRecord};
+use crate::format::run::{FOOTER_MAGIC, Footer, Identity};
+use crate::format::{PAGE, twin};
+use crate::sync::Arc;
+
+/// A run with every kind of block, and its record.
+fn sample(disk: &SimDisk) -> RunRecord {
+    let vfs = disk.env().vfs;
+    let identity = Identity { run_id: 77, from: 3, to: 9, hash_seed: 1, is_base: false };
+    let mut writer = RunWriter::create(&vfs, Path::new("run"), identity, false).unwrap();
+    for i in 0..200u32 {
+        let value = vec![7; if i == 120 { 9000 } else { 60 }];
+        writer.push(format!("{i:05}").as_bytes(), (i % 7 != 0).then_some(&value)).unwrap();
+    }
+    writer.finish().unwrap().record
+}
+
+/// Asks for everything; only the absence of panics and of endless loops is looked at.
+fn exercise(vfs: &dyn Vfs, record: &RunRecord) {
+    for mode in [ReadMode::Mapped, ReadMode::Owned] {
+        let Ok(file) = RunFile::open(vfs, Path::new("run"), record, mode) else { return };
+        let run = Run::new(Arc::new(file), Path::new("run"));
+        for i in 0..210u32 {
+            let key = format!("{i:05}");
+            let hash = run.hash(key.as_bytes());
+            drop(run.get(hash, key.as_bytes()));
+            let _ = run.may_contain(hash, key.as_bytes());
+            if i % 16 == 0 {
+                let _ = run.range(Bound::Included(key.as_bytes()), Bound::Unbounded).take(400).count();
+            }
+        }
+        // Each chapter has at most 65,536 entries and ends, whatever the blocks say.
+        assert!(run.iter().count() <= 70_000 * run.file.footer.chapters.len());
+        let mut progress = |_| {};
+        super::verify(&run.file, &mut crate::verify::Findings::new(0, &mut progress));
+    }
+}
+
+fn write(vfs: &dyn Vfs, bytes: &[u8]) {
+    drop(vfs.remove_file(Path::new("run")));
+    vfs.open(Path::new("run"), OpenMode::CreateNew).unwrap().write_all_at(bytes, 0).unwrap();
+}
+
+fn mutate(random: &mut fastrand::Rng, bytes: &mut [u8]) {
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(0..bytes.len());
+        match random.u8(0..4) {
+            0 => bytes[at] ^= 1 << random.u8(0..8),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.usize(0..5)],
+            2 => bytes[at..].iter_mut().take(4).for_each(|byte| *byte = 0xff),
+            _ => bytes[at..].iter_mut().take(4).for_each(|byte| *byte = random.u8(..)),
+        }
+    }
+}
+
+#[test]
+fn made_up_footers_are_refused_or_harmless() {
+    let disk = SimDisk::new(1);
+    let record = sample(&disk);
+    let file = disk.read_file("run").unwrap();
+    let at = index(record.footer_offset);
+    let body = twin::decode(FOOTER_MAGIC, 0, &file[at..]).unwrap().to_vec();
+    assert!(Footer::decode(&body, record.footer_offset).is_ok());
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut accepted = 0;
+    for _ in 0..4000 {
+        let mut body = body.clone();
+        mutate(&mut random, &mut body);
+        let vfs = disk.env().vfs;
+        let mut bytes = file[..at].to_vec();
+        bytes.extend_from_slice(&twin::encode(FOOTER_MAGIC, &body));
+        write(&*vfs, &bytes);
+        let crc = twin::body_crc(&body);
+        let Ok(footer) = Footer::decode(&body, record.footer_offset) else { continue };
+        accepted += 1;
+        for chapter in &footer.chapters {
+            let mut end = chapter.offset;
+            for block in chapter.all_blocks() {
+                assert_eq!(block.offset, end, "blocks lie back to back");
+                end += block.bytes as u64;
+            }
+            assert!(end == chapter.end() && end <= record.footer_offset);
+        }
+        let (entries, tombstones) = (footer.counts.entries, footer.counts.tombstones);
+        let identity = footer.identity;
+        let (run_id, from, to) = (identity.run_id, identity.from, identity.to);
+        exercise(&*vfs, &RunRecord { footer_crc: crc, entries, tombstones, run_id, from, to, ..record.clone() });
+    }
+    assert!(accepted > 100, "{accepted}");
+}
+
+#[test]
+fn made_up_blocks_are_refused_or_harmless() {
+    let disk = SimDisk::new(1);
+    let record = sample(&disk);
+    let file = disk.read_file("run").unwrap();
+    let at = index(record.footer_offset);
+    let footer = Footer::decode(twin::decode(FOOTER_MAGIC, 0, &file[at..]).unwrap(), record.footer_offset).unwrap();
+    let blocks: Vec<_> = footer.chapters.iter().flat_map(|chapter| chapter.all_blocks()).collect();
+    assert!(blocks.len() > 8);
+    let mut random = fastrand::Rng::with_seed(2);
+    for round in 0..600 {
+        let mut bytes = file.clone();
+        let block = blocks[round % blocks.len()];
+        let place = &mut bytes[index(block.offset)..][..block.bytes];
+        // Often where lengths and distances stand: at the start of the block and in its root.
+        let end = place.len() - 16;
+        match random.u8(0..3) {
+            0 => mutate(&mut random, &mut place[..64]),
+            1 => mutate(&mut random, &mut place[end - 200..end]),
+            _ => mutate(&mut random, &mut place[..end]),
+        }
+        seal(place, block.kind, run_seed(record.run_id), block.offset, random.u32(..));
+        let vfs = disk.env().vfs;
+        write(&*vfs, &bytes);
+        exercise(&*vfs, &record);
+    }
+}
+
+#[test]
+fn made_up_manifests_are_refused_or_harmless() {
+    let disk = SimDisk::new(1);
+    let record = sample(&disk);
+    let manifest = Manifest {
+        id: 4,
+        wal_position: 9,
+        source_offsets: [("a".to_owned(), 1), ("b".to_owned(), 2)].into(),
+        runs: vec![RunRecord { from: 0, to: 3, ..record.clone() }, record],
+        ..Manifest::default()
+    };
+    let bytes = manifest.encode();
+    let body = twin::decode(crate::format::manifest::MANIFEST_MAGIC, 0, &bytes).unwrap();
+    assert_eq!(Manifest::decode(body), Ok(manifest));
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..20_000 {
+        let mut body = body.to_vec();
+        mutate(&mut random, &mut body);
+        if let Ok(manifest) = Manifest::decode(&body) {
+            assert!(manifest.is_tiling());
+            for run in &manifest.runs {
+                assert!(run.footer_bytes < run.file_bytes && run.footer_offset >= PAGE as u64);
+            }
+        }
+        body.truncate(random.usize(0..body.len()));
+        assert!(Manifest::decode(&body).is_err());
+    }
+}

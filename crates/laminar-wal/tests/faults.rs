@@ -1,0 +1,257 @@
+//! Every call to the disk fails once, or from there on: errors are typed, nothing is acknowledged wrongly, nothing
+//! hangs, and what was acknowledged is there after opening again in the same boot and after power loss. A full disk
+//! refuses, opens, and goes on when space returns.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use laminar_vfs::Op;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
+use laminar_wal::{Error, SyncPolicy, Wal, WalOptions};
+
+#[path = "support/model.rs"]
+mod model;
+
+use model::{Driver, Model, options, whole};
+
+/// An error that a fault may cause.
+fn is_expected(error: &Error) -> bool {
+    matches!(error, Error::Io(_) | Error::NoSpace { .. } | Error::Poisoned { .. })
+}
+
+/// Runs a workload into a fault and beyond; then opens without faults, checks, and loses power.
+fn survives(seed: u64, steps: usize, arm: &dyn Fn(&SimDisk), what: &dyn Fn() -> String) {
+    let options = options(&mut fastrand::Rng::with_seed(seed));
+    let disk = directory(seed);
+    let mut model = Model::default();
+    arm(&disk);
+    match Driver::open(&disk, &options, seed) {
+        Err(error) => assert!(is_expected(&error), "{error:?}: {}", what()),
+        Ok((mut driver, _)) => {
+            for _ in 0..steps {
+                let durable = driver.wal.durable_lsn();
+                let poisoned = driver.wal.poisoned().is_some();
+                let count = model.records.len();
+                match driver.step(&mut model) {
+                    Ok(()) if poisoned => {
+                        assert_eq!(driver.wal.durable_lsn(), durable, "acknowledged after poison: {}", what());
+                        assert_eq!(model.records.len(), count, "appended after poison: {}", what());
+                    }
+                    Ok(()) => {}
+                    Err(error) => assert!(is_expected(&error), "{error:?}: {}", what()),
+                }
+                if poisoned {
+                    assert!(driver.wal.append(b"x").is_err_and(|error| error.is_poisoned()), "{}", what());
+                    assert!(driver.wal.commit().is_err_and(|error| error.is_poisoned()), "{}", what());
+                }
+                // Also what was acknowledged by the call that failed, or by the worker.
+                let durable = driver.wal.durable_lsn();
+                let safe = model.records.iter().take_while(|record| record.lsn < durable).count();
+                model.durable = model.durable.max(safe);
+            }
+        }
+    }
+    disk.clear_faults();
+    disk.set_space(None);
+    let durable = whole(&model, model.durable);
+    for crashed in [disk.fork(), disk.crash_lose_all(), disk.crash(seed)] {
+        let open = |disk: &SimDisk| Wal::open("log", options.clone().env(disk.env()));
+        let (wal, report) = open(&crashed).unwrap_or_else(|error| panic!("{error}: {}", what()));
+        let said = || format!("{} {report:?}", what());
+        let found = model.check(&wal, durable, &said);
+        // What is served now, and what is acknowledged from here on, survives power loss.
+        let lsn = wal.append(b"goes on").unwrap();
+        wal.sync().unwrap();
+        drop(wal);
+        let crashed = crashed.crash_lose_all();
+        let (wal, _) = open(&crashed).unwrap_or_else(|error| panic!("after power loss: {error}: {}", said()));
+        let mut after = model.clone();
+        after.records.truncate(found);
+        after.records.push(model::Appended { lsn, payload: b"goes on".to_vec(), more: false });
+        assert_eq!(after.check(&wal, found + 1, &said), found + 1, "{}", said());
+    }
+}
+
+/// A disk with a directory that is durable: what becomes of its name is not the log's to say.
+fn directory(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    let vfs = disk.env().vfs;
+    vfs.create_dir("log".as_ref()).unwrap();
+    vfs.sync_dir("".as_ref()).unwrap();
+    disk
+}
+
+fn operations(seed: u64, steps: usize) -> u64 {
+    let disk = directory(seed);
+    let before = disk.operations();
+    let options = options(&mut fastrand::Rng::with_seed(seed));
+    let mut model = Model::default();
+    let (mut driver, _) = Driver::open(&disk, &options, seed).unwrap();
+    for _ in 0..steps {
+        driver.step(&mut model).unwrap();
+    }
+    disk.operations() - before
+}
+
+fn every_operation_fails(kinds: &[FaultKind]) {
+    for seed in 0..fault_seeds() {
+        for nth in 0..operations(seed, 40) {
+            for kind in kinds {
+                for sticky in [false, true] {
+                    let what = || format!("seed {seed}, operation {nth}, {kind:?}, sticky {sticky}");
+                    survives(seed, 40, &|disk| disk.fail_nth(nth, *kind, sticky), &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_call_may_fail_with_an_input_output_error() {
+    every_operation_fails(&[FaultKind::Io, FaultKind::IoPartly, FaultKind::Torn]);
+}
+
+#[test]
+fn every_call_may_be_refused_interrupted_or_short() {
+    every_operation_fails(&[
+        FaultKind::NoSpace,
+        FaultKind::Quota,
+        FaultKind::ManyFiles,
+        FaultKind::Short,
+        FaultKind::Interrupted,
+        FaultKind::Unsupported,
+    ]);
+}
+
+#[test]
+fn a_failed_sync_of_the_log_is_final() {
+    for sticky in [false, true] {
+        let disk = SimDisk::new(1);
+        let wal = Wal::open("log", WalOptions::new().env(disk.env())).unwrap().0;
+        wal.append(b"kept").unwrap();
+        let durable = wal.sync().unwrap();
+        let fault = Fault::new(FaultKind::Io).on(Op::SyncData);
+        disk.fail(if sticky { fault.sticky() } else { fault });
+        let lost = wal.append(b"lost").unwrap();
+        let mut follower = wal.follow(wal.start_lsn()).unwrap();
+        let future = wal.durable(lsn_of(&wal));
+        assert!(wal.sync().unwrap_err().is_poisoned());
+        // Everyone gets the same answer, for ever.
+        for _ in 0..2 {
+            assert!(wal.wait_durable(lost).unwrap_err().is_poisoned());
+            assert!(wal.append(b"more").unwrap_err().is_poisoned());
+            assert!(wal.append_batch(&[b"more"]).unwrap_err().is_poisoned());
+            assert!(wal.commit().unwrap_err().is_poisoned());
+            assert!(wal.truncate_below(lost).unwrap_err().is_poisoned());
+            assert!(wal.close().unwrap_err().is_poisoned());
+            assert_eq!(wal.durable_lsn(), durable);
+        }
+        let mut future = Box::pin(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match Future::poll(future.as_mut(), &mut context) {
+            std::task::Poll::Ready(Err(error)) => assert!(error.is_poisoned()),
+            other => panic!("{other:?}"),
+        }
+        // What was durable before is: a wait for it succeeds, and a follower shows it, and then the poison.
+        wal.wait_durable(durable).unwrap();
+        assert_eq!(follower.next().unwrap().unwrap().payload, b"kept");
+        assert!(follower.next().unwrap_err().is_poisoned());
+        drop((wal, follower, future));
+        disk.clear_faults();
+        // In the same boot the cache still shows the record that was never synced. If it is served, it is durable.
+        let (wal, _) = Wal::open("log", WalOptions::new().env(disk.env())).unwrap();
+        let mut records = wal.replay(wal.start_lsn()).unwrap();
+        let mut served = Vec::new();
+        while let Some(record) = records.next().unwrap() {
+            served.push(record.payload.to_vec());
+        }
+        drop((wal, records));
+        let disk = disk.crash_lose_all();
+        let (wal, _) = Wal::open("log", WalOptions::new().env(disk.env())).unwrap();
+        let mut records = wal.replay(wal.start_lsn()).unwrap();
+        for payload in served {
+            assert_eq!(records.next().unwrap().unwrap().payload, payload);
+        }
+    }
+}
+
+fn lsn_of(wal: &Wal) -> laminar_wal::Lsn {
+    wal.end_lsn()
+}
+
+/// A full disk opens, more than once; nothing acknowledged is missing, and what is accepted on it is not lost.
+fn opens_on_a_full_disk(mut disk: SimDisk, options: &WalOptions, mut model: Model, what: &dyn Fn() -> String) {
+    for again in 0..4 {
+        disk.set_space(Some(disk.used_bytes()));
+        let opened = Wal::open("log", options.clone().env(disk.env()));
+        let (wal, report) = opened.unwrap_or_else(|error| panic!("{error}, time {again}: {}", what()));
+        let found = model.check(&wal, model.durable, &|| format!("{} time {again} {report:?}", what()));
+        model.records.truncate(found);
+        if let Ok(lsn) = wal.append(b"on a full disk") {
+            model.records.push(model::Appended { lsn, payload: b"on a full disk".to_vec(), more: false });
+            if wal.sync().is_ok() {
+                model.durable = model.records.len();
+            }
+        }
+        drop(wal);
+        disk = if again % 2 == 0 { disk.crash(again) } else { disk.fork() };
+    }
+}
+
+/// Fills the disk while writing; everything refused is kept, and goes on when space returns.
+#[test]
+fn a_full_disk_refuses_opens_and_goes_on() {
+    for policy in [SyncPolicy::Manual, SyncPolicy::EveryCommit] {
+        for space in (32..400).map(|kib| kib << 10).step_by(4096) {
+            let disk = SimDisk::new(7);
+            let options = WalOptions::new().segment_bytes(32 << 10).buffer_bytes(4 << 10).sync_policy(policy);
+            disk.set_space(Some(space));
+            let opened = Wal::open("log", options.clone().env(disk.env()));
+            let wal = match opened {
+                Ok(opened) => opened.0,
+                Err(error) => {
+                    assert!(error.is_no_space(), "{error:?}");
+                    disk.set_space(None);
+                    Wal::open("log", options.clone().env(disk.env())).unwrap();
+                    continue;
+                }
+            };
+            let mut model = Model::default();
+            let mut random = fastrand::Rng::with_seed(space);
+            let mut refused = 0;
+            for _ in 0..400 {
+                let payload: Vec<u8> = (0..random.usize(..600)).map(|_| random.u8(..)).collect();
+                match wal.append(&payload) {
+                    Ok(lsn) => model.records.push(model::Appended { lsn, payload, more: false }),
+                    Err(error) => {
+                        assert!(error.is_no_space(), "{error:?}");
+                        refused += 1;
+                    }
+                }
+                if random.u8(..4) == 0 {
+                    match wal.sync() {
+                        Ok(_) => model.durable = model.records.len(),
+                        Err(error) => {
+                            assert!(error.is_no_space(), "{error:?}");
+                            refused += 1;
+                        }
+                    }
+                }
+                if refused > 20 {
+                    break;
+                }
+            }
+            let what = || format!("{policy:?}, {space} bytes of space");
+            for crash in 0..4 {
+                let crashed = if crash == 0 { disk.fork() } else { disk.crash(crash) };
+                opens_on_a_full_disk(crashed, &options, model.clone(), &what);
+            }
+            // Space returns: nothing that was accepted is missing, without opening again.
+            disk.set_space(None);
+            wal.sync().unwrap_or_else(|error| panic!("{error}: {}", what()));
+            model.check(&wal, model.records.len(), &what);
+        }
+    }
+}
+
+fn fault_seeds() -> u64 {
+    std::env::var("LAMINAR_FAULT_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(6)
+}
