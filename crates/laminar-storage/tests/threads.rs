@@ -1,5 +1,15 @@
 //! Real threads on the real disk: a writer, checkpoints and merges behind it, readers beside it, and openings after a store was
 //! dropped in the middle of all that. Whatever the schedule, the state is that of the model.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

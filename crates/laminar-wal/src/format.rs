@@ -375,9 +375,16 @@ impl GroupHeader {
     }
 }
 
-/// Whether the last bytes of a group's header are zeros: it does not verify then, but its writing may have stopped short.
-pub(crate) fn stops_in_header(header: &[u8; GROUP_HEADER]) -> bool {
-    is_zero(&header[GROUP_CRC_AT..])
+/// Whether the writing of a group may have stopped short within its header: the last byte is not there yet, and nothing
+/// that follows in the sector. A whole group has its first record or its end mark there.
+pub(crate) fn stops_in_header(sector: &[u8]) -> bool {
+    sector.get(GROUP_HEADER - 1..).is_some_and(is_zero)
+}
+
+/// Whether the writing of a group stopped short before the end of its end mark.
+pub(crate) fn stops_in_trailer(stored: &[u8], trailer: &[u8; GROUP_TRAILER]) -> bool {
+    let there = stored.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    stored[..there] == trailer[..there]
 }
 
 fn frame_crc(seed: u32, at: u64, rest: &[u8]) -> u32 {

@@ -7,7 +7,7 @@ use laminar_vfs::VfsFile;
 
 use crate::format::{
     FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word,
-    group_trailer, in_memory, is_zero, round_up, stops_in_header,
+    group_trailer, in_memory, is_zero, round_up, stops_in_header, stops_in_trailer,
 };
 use crate::segment::Segment;
 use crate::sync::Arc;
@@ -240,7 +240,7 @@ impl Walk {
             let stored = bytes.at(from, in_memory((limit - from).min(GROUP_TRAILER as u64)))?;
             if stored != trailer {
                 bad.reason = "the end mark of a group does not match";
-                bad.torn = is_zero(stored);
+                bad.torn = stops_in_trailer(stored, trailer);
                 return Ok(Some(bad));
             }
             from += GROUP_TRAILER as u64;
@@ -271,7 +271,7 @@ impl Walk {
             if is_zero(sector) {
                 return Ok(Item::Absent);
             }
-            let torn = stops_in_header(&head) && is_zero(sector.split_at(GROUP_HEADER).1);
+            let torn = stops_in_header(sector);
             let reason = "a group starts with bytes that are not a group's";
             return Ok(Item::Bad(Bad { offset: self.next, reason, torn, proven_by }));
         };

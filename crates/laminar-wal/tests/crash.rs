@@ -3,17 +3,22 @@
 //! anywhere. On the simulated disk.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use laminar_vfs::sim::SimDisk;
-use laminar_wal::{Wal, WalOptions};
+use laminar_vfs::Op;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
+use laminar_wal::{Error, Wal, WalOptions};
 
 #[path = "support/model.rs"]
 mod model;
 
 use model::{Driver, Model, options, whole};
 
-/// Runs a random workload and returns the disk before each change.
-fn history(seed: u64, steps: usize, options: &WalOptions) -> (Vec<SimDisk>, Model, u64) {
+/// Runs a random workload and returns the disk before each change. If `halves`, every write does half of what it
+/// should, and is then made again for the rest.
+fn history(seed: u64, steps: usize, options: &WalOptions, halves: bool) -> (Vec<SimDisk>, Model, u64) {
     let disk = SimDisk::new(seed);
+    if halves {
+        disk.fail(Fault::new(FaultKind::Short).on(Op::Write).sticky());
+    }
     disk.start_history();
     let before = disk.changes();
     let mut model = Model::default();
@@ -42,7 +47,7 @@ fn history(seed: u64, steps: usize, options: &WalOptions) -> (Vec<SimDisk>, Mode
     (disk.take_history(), model, before)
 }
 
-fn open(disk: &SimDisk, options: &WalOptions) -> Result<(Wal, laminar_wal::TailReport), laminar_wal::Error> {
+fn open(disk: &SimDisk, options: &WalOptions) -> Result<(Wal, laminar_wal::TailReport), Error> {
     Wal::open("log", options.clone().env(disk.env()))
 }
 
@@ -73,7 +78,7 @@ fn recovers(disk: &SimDisk, options: &WalOptions, model: &Model, least: usize, w
 fn what_was_acknowledged_survives_power_loss_at_every_change() {
     for seed in 0..crash_seeds() {
         let options = options(&mut fastrand::Rng::with_seed(seed));
-        let (disks, model, before) = history(seed, 60, &options);
+        let (disks, model, before) = history(seed, 60, &options, false);
         for (changes, disk) in (before..).zip(&disks) {
             let (durable, committed) = model.at(changes);
             let killed = disk.fork();
@@ -93,7 +98,7 @@ fn what_was_acknowledged_survives_power_loss_at_every_change() {
 fn recovery_can_be_interrupted_at_every_change() {
     for seed in 100..100 + crash_seeds() / 4 {
         let options = options(&mut fastrand::Rng::with_seed(seed));
-        let (disks, model, before) = history(seed, 40, &options);
+        let (disks, model, before) = history(seed, 40, &options, false);
         for (changes, disk) in (before..).zip(&disks).step_by(3) {
             let (durable, _) = model.at(changes);
             let crashed = disk.crash(seed ^ changes);
@@ -115,6 +120,48 @@ fn recovery_can_be_interrupted_at_every_change() {
             }
         }
     }
+}
+
+/// A process that dies within a write leaves some of it, to any byte.
+#[test]
+fn a_process_may_die_in_the_middle_of_a_write() {
+    for seed in 200..200 + crash_seeds() / 4 {
+        let options = options(&mut fastrand::Rng::with_seed(seed));
+        let (disks, model, before) = history(seed, 40, &options, true);
+        for (changes, disk) in (before..).zip(&disks) {
+            let (_, committed) = model.at(changes);
+            let what = || format!("seed {seed}, change {changes}, killed");
+            recovers(disk, &options, &model, committed, &what);
+        }
+    }
+}
+
+/// Disks promise to write a sector whole. On one that does not, a log opens with everything, or says what is wrong.
+#[test]
+fn a_torn_sector_is_never_a_silent_loss() {
+    let (mut opened, mut refused) = (0, 0);
+    for seed in 300..300 + crash_seeds() / 2 {
+        let options = options(&mut fastrand::Rng::with_seed(seed));
+        let (disks, model, before) = history(seed, 40, &options, false);
+        for (changes, disk) in (before..).zip(&disks) {
+            let (durable, _) = model.at(changes);
+            for crash in 0..4 {
+                let torn = disk.crash_torn(crash);
+                let what = || format!("seed {seed}, change {changes}, torn {crash}");
+                match open(&torn, &options) {
+                    Ok((wal, report)) => {
+                        model.check(&wal, durable, &|| format!("{} {report:?}", what()));
+                        opened += 1;
+                    }
+                    Err(error) => {
+                        assert!(error.is_corrupt() || matches!(error, Error::Foreign { .. }), "{error}: {}", what());
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(opened > 50 * refused, "{opened} opened, {refused} refused");
 }
 
 fn crash_seeds() -> u64 {
