@@ -93,7 +93,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 pub(crate) fn show(mut command: Command) -> Outcome {
     println!("$ {}", line_of(&command));
     let status = command.status()?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", line_of(&command)).into()) }
+    if status.success() { Ok(()) } else { Err(status.to_string().into()) }
 }
 
 /// What the closing lines of test binaries add up to.
@@ -149,10 +149,10 @@ pub(crate) fn show_tests(mut command: Command) -> Outcome<Tally> {
     }
     let status = child.wait()?;
     if !status.success() {
-        return Err(format!("`{}` failed: {tally}", line_of(&command)).into());
+        return Err(format!("{tally} ({status})").into());
     }
     if tally.passed == 0 {
-        return Err(format!("`{}` ran no test", line_of(&command)).into());
+        return Err("not a single test".into());
     }
     Ok(tally)
 }

@@ -14,7 +14,7 @@ pub(crate) fn run() -> Outcome {
 pub(crate) fn take(steps: &mut Steps) {
     steps.take("tests", || {
         // Doc tests are part of it. The simulated disk is a feature, and its own tests exist only with it.
-        let tally = show_tests(cargo(&["test", "--workspace", "--features", "laminar-vfs/sim"]))?;
+        let tally = show_tests(cargo(&["test", "--workspace", "--no-fail-fast", "--features", "laminar-vfs/sim"]))?;
         Ok(tally.to_string())
     });
     steps.take("crash runs", || {

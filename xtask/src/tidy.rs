@@ -7,6 +7,7 @@ use std::fmt;
 use crate::Outcome;
 use crate::steps::root;
 
+mod claims;
 mod code;
 mod formats;
 mod packages;
@@ -49,7 +50,7 @@ impl fmt::Display for Finding {
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     sources::heads,
     sources::sizes,
     sources::names,
@@ -64,6 +65,8 @@ const RULES: [Rule; 14] = [
     packages::reasons,
     packages::arrows,
     formats::documents,
+    claims::promises,
+    claims::named_files,
 ];
 
 /// Blesses if asked to, then checks.

@@ -300,24 +300,8 @@ impl Driver {
         WalStateStore::open(DIR, self.options.clone().env(self.env.clone()))
     }
 
-    /// Everything that the store holds.
     fn read_all(&self) -> Result<Model, Violation> {
-        let store = self.store.as_ref().ok_or_else(|| Violation::new("no store is open"))?;
-        let mut all = Model::new();
-        for operator in 0..OPERATORS {
-            let Some(view) = store.operator_view(&operator_name(operator)) else { continue };
-            let mut count = 0;
-            for entry in view.prefix_scan(b"") {
-                let (key, value) = entry.map_err(|error| Violation::new(format!("a scan failed: {error}")))?;
-                all.insert((operator, key.to_vec()), value.to_vec());
-                count += 1;
-            }
-            let len = view.len().map_err(|error| Violation::new(format!("counting failed: {error}")))?;
-            if len != count {
-                return Err(Violation::new(format!("len() is {len}, a scan gives {count}")));
-            }
-        }
-        Ok(all)
+        read_all(self.store.as_ref().ok_or_else(|| Violation::new("no store is open"))?)
     }
 
     fn compare_all(&self) -> Result<(), Violation> {
@@ -383,11 +367,30 @@ impl From<Violation> for Trouble {
     }
 }
 
-fn operator_name(operator: u8) -> String {
+/// Everything that a store holds.
+pub(crate) fn read_all(store: &WalStateStore) -> Result<Model, Violation> {
+    let mut all = Model::new();
+    for operator in 0..OPERATORS {
+        let Some(view) = store.operator_view(&operator_name(operator)) else { continue };
+        let mut count = 0;
+        for entry in view.prefix_scan(b"") {
+            let (key, value) = entry.map_err(|error| Violation::new(format!("a scan failed: {error}")))?;
+            all.insert((operator, key.to_vec()), value.to_vec());
+            count += 1;
+        }
+        let len = view.len().map_err(|error| Violation::new(format!("counting failed: {error}")))?;
+        if len != count {
+            return Err(Violation::new(format!("len() is {len}, a scan gives {count}")));
+        }
+    }
+    Ok(all)
+}
+
+pub(crate) fn operator_name(operator: u8) -> String {
     if operator == 0 { String::new() } else { format!("operator {operator}") }
 }
 
-fn with_operator<T>(
+pub(crate) fn with_operator<T>(
     store: &mut WalStateStore,
     operator: u8,
     work: impl FnOnce(&mut dyn StateStore) -> Result<T, Error>,
@@ -398,7 +401,7 @@ fn with_operator<T>(
     work(&mut store.operator(&operator_name(operator))?)
 }
 
-fn difference(expected: &Model, found: &Model) -> String {
+pub(crate) fn difference(expected: &Model, found: &Model) -> String {
     let short = |model: &Model, other: &Model| {
         let differing = model.iter().filter(|&(key, value)| other.get(key) != Some(value));
         let listed: BTreeMap<_, _> =

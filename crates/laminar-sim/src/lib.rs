@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::indexing_slicing, reason = "this crate is a test, and its indices come from its own small tables")]
 
+mod damage;
 mod driver;
 mod enumerate;
+mod faults;
 mod op;
 mod oracle;
 mod seeds;
 
+pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
 pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
+pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 pub use seeds::{Failure, run_ops, run_seed};

@@ -69,9 +69,8 @@ impl Oracle {
         self.durable = self.handed;
     }
 
-    /// Whether the store may have come back on commit `found`, of which `crash` left what it left. If so, history goes on from there:
-    /// what is recovered is durable.
-    pub(crate) fn recover(&mut self, found: u64, crash: Crash) -> Result<(), String> {
+    /// The state as of commit `found`, if the store may be there after a crash.
+    pub(crate) fn may_be(&self, found: u64, crash: Crash) -> Result<&Model, String> {
         let least = match crash {
             Crash::Killed => self.handed,
             Crash::PowerCut => self.durable,
@@ -84,7 +83,15 @@ impl Oracle {
         let Some(state) = self.commits.get(found) else {
             return Err(format!("recovered to commit {found}, but {last} was the last one"));
         };
-        self.now = state.clone();
+        Ok(state)
+    }
+
+    /// Whether the store may have come back on commit `found`, of which `crash` left what it left. If so, history goes on from there:
+    /// what is recovered is durable.
+    pub(crate) fn recover(&mut self, found: u64, crash: Crash) -> Result<(), String> {
+        let state = self.may_be(found, crash)?.clone();
+        let found = usize::try_from(found).unwrap_or(usize::MAX);
+        self.now = state;
         self.commits.truncate(found + 1);
         self.changed = false;
         (self.handed, self.durable) = (found, found);

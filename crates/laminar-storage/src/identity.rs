@@ -98,10 +98,8 @@ pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
     if survey(vfs, dir)? == Place::Store {
         return Err(Error::Locked { path: dir.to_owned() });
     }
-    if vfs.kind(&dir.join(CREATING))?.is_none() {
-        vfs.open(&dir.join(CREATING), OpenMode::CreateNew)?;
-    }
-    vfs.sync_dir(dir)?;
+    // Also where the marker is there: the sync of its name may have failed, and another one would prove nothing.
+    publish(vfs, &dir.join(CREATING), &[])?;
     for part in [WAL_DIR, CHECKPOINTS_DIR] {
         remove_tree(vfs, &dir.join(part))?;
     }
@@ -114,9 +112,18 @@ pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Res
     sweep(vfs, dir)
 }
 
-/// Removes temporaries of an existing store, the marker of its creation among them. The marker's end is made durable: were it
-/// to come back and `STORE` to be lost, the store would pass for an unfinished creation.
-pub(crate) fn sweep(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+/// Removes temporaries of an existing store. Where the marker of its creation is among them, nothing says that the name `STORE`
+/// is durable: the sync of it may have failed, and the cache shows it all the same. So it is published again first.
+pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
+    if vfs.kind(&dir.join(CREATING))?.is_some() {
+        publish(vfs, &dir.join(STORE), &identity.encode())?;
+    }
+    sweep(vfs, dir)
+}
+
+/// Removes temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
+/// for an unfinished creation.
+fn sweep(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let mut swept = false;
     for entry in vfs.list(dir)? {
         if entry.kind == Kind::File && is_temporary(&entry.name) {

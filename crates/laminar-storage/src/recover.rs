@@ -115,7 +115,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         }
     }
     let (mut wal, tail) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Never))?;
-    identity::sweep(&*env.vfs, dir)?;
+    identity::settle(&*env.vfs, dir, identity)?;
     let manager = open_checkpoints(dir, &options, identity)?;
     manager.sweep()?;
     let opened = manager.open_newest_valid()?;

@@ -498,3 +498,23 @@ fn periodic_checkpoints_come_from_commit_by_interval_and_by_bytes() {
     assert!(store.log_bytes_behind() < 64 << 10);
     assert_eq!(number(&store), n);
 }
+
+#[test]
+fn p3_a_store_whose_creation_failed_at_a_sync_keeps_its_name() {
+    for nth in 0..40 {
+        let disk = SimDisk::new(1);
+        disk.fail(Fault::new(FaultKind::Io).on(Op::SyncDir).after(nth));
+        let first = try_open(&disk);
+        disk.clear_faults();
+        drop(first);
+        // In the same boot the cache shows names that never reached the disk.
+        let (mut store, _) = try_open(&disk).unwrap_or_else(|error| panic!("sync {nth}: {error}"));
+        commit(&mut store, 1).unwrap().wait().unwrap();
+        drop(store);
+        disk.drop_caches();
+        let after = disk.crash_lose_all();
+        let opened = WalStateStore::open(DIR, options(after.env()).create(false));
+        let (store, _) = opened.unwrap_or_else(|error| panic!("sync {nth}: {error}"));
+        assert_eq!(number(&store), 1, "sync {nth}");
+    }
+}

@@ -93,7 +93,7 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
 pub(super) fn locks(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.ending(".rs") {
-        let layered = ["wal", "checkpoint", "storage"]
+        let layered = ["vfs", "wal", "checkpoint", "storage"]
             .iter()
             .any(|name| path.starts_with(&format!("crates/laminar-{name}/src/")));
         if !layered || path.ends_with("/src/sync.rs") || is_test_file(path) {
@@ -207,7 +207,7 @@ mod tests {
         let tree = Tree::of(&[
             ("crates/laminar-wal/src/a.rs", text),
             ("crates/laminar-wal/src/sync.rs", text),
-            ("crates/laminar-vfs/src/a.rs", text),
+            ("crates/laminar-sim/src/a.rs", text),
         ]);
         assert_eq!(lines(&locks(&tree)), [2, 5]);
     }

@@ -1,0 +1,260 @@
+//! Opens what was damaged, reads everything, and says what it came to.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Verify};
+use laminar_storage::{SyncPolicy, WalStateStore};
+use laminar_vfs::sim::SimDisk;
+use laminar_wal::{Lsn, Wal};
+
+use crate::Violation;
+use crate::driver::{difference, read_all, with_operator};
+use crate::oracle::Model;
+
+use super::reference::{DIR, SOURCE, Subject, checkpoint_options, log_options, store_options};
+use super::{Outcome, Rules};
+
+/// Entries of a checkpoint.
+pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A store, with the state as of its last commit and the one before.
+pub(super) struct StoreSubject {
+    pub(super) policy: SyncPolicy,
+    pub(super) last: (u64, Model),
+    pub(super) before_last: (u64, Model),
+}
+
+/// A log: its records, and how many of them came before the last sync.
+pub(super) struct LogSubject {
+    pub(super) records: Vec<(Lsn, Vec<u8>)>,
+    pub(super) before_last: usize,
+}
+
+/// Checkpoints: position, entries and section of each, the oldest first.
+pub(super) struct CheckpointsSubject {
+    pub(super) models: Vec<(u64, Entries, Vec<u64>)>,
+}
+
+impl Subject {
+    /// Opens and reads everything.
+    pub(super) fn judge(&self, disk: &SimDisk, rules: &Rules<'_>) -> Result<Outcome, Violation> {
+        match self {
+            Self::Store(store) => store.judge(disk, rules),
+            Self::Log(log) => log.judge(disk, rules),
+            Self::Checkpoints(checkpoints) => checkpoints.judge(disk, rules),
+        }
+    }
+}
+
+/// An error is an outcome where it is allowed and names a path.
+fn refused(error: &dyn Display, rules: &Rules<'_>) -> Result<Outcome, Violation> {
+    let text = error.to_string();
+    if !rules.allowed.error {
+        return Err(Violation::new(format!("damage to a checkpoint is an error: {text}")));
+    }
+    if !text.contains(DIR) {
+        return Err(Violation::new(format!("an error that names no path: {text}")));
+    }
+    Ok(Outcome::Refused)
+}
+
+/// After a failed opening, either the disk is as before, or only the log's tail was made durable: then undoing the damage brings
+/// everything back.
+fn nothing_is_destroyed(
+    disk: &SimDisk,
+    before: u64,
+    rules: &Rules<'_>,
+    reopen: impl FnOnce() -> Result<Outcome, Violation>,
+) -> Result<(), Violation> {
+    if disk.hash() == before {
+        return Ok(());
+    }
+    (rules.mend)(disk)?;
+    match reopen().map_err(|violation| violation.with("an error has changed the directory, and the damage was undone"))? {
+        Outcome::Refused => Err(Violation::new("an error, and undoing the damage does not bring the directory back")),
+        _ => Ok(()),
+    }
+}
+
+/// The errors of the operating system are for a disk that does not work, not for what stands on it.
+fn is_plain_io(error: &laminar_vfs::Error) -> bool {
+    !matches!(error.io().kind(), std::io::ErrorKind::IsADirectory | std::io::ErrorKind::NotADirectory)
+}
+
+fn untyped(error: &dyn Display) -> Violation {
+    Violation::new(format!("damage passes for a failure of the disk: {error}"))
+}
+
+impl StoreSubject {
+    fn judge(&self, disk: &SimDisk, rules: &Rules<'_>) -> Result<Outcome, Violation> {
+        let hash = disk.hash();
+        let verify = if rules.all { Verify::All } else { Verify::Footers };
+        let options = store_options(disk.env(), self.policy).verify(verify);
+        let (store, report) = match WalStateStore::open(DIR, options.create(true)) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let laminar_storage::Error::Io(error)
+                | laminar_storage::Error::Log(laminar_wal::Error::Io(error))
+                | laminar_storage::Error::Checkpoint(laminar_checkpoint::Error::Io(error)) = &error
+                    && is_plain_io(error)
+                {
+                    return Err(untyped(error));
+                }
+                nothing_is_destroyed(disk, hash, rules, || self.judge(disk, rules))?;
+                return refused(&error, rules);
+            }
+        };
+        let found = store.source_offset(SOURCE).unwrap_or(0);
+        let (expected, outcome) = if found == self.last.0 {
+            (&self.last.1, Outcome::Whole)
+        } else if rules.allowed.last_group && found == self.before_last.0 && report.tail.possibly_acknowledged {
+            (&self.before_last.1, Outcome::LastLost)
+        } else {
+            return Err(Violation::new(format!("silent loss: commit {found} instead of {}: {report:?}", self.last.0)));
+        };
+        let model = match read_all(&store) {
+            Ok(model) => model,
+            Err(error) => return refused(&error, rules),
+        };
+        if model != *expected {
+            return Err(Violation::new(difference(expected, &model)));
+        }
+        for ((operator, key), value) in expected {
+            let view = store.operator_view(&crate::driver::operator_name(*operator));
+            match view.map(|view| view.get(key)) {
+                Some(Ok(Some(found))) if found == value => {}
+                Some(Err(error)) => return refused(&error, rules),
+                found => return Err(Violation::new(format!("get of {key:?} of {operator} gives {found:?}"))),
+            }
+        }
+        if !rules.all {
+            self.go_on(store, disk, found, expected.clone(), rules)?;
+        }
+        Ok(outcome)
+    }
+
+    /// A store that opened goes on: a commit, a checkpoint, a power cut, and all is there again.
+    fn go_on(
+        &self,
+        mut store: WalStateStore,
+        disk: &SimDisk,
+        found: u64,
+        mut model: Model,
+        rules: &Rules<'_>,
+    ) -> Result<(), Violation> {
+        let failed = |doing: &str, error: &dyn Display| Violation::new(format!("{doing} afterwards failed: {error}"));
+        let (key, value) = (b"afterwards".to_vec(), b"value".to_vec());
+        with_operator(&mut store, 0, |state| state.put(&key, &value)).map_err(|error| failed("a put", &error))?;
+        model.insert((0, key), value);
+        store.set_source_offset(SOURCE, found + 1).map_err(|error| failed("an offset", &error))?;
+        let committed = store.commit().and_then(|ticket| ticket.wait());
+        match committed {
+            Ok(()) => {}
+            // Such as a directory where the log wants to put a file.
+            Err(error) if rules.allowed.error => return refused(&error, rules).map(drop),
+            Err(error) => return Err(failed("a commit", &error)),
+        }
+        match store.checkpoint().and_then(|ticket| ticket.wait()) {
+            Err(error) if !rules.allowed.error => return Err(failed("a checkpoint", &error)),
+            _ => {}
+        }
+        drop(store);
+        let after = disk.crash_lose_all();
+        let opened = WalStateStore::open(DIR, store_options(after.env(), self.policy).verify(Verify::All));
+        let store = match opened {
+            Ok((store, _)) => store,
+            Err(error) if rules.allowed.error => return refused(&error, rules).map(drop),
+            Err(error) => return Err(failed("opening", &error)),
+        };
+        let again = store.source_offset(SOURCE).unwrap_or(0);
+        if again != found + 1 {
+            return Err(Violation::new(format!("silent loss afterwards: commit {again} instead of {}", found + 1)));
+        }
+        match read_all(&store) {
+            Ok(read) if read == model => Ok(()),
+            Ok(read) => Err(Violation::new(difference(&model, &read)).with("afterwards")),
+            Err(error) => refused(&error, rules).map(drop),
+        }
+    }
+}
+
+impl LogSubject {
+    fn judge(&self, disk: &SimDisk, rules: &Rules<'_>) -> Result<Outcome, Violation> {
+        let hash = disk.hash();
+        let (wal, report) = match Wal::open(DIR, log_options(disk.env())) {
+            Ok(opened) => opened,
+            Err(laminar_wal::Error::Io(error)) if is_plain_io(&error) => return Err(untyped(&error)),
+            Err(error) => {
+                nothing_is_destroyed(disk, hash, rules, || self.judge(disk, rules))?;
+                return refused(&error, rules);
+            }
+        };
+        let mut records = match wal.replay(wal.start_lsn()) {
+            Ok(records) => records,
+            Err(error) => return refused(&error, rules),
+        };
+        for (at, (lsn, payload)) in self.records.iter().enumerate() {
+            match records.next() {
+                Ok(Some(record)) if record.lsn == *lsn && record.payload == payload => {}
+                Ok(Some(record)) => {
+                    return Err(Violation::new(format!("wrong data: {} instead of {lsn}: {report:?}", record.lsn)));
+                }
+                Ok(None) if rules.allowed.last_group && at >= self.before_last && report.possibly_acknowledged => {
+                    return Ok(Outcome::LastLost);
+                }
+                Ok(None) => return Err(Violation::new(format!("silent loss: {at} records: {report:?}"))),
+                Err(error) => return refused(&error, rules),
+            }
+        }
+        match records.next() {
+            Ok(None) => Ok(Outcome::Whole),
+            Ok(Some(record)) => Err(Violation::new(format!("a record that nobody wrote, at {}", record.lsn))),
+            Err(error) => refused(&error, rules),
+        }
+    }
+}
+
+impl CheckpointsSubject {
+    fn judge(&self, disk: &SimDisk, rules: &Rules<'_>) -> Result<Outcome, Violation> {
+        let verify = if rules.all { Verify::All } else { Verify::Footers };
+        let failed = |error: laminar_checkpoint::Error| Violation::new(format!("damage is an error: {error}"));
+        let options = checkpoint_options(disk.env()).verify(verify);
+        let opened = CheckpointManager::open(DIR, options).and_then(|manager| manager.open_newest_valid());
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return refused(&error, rules),
+        };
+        let Some(checkpoint) = &opened.checkpoint else {
+            let reasons: Vec<_> = opened.passed_over.iter().map(|passed| passed.reason.to_string()).collect();
+            return refused(&format!("no valid checkpoint in {DIR}: {}", reasons.join("; ")), rules);
+        };
+        let position = checkpoint.wal_position();
+        let model = self.models.iter().find(|(at, ..)| *at == position);
+        let (_, entries, section) = model.ok_or_else(|| Violation::new(format!("a checkpoint at {position}")))?;
+        let is_newest = self.models.last().is_some_and(|(at, ..)| *at == position);
+        if !is_newest && opened.passed_over.is_empty() && disk.files().len() > 8 {
+            return Err(Violation::new(format!("the checkpoint at {position} is not the newest, and nothing is said")));
+        }
+        let found = read(checkpoint).map_err(failed)?;
+        if found != (entries.clone(), section.clone()) {
+            return Err(Violation::new(format!("wrong data in the checkpoint at {position}")));
+        }
+        for (key, value) in entries {
+            if checkpoint.get(key).map_err(failed)? != Some(&value[..]) {
+                return Err(Violation::new(format!("get of {key:?} gives another value")));
+            }
+        }
+        Ok(Outcome::Whole)
+    }
+}
+
+fn read(checkpoint: &Checkpoint) -> laminar_checkpoint::Result<(Entries, Vec<u64>)> {
+    let mut entries = Entries::new();
+    for entry in checkpoint.range(..) {
+        let (key, value) = entry?;
+        entries.insert(key.to_vec(), value.to_vec());
+    }
+    let section = checkpoint.section::<Vec<u64>>("numbers")?;
+    Ok((entries, section.iter().map(|number| number.to_native()).collect()))
+}
