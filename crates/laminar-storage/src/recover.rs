@@ -34,6 +34,11 @@ impl WalStateStore {
         options.check()?;
         let dir = dir.as_ref();
         match identity::survey(&*options.env.vfs, dir)? {
+            Place::Store if options.recover_to == RecoverTo::LastGood => {
+                // Damage that recovery does not come to, below the checkpoint, costs nothing: only what can't be had whole is given up.
+                let whole = options.clone().recover_to(RecoverTo::Whole);
+                recover(dir, whole).or_else(|error| if error.is_corrupt() { recover(dir, options) } else { Err(error) })
+            }
             Place::Store => recover(dir, options),
             Place::Empty | Place::Unfinished if options.create => create(dir, options),
             Place::Empty | Place::Unfinished => Err(Error::Foreign { path: dir.to_owned(), why: "there is no store" }),

@@ -184,6 +184,19 @@ fn a_missing_segment_that_the_checkpoint_covers_costs_nothing() {
 }
 
 #[test]
+fn last_good_gives_up_nothing_that_can_be_had_whole() {
+    let disk = store_of_100(&[30, 60]);
+    disk.remove("/store/wal/CLOSED").unwrap();
+    // Below the newest checkpoint, where recovery does not come to.
+    disk.overwrite(&segments(&disk)[1], 6000, &[0xA5; 200]).unwrap();
+    for recover_to in [RecoverTo::LastGood, RecoverTo::Whole] {
+        let (store, report) = try_open(&disk, recover_to).unwrap();
+        assert_eq!(number(&store), 100, "{recover_to:?}");
+        assert!(report.log_given_up.is_none() && report.tail.given_up.is_none(), "{report:?}");
+    }
+}
+
+#[test]
 fn a_log_that_ends_before_the_checkpoint_is_given_up_on_request() {
     let disk = store_of_100(&[30, 60]);
     let all = segments(&disk);

@@ -285,3 +285,18 @@ fn of_many_who_open_one_directory_one_gets_it() {
         assert!(matches!(WalStateStore::open(&dir, options()), Err(Error::Locked { .. })));
     }
 }
+
+#[test]
+fn a_check_of_everything_takes_nothing_for_damage_that_is_retired_meanwhile() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = open(&root.path().join("store"));
+    for n in 1..=60 {
+        for _ in 0..5 {
+            (0..50_u8).for_each(|key| store.put(&[key, key], &[key; 500]).unwrap());
+            commit_all(&mut store, n);
+        }
+        drop(store.checkpoint().unwrap());
+        let report = store.verify(&mut |_| {}).unwrap();
+        assert!(report.is_whole(), "check {n}: {:?}", report.damaged);
+    }
+}
