@@ -202,7 +202,8 @@ impl Reference {
             add(Break::Remove);
             add(Break::Directory);
             // The directory itself is left: where nothing is, nothing can tell that there was something.
-            let above = path.ancestors().skip(1).filter(|dir| dir.parent().is_some_and(|above| above.parent().is_some()));
+            let above =
+                path.ancestors().skip(1).filter(|dir| dir.parent().is_some_and(|above| above.parent().is_some()));
             dirs.extend(above);
         }
         dirs.sort_unstable();
@@ -272,9 +273,11 @@ impl Reference {
 
     fn allowed(&self, damage: &Damage) -> Allowed {
         let name = damage.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let in_checkpoint = damage.path.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"checkpoint-"));
+        let in_checkpoint =
+            damage.path.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"checkpoint-"));
         // A run that checkpoints share exists once; parity makes up for a block of it, not for more.
-        let is_shared = self.files.iter().filter(|(path, _)| path.ends_with(name)).count() > 1 && name.ends_with(".run");
+        let is_shared =
+            self.files.iter().filter(|(path, _)| path.ends_with(name)).count() > 1 && name.ends_with(".run");
         let more_than_a_block = matches!(damage.how, Break::Cut(_));
         let reads_as_zero = match damage.how {
             Break::Zero(_) | Break::Swap(_) | Break::Stale(..) => self.left == Left::Busy,

@@ -125,11 +125,51 @@ fn steps(workload: u64) -> Vec<Step> {
     use Step::{Checkpoint, Commit, Delete, Durable, Put, Reopen};
     match workload {
         0 => vec![Put(4, 20), Commit, Put(5, 30), Durable, Delete(4), Put(6, 9), Commit, Put(7, 2), Durable],
-        1 => vec![Put(4, 20), Durable, Checkpoint, Put(5, 900), Commit, Checkpoint, Delete(4), Durable, Checkpoint, Put(6, 5), Durable],
-        2 => vec![Put(4, 6000), Commit, Put(5, 6000), Durable, Put(6, 6000), Commit, Put(4, 6000), Durable, Put(7, 1), Commit],
+        1 => vec![
+            Put(4, 20),
+            Durable,
+            Checkpoint,
+            Put(5, 900),
+            Commit,
+            Checkpoint,
+            Delete(4),
+            Durable,
+            Checkpoint,
+            Put(6, 5),
+            Durable,
+        ],
+        2 => vec![
+            Put(4, 6000),
+            Commit,
+            Put(5, 6000),
+            Durable,
+            Put(6, 6000),
+            Commit,
+            Put(4, 6000),
+            Durable,
+            Put(7, 1),
+            Commit,
+        ],
         _ => vec![
-            Put(4, 6000), Durable, Checkpoint, Reopen, Put(5, 6000), Commit, Put(6, 6000), Delete(4), Durable, Checkpoint,
-            Put(7, 30), Commit, Reopen, Put(8, 6000), Put(9, 50), Durable, Checkpoint, Put(4, 3), Durable,
+            Put(4, 6000),
+            Durable,
+            Checkpoint,
+            Reopen,
+            Put(5, 6000),
+            Commit,
+            Put(6, 6000),
+            Delete(4),
+            Durable,
+            Checkpoint,
+            Put(7, 30),
+            Commit,
+            Reopen,
+            Put(8, 6000),
+            Put(9, 50),
+            Durable,
+            Checkpoint,
+            Put(4, 3),
+            Durable,
         ],
     }
 }
@@ -187,7 +227,7 @@ fn cause(error: &Error) -> Option<&laminar_vfs::Error> {
 impl Run {
     fn new(workload: u64) -> Self {
         let disk = SimDisk::new(workload + 1);
-        let read_mode = if workload % 2 == 0 { ReadMode::Owned } else { ReadMode::Mapped };
+        let read_mode = if workload.is_multiple_of(2) { ReadMode::Owned } else { ReadMode::Mapped };
         let policy = if workload == 2 { SyncPolicy::EveryCommit } else { SyncPolicy::Manual };
         let options =
             StoreOptions::new().segment_bytes(16 << 10).buffer_bytes(4096).read_mode(read_mode).sync_policy(policy);
@@ -367,7 +407,9 @@ fn judge(case: FaultCase) -> Result<u64, Violation> {
         run.compare().map_err(cleared)?;
         if expected.refuses() || expected.is_hidden() {
             for step in [Step::Put(10, 40), Step::Durable, Step::Checkpoint] {
-                let failed = |error: Error| Violation::new(format!("{step:?} failed: {error}")).with("after the fault was cleared");
+                let failed = |error: Error| {
+                    Violation::new(format!("{step:?} failed: {error}")).with("after the fault was cleared")
+                };
                 run.step(step).map_err(failed)?;
             }
             run.compare().map_err(cleared)?;

@@ -234,7 +234,8 @@ fn checkpoints() -> Result<Written, Violation> {
             changes.push((key, value));
         }
         let section: Vec<u64> = (0..[5, 3000, 4000][round as usize]).map(|at| at * 3 + u64::from(round)).collect();
-        let mut create = Create::new(u64::from(round + 1) * 10).merge(false).entries(changes).section("numbers", &section);
+        let mut create =
+            Create::new(u64::from(round + 1) * 10).merge(false).entries(changes).section("numbers", &section);
         if let Some(base) = &base {
             create = create.base(base);
         }

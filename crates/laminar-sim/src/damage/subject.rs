@@ -71,7 +71,9 @@ fn nothing_is_destroyed(
         return Ok(());
     }
     (rules.mend)(disk)?;
-    match reopen().map_err(|violation| violation.with("an error has changed the directory, and the damage was undone"))? {
+    match reopen()
+        .map_err(|violation| violation.with("an error has changed the directory, and the damage was undone"))?
+    {
         Outcome::Refused => Err(Violation::new("an error, and undoing the damage does not bring the directory back")),
         _ => Ok(()),
     }
