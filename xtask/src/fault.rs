@@ -1,4 +1,5 @@
-//! `cargo xtask fault`: crashes on the simulated disk: every one of all small workloads, and long random runs by seed.
+//! `cargo xtask fault`: crashes on the simulated disk: every one of all small workloads, and long random runs by seed;
+//! damage at rest, and calls that fail.
 //!
 //! The runs want an optimised build and the crates they run; the rest of xtask wants neither. So the task starts itself
 //! again, built in release with the feature `fault`.
@@ -9,11 +10,18 @@ use crate::steps::cargo;
 #[cfg(feature = "fault")]
 mod runs;
 
+/// In a short round, one bit in so many is flipped; it has no factor in common with a byte, so that every bit of a byte is met.
+#[cfg(feature = "fault")]
+const QUICK_BIT_STEP: usize = 1009;
+/// In a short round, one call in so many fails.
+#[cfg(feature = "fault")]
+const QUICK_CALL_STEP: usize = 3;
+
 /// Which runs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A short round, as `cargo xtask test` makes it
-    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps"])]
+    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
     quick: bool,
     /// Cut the power everywhere in all workloads of up to N operations
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
@@ -30,6 +38,15 @@ pub(crate) struct Arguments {
     /// Operations in a random run
     #[arg(long, value_name = "N", default_value_t = 200)]
     steps: usize,
+    /// Only damage at rest, and only to the reference directory of this name; with --damage only this one
+    #[arg(long, value_name = "NAME")]
+    reference: Option<String>,
+    /// Only this damage
+    #[arg(long, value_name = "PATH:KIND:AT", requires = "reference")]
+    damage: Option<String>,
+    /// Only this failing call of a workload
+    #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
+    case: Option<String>,
 }
 
 /// The command that makes the runs with these arguments.
@@ -43,11 +60,14 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
     again.extend(seed.map(|seed| format!("--seed={seed}")));
+    again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
+    again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
+    again.extend(case.as_ref().map(|case| format!("--case={case}")));
     let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
     crate::steps::show(command(&again))
 }
@@ -59,6 +79,15 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if arguments.quick {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;
+        parts.damages(None, QUICK_BIT_STEP)?;
+        parts.faults(QUICK_CALL_STEP)?;
+    } else if let Some(case) = &arguments.case {
+        parts.one_fault(case)?;
+    } else if let Some(reference) = &arguments.reference {
+        match &arguments.damage {
+            Some(damage) => parts.one_damage(reference, damage)?,
+            None => parts.damages(Some(reference), 1)?,
+        }
     } else if let Some(number) = arguments.workload {
         parts.one_workload(arguments.ops, number)?;
     } else {
@@ -68,6 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         let seeds = arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { 1_000 });
         let first = arguments.seed.unwrap_or(0);
         parts.random_runs(first..first.saturating_add(seeds), arguments.steps)?;
+        if arguments.seed.is_none() {
+            parts.damages(None, 1)?;
+            parts.faults(1)?;
+        }
     }
     parts.finish()
 }

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use laminar_sim::Reference;
 
 use crate::Outcome;
 use crate::steps::seconds;
+
+/// Damages that are done one after another by one thread.
+const LOT: usize = 512;
 
 /// What one run did, or many.
 #[derive(Debug, Default, Clone, Copy)]
@@ -72,6 +76,51 @@ impl Parts {
             let summary = laminar_sim::run_seed(seed, steps).map_err(|failure| failure.to_string())?;
             Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries })
         })
+    }
+
+    /// Every damage of all references, or of one; of the flipped bits every `bit_step`-th. A damage counts as a crash.
+    pub(super) fn damages(&mut self, only: Option<&str>, bit_step: usize) -> Outcome {
+        for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
+            let damages = Reference::new(name)?.damages(bit_step);
+            let lots = damages.len().div_ceil(LOT) as u64;
+            self.take(format!("damages of {name}, in lots of {LOT}"), 0..lots, |lot| {
+                // One for each lot, since copies that threads share slow each other down.
+                let reference = Reference::new(name).map_err(|violation| violation.to_string())?;
+                let mut counts = Counts::default();
+                for damage in damages.chunks(LOT).nth(index(lot)).unwrap_or_default() {
+                    let outcome = reference.check(damage).map_err(|violation| format!("{damage}: {violation}"))?;
+                    counts.crashes += 1;
+                    counts.recovered += u64::from(matches!(outcome, laminar_sim::Outcome::Whole));
+                }
+                Ok(counts)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One damage of one reference.
+    pub(super) fn one_damage(&mut self, reference: &str, damage: &str) -> Outcome {
+        let (reference, damage) = (Reference::new(reference)?, damage.parse()?);
+        self.take(format!("{damage}"), 0..1, |_| {
+            let outcome = reference.check(&damage).map_err(|violation| violation.to_string())?;
+            println!("{damage}: {outcome:?}");
+            Ok(Counts { crashes: 1, recovered: u64::from(outcome == laminar_sim::Outcome::Whole) })
+        })
+    }
+
+    /// Every way in which every call of a workload fails; of the calls every `call_step`-th.
+    pub(super) fn faults(&mut self, call_step: usize) -> Outcome {
+        let cases = laminar_sim::fault_cases(call_step)?;
+        self.take("calls that fail".to_owned(), 0..cases.len() as u64, |number| match cases.get(index(number)) {
+            Some(case) => one_fault(*case),
+            None => Ok(Counts::default()),
+        })
+    }
+
+    /// One failing call.
+    pub(super) fn one_fault(&mut self, case: &str) -> Outcome {
+        let case: laminar_sim::FaultCase = case.parse()?;
+        self.take(format!("failing call {case}"), 0..1, |_| one_fault(case))
     }
 
     /// Runs every number of a range, until one fails.
@@ -143,6 +192,15 @@ impl Parts {
             self.done.into_iter().filter_map(|part| part.failure).map(|(_, failure)| failure).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn one_fault(case: laminar_sim::FaultCase) -> Result<Counts, String> {
+    let recovered = laminar_sim::check_fault(case).map_err(|violation| violation.to_string())?;
+    Ok(Counts { crashes: 1, recovered })
 }
 
 fn small_workload(ops: u32, number: u64) -> Result<Counts, String> {
