@@ -10,9 +10,6 @@ use crate::steps::cargo;
 #[cfg(feature = "fault")]
 mod runs;
 
-/// In a short round, one bit in so many is flipped; it has no factor in common with a byte, so that every bit of a byte is met.
-#[cfg(feature = "fault")]
-const QUICK_BIT_STEP: usize = 1009;
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
 const QUICK_CALL_STEP: usize = 3;
@@ -79,7 +76,6 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if arguments.quick {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;
-        parts.damages(None, QUICK_BIT_STEP)?;
         parts.faults(QUICK_CALL_STEP)?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
