@@ -172,6 +172,9 @@ impl Wal {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn sync(&self) -> Result<Lsn> {
+        // Also where there is nothing left to sync: a caller must learn that the log is at its end.
+        self.log.check_poison()?;
+        self.check_open()?;
         let end = self.end_lsn();
         self.log.wait_durable(end.get())?;
         Ok(end)
