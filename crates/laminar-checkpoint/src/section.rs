@@ -8,7 +8,7 @@ use crate::archive::{self, FromArchive, ToSection, archived, wrong_type};
 use crate::error::Reason;
 use crate::format::bytes::{Encode, count32, index, u32_at};
 use crate::format::manifest::SectionRecord;
-use crate::format::section::{GROUP, SectionHeader, page_crc};
+use crate::format::section::{SectionHeader, groups, page_crc};
 use crate::format::{FILE_HEADER, Fault, PAGE};
 use crate::name::section_name;
 use crate::report::{Healed, Part};
@@ -86,13 +86,15 @@ fn redundancy(section_id: u128, archive: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut parity, mut table) = (Vec::new(), Vec::new());
     let mut page_buffer = [0; PAGE];
     let pages = archive.len().div_ceil(PAGE);
+    let groups = groups(pages);
+    parity.resize(groups * PAGE, 0);
     for (page, bytes) in archive.chunks(PAGE).enumerate() {
         page_buffer.fill(0);
         page_buffer.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
         table.put_u32(page_crc(section_id, page, &page_buffer));
-        let group = page / GROUP * PAGE;
-        parity.resize(group + PAGE, 0);
-        parity.iter_mut().skip(group).zip(&page_buffer).for_each(|(sum, byte)| *sum ^= byte);
+        // The first page of parity is of the group whose turn it is behind the last page.
+        let group = (page % groups + groups - pages % groups) % groups;
+        parity.iter_mut().skip(group * PAGE).zip(&page_buffer).for_each(|(sum, byte)| *sum ^= byte);
     }
     for (group, bytes) in parity.chunks(PAGE).enumerate() {
         table.put_u32(page_crc(section_id, pages + group, bytes));
@@ -213,8 +215,7 @@ impl SectionFile {
             }
         }
         for &page in bad.iter().filter(|&&page| page < header.pages()) {
-            let group = page / GROUP;
-            let members = (group * GROUP..((group + 1) * GROUP).min(header.pages())).chain([header.pages() + group]);
+            let members = (page % header.groups()..header.pages() + header.groups()).step_by(header.groups());
             let others: Vec<usize> = members.filter(|&other| other != page).collect();
             if others.iter().any(|other| bad.contains(other)) {
                 return Err(lost(page));

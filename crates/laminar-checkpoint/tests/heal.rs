@@ -254,10 +254,10 @@ fn a_block_that_the_disk_cannot_read_is_made_good() {
             for (key, value) in &models.older {
                 assert_eq!(older.get(key).unwrap(), Some(value.as_slice()), "page {page}");
             }
-            assert!(older.healed_count() <= 1 && (older.healed_count() == 1 || page + 4 >= pages), "page {page}");
+            assert!(older.healed_count() <= 1 && (older.healed_count() == 1 || page + 5 >= pages), "page {page}");
         }
         let disk = disk.fork();
-        disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(2 * PAGE..4 * PAGE).sticky());
+        disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_run).bytes(2 * PAGE..5 * PAGE).sticky());
         assert!(matches!(contents(&open(&disk)), Err(Error::Io(error)) if error.op() == Op::Read), "{mode:?}");
     }
 }
@@ -333,7 +333,7 @@ fn wide_blocks_are_made_good_too() {
 #[test]
 fn a_section_heals_one_page_in_each_group() {
     let disk = SimDisk::new(6);
-    // 300 pages, with the eight bytes of the root: two groups of 256. Behind them two of parity, the table, the header.
+    // 300 pages, with the eight bytes of the root: two groups, the even pages and the odd. Behind them two of parity, the table, the header.
     let numbers: Vec<u64> = (0..300 * 512 - 1).collect();
     manager(&disk).create(Create::new(0).section("numbers", &numbers)).unwrap();
     let path = disk.files().into_iter().find(|path| path.to_string_lossy().ends_with(".section")).unwrap();
@@ -345,6 +345,8 @@ fn a_section_heals_one_page_in_each_group() {
     for (pages, healed) in [
         (vec![1], 1),
         (vec![7, 290], 2),
+        (vec![1, 2], 2),
+        (vec![300, 301], 2),
         (vec![300], 1),
         (vec![1, 302], 2),
         (vec![302], 0),
@@ -363,7 +365,7 @@ fn a_section_heals_one_page_in_each_group() {
         let report = manager(&disk).verify(1, &mut |_| {}).unwrap();
         assert!(!report.is_whole() && report.is_readable(), "{pages:?}");
     }
-    for pages in [[1, 2], [7, 301], [1, 303]] {
+    for pages in [[1, 3], [7, 301], [1, 303]] {
         let disk = disk.fork();
         for page in pages {
             disk.flip_bit(&path, page * PAGE * 8 + 5).unwrap();
@@ -371,5 +373,25 @@ fn a_section_heals_one_page_in_each_group() {
         let checkpoint = manager(&disk).get(1).unwrap();
         assert!(matches!(whole(&checkpoint), Err(Error::Corrupt { reason: Reason::Checksum, .. })), "{pages:?}");
         assert!(!manager(&disk).verify(1, &mut |_| {}).unwrap().is_readable());
+    }
+}
+
+#[test]
+fn two_neighbours_that_are_damaged_are_made_good() {
+    let (disk, models) = prepared(false);
+    for path in newest_files(&disk) {
+        let pages = disk.read_file(&path).unwrap().len() as u64 / PAGE;
+        for page in 1..pages {
+            for verify in [Verify::Footers, Verify::All] {
+                let disk = disk.fork();
+                let sector = page * PAGE / 512;
+                disk.swap_sectors(&path, sector - 1, sector).unwrap();
+                let manager = CheckpointManager::open(DIR, options(&disk).verify(verify)).unwrap();
+                let opened = manager.open_newest_valid().unwrap();
+                let what = format!("sector {sector} of {}, {verify:?}", path.display());
+                assert!(opened.passed_over.is_empty(), "{what}: {:?}", opened.passed_over);
+                check(&disk, &models, &what);
+            }
+        }
     }
 }

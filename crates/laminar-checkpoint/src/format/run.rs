@@ -142,6 +142,12 @@ pub(crate) fn head(key: &[u8], prefix: usize) -> u64 {
     u64::from_le_bytes(bytes).swap_bytes()
 }
 
+/// How many lanes the blocks of a chapter are dealt out to, in turn, each with a parity block: two, so that two neighbours can be
+/// damaged; with wide blocks, which make parity long, one.
+pub(crate) fn lanes(is_narrow: bool) -> usize {
+    if is_narrow { 2 } else { 1 }
+}
+
 impl Chapter {
     /// Data blocks.
     pub(crate) fn blocks(&self) -> u32 {
@@ -188,14 +194,20 @@ impl Chapter {
         self.hash_blocks() + self.heads_blocks() + self.filter_blocks()
     }
 
-    pub(crate) fn parity(&self) -> BlockRef {
+    /// How many lanes the blocks are dealt out to.
+    pub(crate) fn lanes(&self) -> usize {
+        lanes(self.wide.is_empty())
+    }
+
+    fn parity(&self, number: usize) -> BlockRef {
         let block = self.index_block(Kind::Parity, self.index_blocks());
-        BlockRef { bytes: index32(self.parity_bytes), ..block }
+        let bytes = index32(self.parity_bytes);
+        BlockRef { offset: block.offset + (number * bytes) as u64, bytes, ..block }
     }
 
     /// Just past the chapter.
     pub(crate) fn end(&self) -> u64 {
-        self.parity().offset + u64::from(self.parity_bytes)
+        self.parity(self.lanes()).offset
     }
 
     /// The data block that holds unit number `unit`, and the number of its first unit.
@@ -227,7 +239,11 @@ impl Chapter {
         let hash = (0..self.hash_blocks()).map(|number| self.hash_block(number));
         let heads = (0..self.heads_blocks()).map(|number| self.heads_block(number));
         let filter = (0..self.filter_blocks()).map(|number| self.filter_block(number));
-        self.data_blocks().chain(hash).chain(heads).chain(filter).chain(std::iter::once(self.parity()))
+        self.data_blocks()
+            .chain(hash)
+            .chain(heads)
+            .chain(filter)
+            .chain((0..self.lanes()).map(|number| self.parity(number)))
     }
 
     /// Bytes of the longest block; no block of the index is longer than one of data.

@@ -5,8 +5,14 @@ use super::{FILE_HEADER, FILE_HEADER_CRC_AT, Fault, PAGE, SETTINGS, VERSION, che
 use crate::error::Reason;
 
 pub(crate) const SECTION_MAGIC: &[u8; 8] = b"laminSEC";
-/// Pages of the archive that share one page of parity.
+/// The most pages of the archive that share one page of parity.
 pub(crate) const GROUP: usize = 256;
+
+/// How many groups the pages of an archive are dealt out to, in turn, and their parity after them. Two at least, so that neighbours
+/// are in different groups.
+pub(crate) fn groups(pages: usize) -> usize {
+    if pages == 0 { 0 } else { pages.div_ceil(GROUP).max(2) }
+}
 
 /// What a section says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +85,7 @@ impl SectionHeader {
 
     /// Pages of parity, one a group.
     pub(crate) fn groups(&self) -> usize {
-        self.pages().div_ceil(GROUP)
+        groups(self.pages())
     }
 
     /// The offset of page number `page` of the archive; those of the parity follow.

@@ -7,10 +7,13 @@ use crate::error::Reason;
 /// Bytes of the frame before the body.
 pub(crate) const TWIN_HEADER: usize = 64;
 const CRC_AT: usize = TWIN_HEADER - 4;
+/// The least padding behind a body: a sector, so that where a sector of one copy has changed places with one of the other, no more
+/// than padding is damaged in the first.
+const LEAST_PADDING: u64 = 512;
 
 /// Bytes that one copy of a body takes in the file.
 pub(crate) fn copy_bytes(body_bytes: u64) -> u64 {
-    page_ceil(body_bytes.saturating_add(TWIN_HEADER as u64))
+    page_ceil(body_bytes.saturating_add(TWIN_HEADER as u64 + LEAST_PADDING))
 }
 
 /// Both copies of `body`, back to back, each in whole pages.
@@ -35,6 +38,17 @@ pub(crate) fn encode(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
 
 /// The body of copy number `copy`, which begins where `bytes` begins; what lies behind the copy is not looked at.
 pub(crate) fn decode<'a>(magic: &[u8; 8], copy: u32, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
+    let (body, padding) = split(magic, copy, bytes)?;
+    if is_zero(padding) { Ok(body) } else { Err(Fault::Damage(Reason::Reserved, "zero")) }
+}
+
+/// As [`decode`], whatever the padding holds: for when there is nothing better.
+pub(crate) fn decode_unpadded<'a>(magic: &[u8; 8], copy: u32, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
+    split(magic, copy, bytes).map(|(body, _)| body)
+}
+
+/// A body that matches its checksum, and the padding behind it.
+fn split<'a>(magic: &[u8; 8], copy: u32, bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
     let header = bytes.get(..TWIN_HEADER).ok_or(Fault::Damage(Reason::Length, "a header"))?;
     checked_magic(magic, header, CRC_AT)?;
     let fault = || Fault::Damage(Reason::Structure, "a header");
@@ -56,18 +70,15 @@ pub(crate) fn decode<'a>(magic: &[u8; 8], copy: u32, bytes: &'a [u8]) -> Result<
     if crc32c::crc32c(body) != body_crc {
         return Err(Fault::Damage(Reason::Checksum, "a body that matches its checksum"));
     }
-    if !is_zero(padding) {
-        return Err(Fault::Damage(Reason::Reserved, "zero"));
-    }
-    Ok(body)
+    Ok((body, padding))
 }
 
 /// What `decode` found when it looked at both copies in turn.
 #[derive(Debug)]
 pub(crate) struct Twin<'a> {
-    /// The body, from the first copy that is whole.
+    /// The body, from the first copy that is whole; if neither is, from the first that is but for its padding.
     pub(crate) body: &'a [u8],
-    /// The offset in `bytes` of a damaged first copy, if the second one stood in for it.
+    /// The offset in `bytes` of a damaged first copy, if it was damaged.
     pub(crate) healed: Option<u64>,
 }
 
@@ -79,11 +90,16 @@ pub(crate) fn either<'a>(magic: &[u8; 8], bytes: &'a [u8]) -> Result<Twin<'a>, F
         Err(fault) => fault,
     };
     let half = bytes.len() / 2;
-    match bytes.get(half..).filter(|_| half.is_multiple_of(PAGE)).map(|second| decode(magic, 1, second)) {
-        Some(Ok(body)) => Ok(Twin { body, healed: Some(0) }),
-        Some(Err(fault @ Fault::Version(_))) => Err(fault),
-        _ => Err(first),
-    }
+    let second = bytes.get(half..).filter(|_| half.is_multiple_of(PAGE));
+    let body = match second.map(|second| decode(magic, 1, second)) {
+        Some(Ok(body)) => Some(body),
+        Some(Err(fault @ Fault::Version(_))) => return Err(fault),
+        _ => {
+            let unpadded = decode_unpadded(magic, 0, bytes).ok();
+            unpadded.or_else(|| decode_unpadded(magic, 1, second?).ok())
+        }
+    };
+    body.map(|body| Twin { body, healed: Some(0) }).ok_or(first)
 }
 
 const _: () = assert!(TWIN_HEADER < PAGE && CRC_AT > 28);

@@ -213,10 +213,13 @@ fn read_footer(file: &dyn VfsFile, path: &Path, record: &RunRecord, healed: &mut
     // The manifest was found to match its checksum, and the file to have the length it states: this is bounded by it.
     let mut bytes = vec![0; index(copy_bytes)];
     let mut first_error = None;
-    for copy in 0..2 {
+    // If neither is whole, one that is but for its padding will do.
+    for (copy, decode) in
+        [(0, twin::decode as Decode), (1, twin::decode), (0, twin::decode_unpadded), (1, twin::decode_unpadded)]
+    {
         let offset = record.footer_offset + u64::from(copy) * copy_bytes;
         let decoded = match file.read_exact_at(&mut bytes, offset) {
-            Ok(()) => decode_footer(&bytes, copy, path, offset, record),
+            Ok(()) => decode_footer(decode, &bytes, copy, path, offset, record),
             Err(error) => Err(Error::Io(error)),
         };
         match (decoded, &first_error) {
@@ -234,9 +237,19 @@ fn read_footer(file: &dyn VfsFile, path: &Path, record: &RunRecord, healed: &mut
     Err(first_error.unwrap_or(Error::Abandoned))
 }
 
-fn decode_footer(bytes: &[u8], copy: u32, path: &Path, offset: u64, record: &RunRecord) -> Result<Footer> {
+/// A way to find the body of a copy.
+type Decode = for<'a> fn(&[u8; 8], u32, &'a [u8]) -> std::result::Result<&'a [u8], Fault>;
+
+fn decode_footer(
+    decode: Decode,
+    bytes: &[u8],
+    copy: u32,
+    path: &Path,
+    offset: u64,
+    record: &RunRecord,
+) -> Result<Footer> {
     let fault = |fault| Error::fault(path, offset, fault);
-    let body = twin::decode(FOOTER_MAGIC, copy, bytes).map_err(fault)?;
+    let body = decode(FOOTER_MAGIC, copy, bytes).map_err(fault)?;
     let footer = Footer::decode(body, record.footer_offset).map_err(fault)?;
     let identity = &footer.identity;
     let agrees = twin::body_crc(body) == record.footer_crc

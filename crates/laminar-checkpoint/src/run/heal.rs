@@ -1,4 +1,4 @@
-//! Rebuilds a block from the others of its chapter and the parity.
+//! Rebuilds a block from the others of its lane, the parity among them.
 
 use laminar_vfs::Region;
 
@@ -58,12 +58,14 @@ impl RunFile {
         self.rebuilt(at, block).ok_or_else(|| self.lost(at, block))
     }
 
-    /// The exclusive or of all other blocks of the chapter; nothing where one of them is not whole.
+    /// The exclusive or of all other blocks of the lane; nothing where one of them is not whole.
     fn combine(&self, at: usize, chapter: &Chapter, wanted: BlockRef) -> Option<Vec<u8>> {
         let mut sum = vec![0; index32(chapter.parity_bytes)];
         let mut buffer = vec![0; sum.len()];
         let mut crc = 0;
-        for block in chapter.all_blocks().filter(|block| block.offset != wanted.offset) {
+        let lane = chapter.all_blocks().position(|block| block.offset == wanted.offset)? % chapter.lanes();
+        let blocks = chapter.all_blocks().skip(lane).step_by(chapter.lanes());
+        for block in blocks.filter(|block| block.offset != wanted.offset) {
             let (bytes, _) = buffer.split_at_mut(block.bytes);
             if let Some(payload) = self.rebuilt(at, block) {
                 put_at(bytes, 0, payload);

@@ -62,12 +62,12 @@ fn verify_chapter(run: &RunFile, at: usize, chapter: &Chapter, content: &mut u32
             Err(error) => damaged.push((block, error)),
         }
     }
-    // One damaged block is what parity can make good; if that block is the parity, nothing else is damaged.
+    // One damaged block in a lane is what its parity can make good; the parity itself is only needed for others.
     let heals = |block: BlockRef| block.kind == Kind::Parity || run.block(at, block).is_ok();
     for (block, error) in &damaged {
         // What matches its checksum and makes no sense is not what parity is for.
         let is_nonsense = matches!(error, Error::Corrupt { reason: Reason::Structure, .. });
-        let is_healed = damaged.len() == 1 && !is_nonsense && heals(*block);
+        let is_healed = !is_nonsense && heals(*block);
         let error = if is_healed { error.clone() } else { run.lost(at, *block) };
         findings.damage(block.offset, block.bytes as u64, Part::Block, is_healed, error);
     }

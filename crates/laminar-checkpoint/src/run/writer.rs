@@ -10,7 +10,7 @@ use crate::format::bytes::{Encode, count32, index, index32};
 use crate::format::manifest::{RunRecord, shown_key};
 use crate::format::run::{
     Chapter, Counts, FOOTER_MAGIC, HEADS_PER_BLOCK, Identity, LINES_PER_BLOCK, MAX_CHAPTER_DATA, MAX_CHAPTER_ENTRIES,
-    Wide, common_prefix, encode_chapter, encode_footer_start, encode_header, head,
+    Wide, common_prefix, encode_chapter, encode_footer_start, encode_header, head, lanes,
 };
 use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
 use crate::hash::{self, LINE, hash_key};
@@ -76,9 +76,26 @@ struct OpenChapter {
     /// The first key of each data block, back to back, and for each where it ends and how many units the block has.
     first_keys: Vec<u8>,
     first_key_ends: Vec<(usize, u32)>,
+    /// That of the next block, and that of the one after.
+    lanes: [Lane; 2],
+}
+
+/// What is gathered about every other block of a chapter.
+#[derive(Debug, Default)]
+struct Lane {
     parity: Vec<u8>,
-    /// The checksums of the chapter's blocks, combined by exclusive or.
+    /// The checksums of the lane's blocks, combined by exclusive or.
     crcs: u32,
+}
+
+impl Lane {
+    fn add(&mut self, payload: &[u8], crc: u32) {
+        self.crcs ^= crc;
+        if self.parity.len() < payload.len() {
+            self.parity.resize(payload.len(), 0);
+        }
+        self.parity.iter_mut().zip(payload).for_each(|(sum, byte)| *sum ^= byte);
+    }
 }
 
 /// A run that is written, synced and read back, and that no checkpoint refers to yet.
@@ -248,17 +265,15 @@ impl RunWriter {
     fn seal_block(&mut self, start: usize, kind: Kind) {
         let chapter = &mut self.open_chapter;
         let (before, block) = self.out.split_at_mut(start);
-        let word = if kind == Kind::Parity { chapter.crcs } else { 0 };
+        let [lane, _] = &mut chapter.lanes;
+        let word = if kind == Kind::Parity { lane.crcs } else { 0 };
         let crc = seal(block, kind, self.seed, self.out_offset + before.len() as u64, word);
         self.content = crc32c::crc32c_append(self.content, &crc.to_le_bytes());
         if kind != Kind::Parity {
-            chapter.crcs ^= crc;
             let (payload, _) = block.split_at(block.len() - TRAILER);
-            if chapter.parity.len() < payload.len() {
-                chapter.parity.resize(payload.len(), 0);
-            }
-            chapter.parity.iter_mut().zip(payload).for_each(|(sum, byte)| *sum ^= byte);
+            lane.add(payload, crc);
         }
+        chapter.lanes.swap(0, 1);
     }
 
     fn close_chapter(&mut self) -> Result<()> {
@@ -280,11 +295,7 @@ impl RunWriter {
                 self.put_blocks(Kind::Filter, lines.chunks(LINES_PER_BLOCK).map(<[[u8; LINE]]>::as_flattened));
             }
         }
-        let start = self.out.len();
-        self.out.extend_from_slice(&self.open_chapter.parity);
-        self.out.resize(self.out.len() + TRAILER, 0);
-        self.seal_block(start, Kind::Parity);
-
+        let parity_bytes = self.put_parity();
         let open = std::mem::take(&mut self.open_chapter);
         let first_key =
             open.first_key_ends.first().and_then(|&(end, _)| open.first_keys.get(..end)).unwrap_or_default();
@@ -295,7 +306,7 @@ impl RunWriter {
             buckets: count32(buckets.len()),
             lines: count32(lines.len()),
             entries: count32(slots.len()),
-            parity_bytes: count32(open.parity.len() + TRAILER),
+            parity_bytes: count32(parity_bytes),
             wide: open.wide.into_boxed_slice(),
             first_key: 0..0,
             last_key: 0..0,
@@ -307,6 +318,25 @@ impl RunWriter {
         self.open_chapter.slots = slots;
         self.open_chapter.slots.clear();
         self.flush_if(FLUSH_BYTES)
+    }
+
+    /// Writes the parity of each lane, as long as the longest block; of a chapter with wide blocks that of both together. Returns the
+    /// length of one. The lanes go on in turn, so that a parity block's neighbour is not of its lane either.
+    fn put_parity(&mut self) -> usize {
+        let lanes = lanes(self.open_chapter.wide.is_empty());
+        let [next, other] = &mut self.open_chapter.lanes;
+        let longest = next.parity.len().max(other.parity.len());
+        if lanes == 1 {
+            next.add(&other.parity, other.crcs);
+        }
+        for _ in 0..lanes {
+            let start = self.out.len();
+            let [next, _] = &self.open_chapter.lanes;
+            self.out.extend_from_slice(&next.parity);
+            self.out.resize(start + longest + TRAILER, 0);
+            self.seal_block(start, Kind::Parity);
+        }
+        longest + TRAILER
     }
 
     /// For each unit of the chapter, the head of its block's first key.

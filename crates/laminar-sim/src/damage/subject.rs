@@ -130,7 +130,7 @@ impl StoreSubject {
                 found => return Err(Violation::new(format!("get of {key:?} of {operator} gives {found:?}"))),
             }
         }
-        if !rules.all {
+        if rules.go_on {
             self.go_on(store, disk, found, expected.clone(), rules)?;
         }
         Ok(outcome)
