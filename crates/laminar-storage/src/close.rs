@@ -10,7 +10,8 @@ use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
 impl WalStateStore {
     /// Closes the store: waits for a checkpoint that is running, makes every commit durable and seals the log, so that
-    /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call is [`Error::Closed`].
+    /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call that
+    /// would change anything is [`Error::Closed`].
     ///
     /// # Errors
     /// [`is_no_space`](Error::is_no_space): it can be called again. Those of the log's last sync; the store is closed all the same.
