@@ -7,6 +7,8 @@
 use crate::Outcome;
 use crate::steps::cargo;
 
+#[cfg(feature = "planted")]
+mod planted;
 #[cfg(feature = "fault")]
 mod runs;
 
@@ -44,12 +46,19 @@ pub(crate) struct Arguments {
     /// Only this failing call of a workload
     #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
     case: Option<String>,
+    /// Whether the runs notice every bug of a list of bugs; with --quick after the short round, else nothing but that
+    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
+    planted: bool,
+    /// With this bug of that list, whatever runs are asked for
+    #[arg(long, value_name = "NAME", conflicts_with = "planted")]
+    plant: Option<String>,
 }
 
-/// The command that makes the runs with these arguments.
+/// The command that makes the runs with these arguments. The bugs are compiled in where they are asked for, and nowhere else.
 pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
+    let feature = if arguments.iter().any(|argument| argument.starts_with("--plant")) { "planted" } else { "fault" };
     let mut command =
-        cargo(&["run", "--release", "--quiet", "--package", "xtask", "--features", "fault", "--", "fault"]);
+        cargo(&["run", "--release", "--quiet", "--package", "xtask", "--features", feature, "--", "fault"]);
     command.args(arguments);
     command
 }
@@ -57,7 +66,16 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, planted, plant } = arguments;
+    if *quick && plant.is_none() {
+        crate::steps::show(command(&["--quick"]))?;
+    }
+    if *planted {
+        return crate::steps::show(command(&["--planted"]));
+    }
+    if *quick && plant.is_none() {
+        return Ok(());
+    }
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
@@ -65,14 +83,22 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
     again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
     again.extend(case.as_ref().map(|case| format!("--case={case}")));
-    let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
+    if *quick {
+        again = vec!["--quick".to_owned()];
+    }
+    again.extend(plant.as_ref().map(|name| format!("--plant={name}")));
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
     crate::steps::show(command(&again))
 }
 
 /// Makes the runs.
 #[cfg(feature = "fault")]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let mut parts = runs::Parts::default();
+    #[cfg(feature = "planted")]
+    if arguments.planted {
+        return planted::run();
+    }
+    let mut parts = runs::Parts::new(arguments.plant.as_deref())?;
     if arguments.quick {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;

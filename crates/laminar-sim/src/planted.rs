@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Reference, check_fault, enumerate, fault_cases, run_seed, workload, workloads};
+use crate::{Break, Reference, check_fault, enumerate, fault_cases, run_seed, workload, workloads};
 
 mod list;
 
@@ -139,12 +139,14 @@ fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
         Ok(reference) => reference,
         Err(violation) => return Some((violation.to_string(), format!("--reference {name}"))),
     };
-    let damages = reference.damages(1);
-    for at in strided(damages.len()) {
+    // There are a thousand flipped bits to each other damage: they come last.
+    let (flips, others): (Vec<_>, Vec<_>) =
+        reference.damages(1).into_iter().partition(|damage| matches!(damage.how, Break::Flip(_)));
+    let others_first = strided(others.len()).map(|at| &others[at]).chain(strided(flips.len()).map(|at| &flips[at]));
+    for damage in others_first {
         if !next() {
             return None;
         }
-        let damage = &damages[at];
         if let Err(violation) = reference.check(damage) {
             return Some((violation.to_string(), format!("--reference {name} --damage {damage}")));
         }
