@@ -12,6 +12,7 @@ mod enumerate;
 mod faults;
 mod op;
 mod oracle;
+mod process;
 mod seeds;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
@@ -20,4 +21,5 @@ pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
