@@ -4,6 +4,7 @@
 //! When a process is killed follows from the seed, as far as a moment can: so long after it told of the k-th thing of one kind.
 
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -24,8 +25,8 @@ const RIVAL_EVERY: u64 = 16;
 /// What the second process may find out before the first is killed: that the first goes on.
 const COMMITS_BESIDE_RIVAL: u64 = 3;
 /// Size of the file system that is filled, and of the file that takes space away and gives it back.
-const DISK: &str = "1m";
-const BALLAST_BYTES: usize = 384 << 10;
+const DISK: &str = "2m";
+const BALLAST_BYTES: usize = 768 << 10;
 
 /// The process that is killed; started by the task itself.
 #[derive(clap::Args)]
@@ -49,8 +50,11 @@ pub(crate) fn work(work: &Work) -> Outcome {
     }
     let ballast = work.dir.join("ballast");
     let filled = laminar_sim::fill_disk(&work.dir.join("store"), work.seed, |is_there| match is_there {
-        // As much as there is room for.
-        true => std::fs::write(&ballast, vec![1; BALLAST_BYTES]),
+        true => match std::fs::write(&ballast, vec![1; BALLAST_BYTES]) {
+            // As much as there was room for.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            written => written,
+        },
         false => std::fs::remove_file(&ballast),
     });
     let FullDisk { commits, refusals, openings, .. } = filled?;
@@ -136,12 +140,12 @@ impl Parts {
         Ok(())
     }
 
-    /// Fills a small file system, from as many seeds.
-    pub(super) fn full_disks(&mut self, seeds: u64) -> Outcome {
+    /// Fills a small file system, from so many seeds.
+    pub(super) fn full_disks(&mut self, seeds: Range<u64>) -> Outcome {
         let mut skipped = None;
-        self.take_in_turn("a full tmpfs".to_owned(), seeds, |bar| {
+        self.take_in_turn("a full tmpfs".to_owned(), seeds.end - seeds.start, |bar| {
             let mut counts = Counts::default();
-            for seed in 0..seeds {
+            for seed in seeds {
                 match fill(seed)? {
                     Ok(filled) => counts += filled,
                     Err(why) => {
@@ -233,7 +237,7 @@ impl Rounds {
     fn run(&mut self, rounds: u64, bar: &ProgressBar) -> Result<Counts, String> {
         drop(std::fs::remove_dir_all(&self.dir));
         for round in 0..rounds {
-            self.round(round).map_err(|what| {
+            self.round(round, round + 1 == rounds).map_err(|what| {
                 let (dir, seed) = (self.dir.display(), self.seed);
                 format!(
                     "round {round}: {what}\nthe directory is kept: {dir}\nreplay: cargo xtask fault --kill {} --seed {seed}",
@@ -250,8 +254,9 @@ impl Rounds {
         self.ledger.note(line.parse::<Event>()?).map_err(|violation| violation.to_string())
     }
 
-    fn round(&mut self, round: u64) -> Result<(), String> {
-        let has_rival = round % RIVAL_EVERY == RIVAL_EVERY - 1;
+    /// One process. That of the last round has a rival too, so that it lives until what the one before left was compared.
+    fn round(&mut self, round: u64, is_last: bool) -> Result<(), String> {
+        let has_rival = is_last || round % RIVAL_EVERY == RIVAL_EVERY - 1;
         let running = Running::start(&self.dir, self.seed, round, has_rival)?;
         self.ledger.begin(round);
         if has_rival {
