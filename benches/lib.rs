@@ -21,7 +21,9 @@
 pub mod budgets;
 pub mod child;
 pub mod directory;
+pub mod floor;
 pub mod latency;
+pub mod loaded;
 pub mod memory;
 pub mod names;
 mod output;
