@@ -7,10 +7,18 @@
 use crate::Outcome;
 use crate::steps::cargo;
 
+#[cfg(feature = "fault")]
+mod kill;
 #[cfg(feature = "planted")]
 mod planted;
 #[cfg(feature = "fault")]
 mod runs;
+
+#[cfg(feature = "fault")]
+pub(crate) use kill::{Work, work};
+
+/// How many processes are killed, in the long round and where no number is given.
+const KILLS: &str = "5000";
 
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
@@ -47,11 +55,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
     case: Option<String>,
     /// Whether the runs notice every bug of a list of bugs; with --quick after the short round, else nothing but that
-    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
+    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case", "kill"])]
     planted: bool,
     /// With this bug of that list, whatever runs are asked for
     #[arg(long, value_name = "NAME", conflicts_with = "planted")]
     plant: Option<String>,
+    /// Only kill real processes, that many one after the other on one directory, and fill a real file system
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS, conflicts_with = "quick")]
+    kill: Option<u64>,
 }
 
 /// The command that makes the runs with these arguments. The bugs are compiled in where they are asked for, and nowhere else.
@@ -66,15 +77,13 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, planted, plant } = arguments;
-    if *quick && plant.is_none() {
-        crate::steps::show(command(&["--quick"]))?;
-    }
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill, planted, plant } =
+        arguments;
     if *planted {
+        if *quick {
+            crate::steps::show(command(&["--quick"]))?;
+        }
         return crate::steps::show(command(&["--planted"]));
-    }
-    if *quick && plant.is_none() {
-        return Ok(());
     }
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
@@ -83,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
     again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
     again.extend(case.as_ref().map(|case| format!("--case={case}")));
+    again.extend(kill.map(|rounds| format!("--kill={rounds}")));
     if *quick {
         again = vec!["--quick".to_owned()];
     }
@@ -103,6 +113,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;
         parts.faults(QUICK_CALL_STEP)?;
+        parts.kills(0, 100)?;
+        parts.full_disks(0..4)?;
+    } else if let Some(rounds) = arguments.kill {
+        let seed = arguments.seed.unwrap_or(0);
+        parts.kills(seed, rounds)?;
+        parts.full_disks(seed..seed + 20)?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
     } else if let Some(reference) = &arguments.reference {
@@ -122,6 +138,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         if arguments.seed.is_none() {
             parts.damages(None, 1)?;
             parts.faults(1)?;
+            parts.kills(0, KILLS.parse()?)?;
+            parts.full_disks(0..20)?;
         }
     }
     parts.finish()

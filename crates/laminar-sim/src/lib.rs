@@ -14,6 +14,7 @@ mod op;
 mod oracle;
 #[cfg(feature = "planted")]
 mod planted;
+mod process;
 mod seeds;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
@@ -24,4 +25,5 @@ pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 #[cfg(feature = "planted")]
 pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};

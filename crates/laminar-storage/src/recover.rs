@@ -294,7 +294,7 @@ fn assemble(
     })
 }
 
-fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
+pub(crate) fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
     let mut catalogue = Catalogue::default();
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     for entry in OperatorView::new(layers, CATALOGUE).range_scan(all) {
