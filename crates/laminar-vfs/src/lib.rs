@@ -35,6 +35,9 @@ mod real;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(laminar_model)]
+pub mod sync;
+#[cfg(not(laminar_model))]
 mod sync;
 mod vfs;
 
