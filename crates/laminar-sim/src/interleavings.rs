@@ -39,7 +39,7 @@ struct Model {
 }
 
 const MODELS: [Model; 8] = [
-    Model { name: "completion", body: small::completion, is_small: true },
+    Model { name: "completion", body: small::hand_over, is_small: true },
     Model { name: "worker", body: small::worker, is_small: true },
     Model { name: "group commit", body: log::group_commit, is_small: false },
     Model { name: "failed sync", body: log::failed_sync, is_small: false },

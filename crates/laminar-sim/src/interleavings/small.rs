@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use laminar_vfs::{Job, Spawn, Step, Threads, completion};
+use laminar_vfs::{Completer, Job, Spawn, Step, Threads, completion};
 use shuttle::{future, thread};
 
 /// One sets a value, one blocks, one awaits: both get it.
-pub(super) fn completion() {
-    let (completer, completion_of) = completion::<u32>();
-    let (blocking, awaiting) = (completion_of.clone(), completion_of);
+pub(super) fn hand_over() {
+    let (completer, completion) = completion::<u32>();
+    let (blocking, awaiting) = (completion.clone(), completion);
     let threads = [
         thread::spawn(move || assert_eq!(blocking.wait(None), Some(7))),
         thread::spawn(move || assert_eq!(future::block_on(awaiting), Some(7))),
@@ -20,14 +20,20 @@ pub(super) fn completion() {
     }
 }
 
-struct Count {
+/// Takes note of what is wanted, and says so the first time that it is anything.
+struct Look {
     wanted: Arc<AtomicU32>,
     seen: Arc<AtomicU32>,
+    told: Option<Completer<()>>,
 }
 
-impl Job for Count {
+impl Job for Look {
     fn step(&mut self) -> Step {
-        self.seen.store(self.wanted.load(Ordering::SeqCst), Ordering::SeqCst);
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        self.seen.store(wanted, Ordering::SeqCst);
+        if wanted > 0 {
+            self.told.take().into_iter().for_each(|told| told.complete(()));
+        }
         Step::Wait(None)
     }
 }
@@ -35,23 +41,13 @@ impl Job for Count {
 /// Someone wants something and wakes the worker, at any moment of its step; it sees it. Then it is stopped and steps no more.
 pub(super) fn worker() {
     let (wanted, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let (told, tell) = completion::<()>();
-    struct Told(Count, Option<laminar_vfs::Completer<()>>);
-    impl Job for Told {
-        fn step(&mut self) -> Step {
-            let step = self.0.step();
-            if self.0.seen.load(Ordering::SeqCst) == 1 {
-                self.1.take().into_iter().for_each(|told| told.complete(()));
-            }
-            step
-        }
-    }
-    let count = Count { wanted: Arc::clone(&wanted), seen: Arc::clone(&seen) };
-    let worker = Threads::new().spawn("model", Box::new(Told(count, Some(told)))).expect("a thread");
+    let (told, is_told) = completion::<()>();
+    let look = Look { wanted: Arc::clone(&wanted), seen: Arc::clone(&seen), told: Some(told) };
+    let worker = Threads::new().spawn("model", Box::new(look)).expect("a thread");
     wanted.store(1, Ordering::SeqCst);
     worker.wake();
     // Never, if the wake is lost: the model checker tells.
-    assert_eq!(tell.wait(Some(&*worker)), Some(()));
+    assert_eq!(is_told.wait(Some(&*worker)), Some(()));
     worker.stop();
     wanted.store(2, Ordering::SeqCst);
     worker.wake();
