@@ -7,6 +7,7 @@
 use crate::Outcome;
 use crate::steps::cargo;
 
+mod interleavings;
 #[cfg(feature = "fault")]
 mod kill;
 #[cfg(feature = "fault")]
@@ -55,6 +56,10 @@ pub(crate) struct Arguments {
     /// Only kill real processes, that many one after the other on one directory, and fill a real file system
     #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS, conflicts_with = "quick")]
     kill: Option<u64>,
+    /// Only schedules of the real code under the model checker: so many lots of each model, the first with --seed
+    #[arg(long, value_name = "LOTS", num_args = 0..=1, default_missing_value = interleavings::LOTS)]
+    #[arg(conflicts_with_all = ["quick", "kill"])]
+    interleavings: Option<u64>,
 }
 
 /// The command that makes the runs with these arguments.
@@ -68,7 +73,10 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill, interleavings } = arguments;
+    if let Some(lots) = interleavings {
+        return interleavings::run(*lots, *seed);
+    }
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
@@ -84,6 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 /// Makes the runs.
 #[cfg(feature = "fault")]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    if let Some(lots) = arguments.interleavings {
+        return interleavings::run(lots, arguments.seed);
+    }
     let mut parts = runs::Parts::default();
     if arguments.quick {
         parts.small_workloads(3)?;

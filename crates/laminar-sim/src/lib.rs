@@ -10,6 +10,8 @@ mod damage;
 mod driver;
 mod enumerate;
 mod faults;
+#[cfg(laminar_model)]
+pub mod interleavings;
 mod op;
 mod oracle;
 #[cfg(feature = "planted")]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
+use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::{Error, Op, Result};
 
@@ -102,7 +102,7 @@ impl Spawn for Threads {
     fn spawn(&self, name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
         let control = Arc::new(Control::default());
         let for_thread = Arc::clone(&control);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(job, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
@@ -152,7 +152,7 @@ impl Worker for ThreadWorker {
         self.control.signal.lock().stopped = true;
         self.control.changed.notify_one();
         // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
-        if std::thread::current().id() == self.id {
+        if thread::current().id() == self.id {
             return;
         }
         let mut thread = self.thread.lock();

@@ -124,7 +124,7 @@ impl Parts {
     }
 
     /// Runs every number of a range, until one fails.
-    fn take(
+    pub(super) fn take(
         &mut self,
         name: String,
         numbers: Range<u64>,
