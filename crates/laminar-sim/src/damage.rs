@@ -200,7 +200,9 @@ impl Reference {
             (1..len / SECTOR).for_each(|sector| add(Break::Swap(sector - 1)));
             for older in older {
                 (0..sectors).for_each(|sector| add(Break::Stale(older, sector)));
-                add(Break::StaleFile(older));
+                if !self.is_of_another_life(older) {
+                    add(Break::StaleFile(older));
+                }
             }
             let cuts = (0..=sectors).flat_map(|sector| [-1, 0, 1].map(|by| (sector * SECTOR).checked_add_signed(by)));
             cuts.flatten().filter(|cut| *cut != len).for_each(|cut| add(Break::Cut(cut)));
@@ -215,6 +217,12 @@ impl Reference {
         dirs.dedup();
         all.extend(dirs.iter().map(|dir| Damage { path: dir.to_path_buf(), how: Break::Remove }));
         all
+    }
+
+    /// Whether the older disk of this number is from before a recovery that has written a segment again: put back whole, that segment
+    /// speaks for itself, and replaying it shows its last record before what follows contradicts it.
+    fn is_of_another_life(&self, older: u64) -> bool {
+        self.name.starts_with("log") && older == reference::LOST_OLDER
     }
 
     /// Whether every bit of these bytes is flipped elsewhere: those of a shared run under its other name, and those of checkpoints in

@@ -114,7 +114,7 @@ impl Driver {
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
-            Profile::Light => options,
+            Profile::Light | Profile::Narrow => options,
             // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),

@@ -32,10 +32,10 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     if has(STORE) {
         return Ok(Place::Store);
     }
-    if has(CREATING) {
+    if has(CREATING) || has(WAL_DIR) && planted("store-created-over-another") {
         return Ok(Place::Unfinished);
     }
-    if (has(WAL_DIR) || has(CHECKPOINTS_DIR)) && !planted("store-created-over-another") {
+    if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
         return Err(Error::Missing { path: dir.join(STORE) });
     }
     let strange = |name: &OsStr| name != LOCK && !is_temporary(name);

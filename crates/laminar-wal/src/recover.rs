@@ -130,7 +130,7 @@ fn survey_all(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<(Vec<Sur
         if *first == expected {
             expected = surveyed.segment.end();
             found.push(surveyed);
-        } else if is_entered(&surveyed) && !planted("log-missing-segment-unnoticed") {
+        } else if is_entered(&surveyed) {
             return Err(missing(dir, expected, *first));
         } else {
             strays.push(*first);
@@ -193,7 +193,7 @@ fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Resul
     let (entered, after) = found.split_at(at + 1);
     let Some(last) = entered.last() else { return Ok(None) };
     let segment = last.segment;
-    let fits = (mark.generation == segment.header.generation || planted("log-mark-of-older-close-fits"))
+    let fits = mark.generation == segment.header.generation
         && (segment.data()..=segment.data_end()).contains(&mark.next_group)
         && mark.next_group.is_multiple_of(PAGE)
         && mark.end <= mark.prev_end.max(identity.start)

@@ -44,12 +44,40 @@ struct Part {
 }
 
 /// The parts done so far.
-#[derive(Default)]
 pub(super) struct Parts {
     done: Vec<Part>,
+    /// The bug that every thread acts out.
+    bug: Option<&'static str>,
+}
+
+#[cfg(feature = "planted")]
+fn find(name: &str) -> Outcome<&'static str> {
+    let bug = laminar_sim::find_planted(name).ok_or_else(|| format!("there is no bug `{name}`"))?;
+    Ok(bug.name)
+}
+
+#[cfg(not(feature = "planted"))]
+fn find(name: &str) -> Outcome<&'static str> {
+    Err(format!("this build has no bugs, so not `{name}` either: start it by `cargo xtask fault --plant {name}`")
+        .into())
+}
+
+/// This thread acts out the bug from now on.
+fn plant(bug: Option<&'static str>) {
+    #[cfg(feature = "planted")]
+    laminar_sim::plant(bug);
+    #[cfg(not(feature = "planted"))]
+    debug_assert!(bug.is_none(), "a build without bugs finds none");
 }
 
 impl Parts {
+    /// No part yet; in this thread and those of all parts with the bug of this name.
+    pub(super) fn new(bug: Option<&str>) -> Outcome<Self> {
+        let bug = bug.map(find).transpose()?;
+        plant(bug);
+        Ok(Self { done: Vec::new(), bug })
+    }
+
     /// Every crash of all workloads of up to `ops` operations.
     pub(super) fn small_workloads(&mut self, ops: u32) -> Outcome {
         let first_of = |ops: u32| -> u64 { (0..ops).map(laminar_sim::workloads).sum() };
@@ -135,6 +163,7 @@ impl Parts {
         let (part, start) = (Mutex::new(part), Instant::now());
         let next = AtomicU64::new(numbers.start);
         let work = || {
+            plant(self.bug);
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= numbers.end {
