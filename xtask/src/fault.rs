@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Cut the power everywhere in all workloads of up to N operations
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
     ops: u32,
+    /// Nothing but these workloads
+    #[arg(long, conflicts_with_all = ["workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
+    small: bool,
     /// Only this workload of exactly --ops operations, and no random runs
     #[arg(long, value_name = "NUMBER", requires = "ops")]
     workload: Option<u64>,
@@ -57,8 +60,12 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
-    let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
+    let Arguments { quick, ops, small, workload, seeds, seed, steps, reference, damage, case } = arguments;
+    let mut again = vec![format!("--ops={ops}")];
+    if !small {
+        again.push(format!("--steps={steps}"));
+    }
+    again.extend(small.then(|| "--small".to_owned()));
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
     again.extend(seed.map(|seed| format!("--seed={seed}")));
@@ -84,6 +91,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             Some(damage) => parts.one_damage(reference, damage)?,
             None => parts.damages(Some(reference), 1)?,
         }
+    } else if arguments.small {
+        parts.small_workloads(arguments.ops)?;
     } else if let Some(number) = arguments.workload {
         parts.one_workload(arguments.ops, number)?;
     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use laminar_storage::{
@@ -27,6 +28,15 @@ pub struct Violation {
 impl Violation {
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), place: None }
+    }
+
+    /// Runs what may panic; a panic is a violation.
+    pub(crate) fn of_panic<T>(run: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(Self::new(format!("panic: {text}")))
+        })
     }
 
     /// Adds where it was seen.
@@ -65,6 +75,8 @@ pub struct Summary {
     pub recoveries: u64,
     /// Checkpoints that were published while someone waited for them.
     pub checkpoints: u64,
+    /// A hash over every call to the disk, in all lives of the process: equal runs have equal ones, on every machine.
+    pub trace_hash: u64,
 }
 
 /// How the process is going to die.
@@ -168,6 +180,7 @@ impl Driver {
             return Err(Violation::new("a second recovery gives another state"));
         }
         self.summary.commits = self.oracle.commits() as u64;
+        self.note_trace();
         Ok(self.summary)
     }
 
@@ -256,13 +269,23 @@ impl Driver {
         self.summary.crashes += 1;
         self.death = None;
         match power_cut {
-            Some(seed) => self.disk = self.disk.crash(seed),
+            Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
         }
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
         (self.env, self.workers) = self.disk.env_and_workers();
         self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
+    }
+
+    /// Goes on with the disk that a power cut leaves; its calls are counted from 0 again.
+    fn lose_power(&mut self, seed: u64) {
+        self.note_trace();
+        self.disk = self.disk.crash(seed);
+    }
+
+    fn note_trace(&mut self) {
+        self.summary.trace_hash = self.summary.trace_hash.rotate_left(7) ^ self.disk.trace_hash();
     }
 
     /// Opens, dying on the way if that was asked for, and compares what is recovered.
@@ -279,7 +302,7 @@ impl Driver {
             }
             self.summary.crashes += 1;
             self.death = None;
-            self.disk = self.disk.crash(seed);
+            self.lose_power(seed);
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;

@@ -13,11 +13,13 @@ mod faults;
 mod op;
 mod oracle;
 mod seeds;
+mod shrink;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
-pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
+pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 pub use seeds::{Failure, run_ops, run_seed};
+pub use shrink::shrink;

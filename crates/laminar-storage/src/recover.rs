@@ -107,12 +107,11 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let begun = env.clock.now();
     let (identity, identity_degraded) = identity::read(&*env.vfs, dir)?;
     let lock = identity::lock(&*env.vfs, dir)?;
-    given_up::finish(&*env.vfs, dir)?;
     // The parts were made before `STORE` was published: one that is not there now was lost.
-    for part in [WAL_DIR, CHECKPOINTS_DIR] {
-        if env.vfs.kind(&dir.join(part))?.is_none() {
-            return Err(Error::Missing { path: dir.join(part) });
-        }
+    given_up::finish(&*env.vfs, dir)?;
+    let checkpoints = dir.join(CHECKPOINTS_DIR);
+    if env.vfs.kind(&checkpoints)?.is_none() {
+        return Err(Error::Missing { path: checkpoints });
     }
     let (mut wal, tail) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Never))?;
     identity::settle(&*env.vfs, dir, identity)?;

@@ -204,12 +204,6 @@ fn one_fault(case: laminar_sim::FaultCase) -> Result<Counts, String> {
 }
 
 fn small_workload(ops: u32, number: u64) -> Result<Counts, String> {
-    let workload = laminar_sim::workload(ops, number);
-    let counts = catch_unwind(AssertUnwindSafe(|| laminar_sim::enumerate(&workload, true)));
-    let failure = match counts {
-        Ok(Ok(counts)) => return Ok(Counts { crashes: counts.crash_points, recovered: counts.images }),
-        Ok(Err(violation)) => violation.to_string(),
-        Err(_) => "a panic, see above".to_owned(),
-    };
-    Err(format!("workload {workload:?}: {failure}\nreplay: cargo xtask fault --ops {ops} --workload {number}"))
+    let counts = laminar_sim::enumerate_number(ops, number).map_err(|failure| failure.to_string())?;
+    Ok(Counts { crashes: counts.crash_points, recovered: counts.images })
 }

@@ -135,6 +135,9 @@ impl State {
 
     /// Makes the names in `dir` durable, and whatever they can't be durable without.
     pub(super) fn sync_dir(&mut self, dir: Ino) {
+        if self.names.is_empty() && self.dir(dir).is_ok_and(|dir| dir.cache.same(&dir.disk)) {
+            return;
+        }
         let mut synced = self.split_by_sync(dir);
         // What is durable needs what it depends on, back to front.
         for later in (0..self.names.len()).rev() {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Error as IoError, ErrorKind};
-use std::path::{Path, is_separator};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::file::FileNode;
@@ -76,9 +76,17 @@ impl Entries {
     }
 }
 
+/// Whether a byte of a path stands between two names.
+const SEPARATES: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'/' as usize] = true;
+    table[b'\\' as usize] = cfg!(windows);
+    table
+};
+
 /// The components of a path; a leading separator and `.` mean nothing here.
 fn components(path: &Path) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let separates = |byte: &u8| byte.is_ascii() && is_separator(char::from(*byte));
+    let separates = |byte: &u8| SEPARATES[usize::from(*byte)];
     path.as_os_str().as_encoded_bytes().split(separates).filter(|part| !part.is_empty() && *part != b".")
 }
 
