@@ -10,6 +10,14 @@ use crate::steps::cargo;
 #[cfg(feature = "fault")]
 mod runs;
 
+/// In a short round, workloads have up to so many operations, and of those that have, one in so many is taken. Together they
+/// leave more than a million disks to recover.
+#[cfg(feature = "fault")]
+const QUICK_OPS: u32 = 4;
+#[cfg(feature = "fault")]
+const QUICK_WORKLOAD_STEP: u64 = 2;
+#[cfg(feature = "fault")]
+const QUICK_RECOVERED: u64 = 1_000_000;
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
 const QUICK_CALL_STEP: usize = 3;
@@ -81,7 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut parts = runs::Parts::default();
     if arguments.quick {
-        parts.small_workloads(3)?;
+        parts.small_workloads(QUICK_OPS, QUICK_WORKLOAD_STEP)?;
+        parts.expect_recovered(QUICK_RECOVERED)?;
         parts.random_runs(0..200, 100)?;
         parts.faults(QUICK_CALL_STEP)?;
     } else if let Some(case) = &arguments.case {
@@ -92,12 +101,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             None => parts.damages(Some(reference), 1)?,
         }
     } else if arguments.small {
-        parts.small_workloads(arguments.ops)?;
+        parts.small_workloads(arguments.ops, 1)?;
     } else if let Some(number) = arguments.workload {
         parts.one_workload(arguments.ops, number)?;
     } else {
         if arguments.seed.is_none() {
-            parts.small_workloads(arguments.ops)?;
+            parts.small_workloads(arguments.ops, 1)?;
         }
         let seeds = arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { 1_000 });
         let first = arguments.seed.unwrap_or(0);

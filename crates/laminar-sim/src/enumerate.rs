@@ -99,9 +99,8 @@ pub struct SmallFailure {
 
 impl fmt::Display for SmallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let replay = |ops: &[SmallOp]| {
-            format!("cargo xtask fault --ops {} --workload {}", ops.len(), workload_number(ops))
-        };
+        let replay =
+            |ops: &[SmallOp]| format!("cargo xtask fault --ops {} --workload {}", ops.len(), workload_number(ops));
         writeln!(f, "workload {:?}: {}", self.ops, self.violation)?;
         writeln!(f, "replay: {}", replay(&self.ops))?;
         writeln!(f, "the shortest workload that fails: {:?}: {}", self.shrunk, self.shrunk_violation)?;
@@ -174,11 +173,7 @@ impl Track {
 }
 
 fn options(env: Env) -> StoreOptions {
-    StoreOptions::new()
-        .env(env)
-        .segment_bytes(SEGMENT_BYTES)
-        .buffer_bytes(4096)
-        .read_mode(laminar_storage::ReadMode::Owned)
+    StoreOptions::on(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(4096).read_mode(laminar_storage::ReadMode::Owned)
 }
 
 /// As small as a segment can be, so that disks are small and rotation is near.

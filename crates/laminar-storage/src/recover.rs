@@ -77,8 +77,7 @@ fn halves(id: u128) -> (u64, u64) {
 }
 
 pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: CreateMode) -> WalOptions {
-    WalOptions::new()
-        .env(options.env.clone())
+    WalOptions::on(options.env.clone())
         .segment_bytes(options.segment_bytes)
         .buffer_bytes(options.buffer_bytes)
         .sync_policy(options.sync_policy)
@@ -88,8 +87,7 @@ pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: Cr
 }
 
 pub(crate) fn checkpoint_options(options: &StoreOptions, identity: Identity) -> CheckpointOptions {
-    CheckpointOptions::new()
-        .env(options.env.clone())
+    CheckpointOptions::on(options.env.clone())
         .max_retained(options.max_retained)
         .lineage(identity.log_id)
         .hash_seed(identity.hash_seed)

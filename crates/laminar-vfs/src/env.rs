@@ -1,7 +1,7 @@
 //! One of each thing that the machine provides, in a bundle that is cheap to clone.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{RealClock, RealDisk, RealRandom, Spawn, Threads, Vfs};
@@ -45,14 +45,12 @@ impl Env {
     /// This machine: its disk, its clock, its randomness, a thread a worker.
     #[must_use]
     pub fn real() -> Self {
-        // Each options value begins with it, and most are given another one: so it is made once and shared.
-        static REAL: LazyLock<Env> = LazyLock::new(|| Env {
+        Self {
             vfs: Arc::new(RealDisk::new()),
             clock: Arc::new(RealClock::new()),
             random: Arc::new(RealRandom::new()),
             spawn: Arc::new(Threads::new()),
-        });
-        REAL.clone()
+        }
     }
 }
 

@@ -333,12 +333,7 @@ fn at(found: &[Surveyed], at: usize) -> &Surveyed {
 }
 
 /// Walks through a segment from its start, and judges what stands where the groups end.
-pub(crate) fn scan(
-    dir: &Dir,
-    surveyed: &Surveyed,
-    chain: Option<Chain>,
-    window: &mut Window,
-) -> Result<Scan> {
+pub(crate) fn scan(dir: &Dir, surveyed: &Surveyed, chain: Option<Chain>, window: &mut Window) -> Result<Scan> {
     let segment = surveyed.segment;
     window.show(&surveyed.file, segment.header.length);
     let mut walk = Walk::new(segment, chain.map(|chain| chain.seal_end), chain.map(|chain| chain.batch_end));

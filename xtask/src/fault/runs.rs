@@ -50,15 +50,21 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Every crash of all workloads of up to `ops` operations.
-    pub(super) fn small_workloads(&mut self, ops: u32) -> Outcome {
+    /// Every crash of all workloads of fewer than `ops` operations, and of every `step`-th one of `ops`.
+    pub(super) fn small_workloads(&mut self, ops: u32, step: u64) -> Outcome {
         let first_of = |ops: u32| -> u64 { (0..ops).map(laminar_sim::workloads).sum() };
+        let shorter = first_of(ops);
         // Counted through: first those of no operation, then of one, and so on.
         let run = |index: u64| {
+            let index = if index < shorter { index } else { shorter + (index - shorter) * step };
             let ops = (0..=ops).rev().find(|ops| first_of(*ops) <= index).unwrap_or(0);
             small_workload(ops, index - first_of(ops))
         };
-        self.take(format!("workloads of up to {ops} operations"), 0..first_of(ops + 1), run)
+        let name = match step {
+            1 => format!("workloads of up to {ops} operations"),
+            _ => format!("workloads of under {ops} operations, one of {step} of {ops}"),
+        };
+        self.take(name, 0..shorter + laminar_sim::workloads(ops).div_ceil(step), run)
     }
 
     /// Every crash of one small workload.
@@ -167,6 +173,17 @@ impl Parts {
         Ok(())
     }
 
+    /// Fails where the parts done so far recovered fewer disks than that.
+    pub(super) fn expect_recovered(&self, least: u64) -> Outcome {
+        let recovered: u64 = self.done.iter().map(|part| part.counts.recovered).sum();
+        let failed = self.done.iter().any(|part| part.failure.is_some());
+        if failed || recovered >= least {
+            Ok(())
+        } else {
+            Err(format!("only {recovered} disks were recovered, not {least}").into())
+        }
+    }
+
     /// Prints the table.
     ///
     /// # Errors
@@ -188,6 +205,10 @@ impl Parts {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
+        println!(
+            "Recovered and compared: each is a whole disk that a crash left, opened with the store's own code and held whole"
+        );
+        println!("against the oracle; disks that happen to be equal are recovered again and counted again.");
         let failures: Vec<String> =
             self.done.into_iter().filter_map(|part| part.failure).map(|(_, failure)| failure).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }

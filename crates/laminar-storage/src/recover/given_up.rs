@@ -49,8 +49,9 @@ pub(super) fn replace_log(
 /// # Errors
 /// `Missing` where there is neither.
 pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
-    let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
+    let wal = dir.join(WAL_DIR);
     if vfs.kind(&wal)?.is_none() {
+        let fresh = dir.join(FRESH_WAL_DIR);
         if vfs.kind(&fresh)?.is_none() {
             return Err(Error::Missing { path: wal });
         }

@@ -71,7 +71,8 @@ pub(super) fn finish(
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
     let unproven = !is_entered(old) && !cut_here;
-    let kept = if unproven { segment } else { rewrite(dir, Old { surveyed: old, window }, &plan, listing.reserve, report)? };
+    let kept =
+        if unproven { segment } else { rewrite(dir, Old { surveyed: old, window }, &plan, listing.reserve, report)? };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
@@ -102,13 +103,7 @@ pub(super) fn resume(segment: &Segment, end: u64, chain: Option<Chain>) -> Resum
 }
 
 /// Writes the segment again and gives the new file its name.
-fn rewrite(
-    dir: &Dir,
-    mut old: Old<'_>,
-    plan: &Plan,
-    has_reserve: bool,
-    report: &mut TailReport,
-) -> Result<Segment> {
+fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: &mut TailReport) -> Result<Segment> {
     let segment = old.surveyed.segment;
     let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
