@@ -9,6 +9,7 @@ use std::fmt;
 use laminar_storage::{Env, Error, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 
+use crate::seeds::caught;
 use crate::{Violation, shrink};
 
 /// The operations of a small workload.
@@ -115,7 +116,7 @@ impl std::error::Error for SmallFailure {}
 /// # Errors
 /// A state that must not be, with the workload shrunk.
 pub fn enumerate_number(ops: u32, number: u64) -> Result<Counts, Box<SmallFailure>> {
-    let run = |ops: &[SmallOp]| Violation::of_panic(|| enumerate(ops, true));
+    let run = |ops: &[SmallOp]| caught(|| enumerate(ops, true));
     let ops = workload(ops, number);
     run(&ops).map_err(|violation| {
         let (shrunk, shrunk_violation) = shrink(ops.clone(), violation.clone(), |fewer| run(fewer).map(drop));

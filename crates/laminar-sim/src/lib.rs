@@ -12,6 +12,9 @@ mod enumerate;
 mod faults;
 mod op;
 mod oracle;
+#[cfg(feature = "planted")]
+mod planted;
+mod process;
 mod seeds;
 mod shrink;
 
@@ -21,5 +24,8 @@ pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, 
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
+#[cfg(feature = "planted")]
+pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
 pub use shrink::shrink;
