@@ -18,10 +18,11 @@ mod oracle;
 mod planted;
 mod process;
 mod seeds;
+mod shrink;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
-pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
+pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
@@ -29,3 +30,4 @@ pub use oracle::{Model, Oracle};
 pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
 pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
+pub use shrink::shrink;

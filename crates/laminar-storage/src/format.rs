@@ -100,8 +100,8 @@ impl Identity {
         let log_id = body.get(LOG_ID_OFFSET..).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
         let identity =
             Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, HASH_SEED_OFFSET).ok_or(SHORT)? };
-        let reserved_is_zero =
-            u32_at(body, FLAGS_OFFSET) == Some(0) && body.iter().skip(RESERVED_OFFSET).all(|&byte| byte == 0);
+        let reserved_is_zero = u32_at(body, FLAGS_OFFSET) == Some(0)
+            && body.iter().skip(RESERVED_OFFSET).fold(0, |any, byte| any | byte) == 0;
         if !reserved_is_zero || identity.log_id == 0 {
             return Err(BadIdentity::Corrupt("a reserved field is not zero, or the log id is"));
         }

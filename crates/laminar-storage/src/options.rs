@@ -36,8 +36,14 @@ impl StoreOptions {
     /// The defaults: the real machine, commits handed to the operating system, no periodic checkpoints.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Env::real())
+    }
+
+    /// The defaults on another machine than this one; nothing of this one is asked for.
+    #[must_use]
+    pub fn on(env: Env) -> Self {
         Self {
-            env: Env::real(),
+            env,
             segment_bytes: 16 << 20,
             buffer_bytes: 1 << 20,
             sync_policy: SyncPolicy::Manual,

@@ -78,8 +78,7 @@ fn halves(id: u128) -> (u64, u64) {
 }
 
 pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: CreateMode) -> WalOptions {
-    WalOptions::new()
-        .env(options.env.clone())
+    WalOptions::on(options.env.clone())
         .segment_bytes(options.segment_bytes)
         .buffer_bytes(options.buffer_bytes)
         .sync_policy(options.sync_policy)
@@ -89,8 +88,7 @@ pub(crate) fn log_options(options: &StoreOptions, identity: Identity, create: Cr
 }
 
 pub(crate) fn checkpoint_options(options: &StoreOptions, identity: Identity) -> CheckpointOptions {
-    CheckpointOptions::new()
-        .env(options.env.clone())
+    CheckpointOptions::on(options.env.clone())
         .max_retained(options.max_retained)
         .lineage(identity.log_id)
         .hash_seed(identity.hash_seed)
@@ -108,12 +106,11 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let begun = env.clock.now();
     let (identity, identity_degraded) = identity::read(&*env.vfs, dir)?;
     let lock = identity::lock(&*env.vfs, dir)?;
-    given_up::finish(&*env.vfs, dir)?;
     // The parts were made before `STORE` was published: one that is not there now was lost.
-    for part in [WAL_DIR, CHECKPOINTS_DIR] {
-        if env.vfs.kind(&dir.join(part))?.is_none() {
-            return Err(Error::Missing { path: dir.join(part) });
-        }
+    given_up::finish(&*env.vfs, dir)?;
+    let checkpoints = dir.join(CHECKPOINTS_DIR);
+    if env.vfs.kind(&checkpoints)?.is_none() {
+        return Err(Error::Missing { path: checkpoints });
     }
     let (mut wal, tail) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Never))?;
     identity::settle(&*env.vfs, dir, identity)?;

@@ -6,7 +6,9 @@ use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::Identity;
 use crate::open::Listing;
-use crate::recover::{Chain, Recovered, Scan, Tail, Verdict, is_entered, missing, remove_unentered, rewrite, scan};
+use crate::recover::{
+    Chain, Recovered, Scan, Tail, Verdict, at, is_entered, missing, remove_unentered, rewrite, scan, window,
+};
 use crate::segment::{Segment, Surveyed, prepare, survey};
 use crate::{Error, GivenUp, Lsn, Result, TailReport, name};
 
@@ -40,9 +42,10 @@ pub(super) fn recover(
         return start_over(dir, identity, firsts, damage, report);
     };
     let last = found.len() - 1;
+    let window = window(at(&found, last));
     let Some(damage) = damage else {
         let unentered: Vec<u64> = firsts.iter().skip(found.len()).copied().collect();
-        let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report)?;
+        let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain, window }, report)?;
         remove_unentered(dir, unentered.into_iter())?;
         return Ok(recovered);
     };
@@ -59,7 +62,7 @@ pub(super) fn recover(
     }
     let to = end_of(firsts, &identity).max(scan.dirty_to);
     let scan = Scan { verdict: Verdict::Clean, ..scan };
-    let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report)?;
+    let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain, window }, report)?;
     report.cut = None;
     report.given_up = Some(given_up(recovered.resume.end, to, &damage, files));
     Ok(recovered)
@@ -70,6 +73,7 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
     let mut whole = Whole { found: Vec::new(), tail: None, damage: None };
     let mut expected = identity.first_segment;
     let mut rest = firsts.iter();
+    let mut shown = None;
     loop {
         let surveyed = match rest.next() {
             Some(first) if *first == expected => survey(dir, identity, *first),
@@ -86,7 +90,7 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
         let chain = whole.tail.as_ref().and_then(|(scan, _)| {
             Some(Chain { seal_end: scan.seal_end?, groups_end: scan.good_to, batch_end: scan.batch_end? })
         });
-        let scanned = scan(dir, &surveyed, chain)?;
+        let scanned = scan(dir, &surveyed, chain, shown.get_or_insert_with(|| window(&surveyed)))?;
         if chain.is_some() && scanned.dirty_to <= surveyed.segment.data() && !is_entered(&surveyed) {
             // It was never entered: the one before is the last.
             return Ok(whole);
