@@ -1,6 +1,6 @@
 //! Damage at rest: a reference directory, one thing in it broken, and what opening and reading it comes to.
 //!
-//! Every bit flipped, every sector zeroed, exchanged with its neighbour or stale, every file cut at every sector, stale, gone or a
+//! Every bit flipped, every sector zeroed, exchanged with its neighbour or stale, every file cut at every length, stale, gone or a
 //! directory. The outcome must be the acknowledged history, whole, or a typed error that names a path and has changed nothing.
 //! Damage to a checkpoint must not even be an error: it heals, or an older checkpoint and the log stand in.
 
@@ -17,6 +17,7 @@ mod reference;
 mod subject;
 
 use reference::{Left, Subject};
+pub(crate) use reference::{DIR, checkpoint_options, log_options, store_options};
 
 /// The reference directories, by name.
 pub const REFERENCES: [&str; 8] = [
@@ -159,6 +160,12 @@ pub enum Outcome {
     LastLost,
 }
 
+/// The disk of a reference, and its files.
+pub(crate) fn contents(name: &str) -> Result<(SimDisk, Vec<(PathBuf, Vec<u8>)>), Violation> {
+    let reference = Reference::new(name)?;
+    Ok((reference.disk, reference.files))
+}
+
 impl Reference {
     /// Writes the reference of a name of [`REFERENCES`].
     ///
@@ -202,8 +209,10 @@ impl Reference {
                 (0..sectors).for_each(|sector| add(Break::Stale(older, sector)));
                 add(Break::StaleFile(older));
             }
-            let cuts = (0..=sectors).flat_map(|sector| [-1, 0, 1].map(|by| (sector * SECTOR).checked_add_signed(by)));
-            cuts.flatten().filter(|cut| *cut != len).for_each(|cut| add(Break::Cut(cut)));
+            // Every length; of bytes that are tried elsewhere, those around a sector's end.
+            let near_sector = |cut: &u64| step == 1 || matches!(cut % SECTOR, 0 | 1 | 511);
+            (0..len).filter(near_sector).for_each(|cut| add(Break::Cut(cut)));
+            add(Break::Cut(len + 1));
             add(Break::Remove);
             add(Break::Directory);
             // The directory itself is left: where nothing is, nothing can tell that there was something.

@@ -1,7 +1,6 @@
 //! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps a key's first 16 bytes and
 //! the record's position, 24 bytes a record; everything else stays in the log.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use laminar_wal::{LogView, Lsn};
@@ -89,29 +88,22 @@ impl Collector {
 
     /// Sorts what was scanned, keeps the newest record of each key, and returns how many there are.
     pub(crate) fn sort(&mut self) -> Result<usize> {
-        // A comparison can't fail, so the first error is kept beside the sort and returned after it.
+        // A comparison can't fail, so the first error is kept beside the sort and returned after it. A record that can't be read
+        // has no key and sorts before those that have one: an order all the same, as sorting demands.
         let mut failed = None;
         let view = &self.view;
+        let mut key = |slot: &Slot| match change_at(view, slot.lsn) {
+            Ok(change) => Some(change.key),
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        };
         self.slots.sort_unstable_by(|a, b| {
-            a.head.cmp(&b.head).then_with(|| match keys(view, a.lsn, b.lsn) {
-                Ok((a_key, b_key)) => a_key.cmp(b_key).then(b.lsn.cmp(&a.lsn)),
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    Ordering::Equal
-                }
-            })
+            a.head.cmp(&b.head).then_with(|| key(a).cmp(&key(b)).then(b.lsn.cmp(&a.lsn)))
         });
-        self.slots.dedup_by(|later, kept| {
-            // The newest of a key comes first, so it is the one kept.
-            later.head == kept.head
-                && match keys(view, later.lsn, kept.lsn) {
-                    Ok((later_key, kept_key)) => later_key == kept_key,
-                    Err(error) => {
-                        failed.get_or_insert(error);
-                        false
-                    }
-                }
-        });
+        // The newest of a key comes first, so it is the one kept.
+        self.slots.dedup_by(|later, kept| later.head == kept.head && key(later) == key(kept));
         match failed {
             Some(error) => Err(error),
             None => Ok(self.slots.len()),
@@ -128,10 +120,6 @@ impl Collector {
 fn head(key: &[u8]) -> [u64; 2] {
     let number = |bytes: &[u8]| (0..8).fold(0, |sum, at| sum << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)));
     [number(key), number(key.get(8..).unwrap_or_default())]
-}
-
-fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {
-    Ok((change_at(view, a)?.key, change_at(view, b)?.key))
 }
 
 fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {

@@ -44,12 +44,16 @@ pub(super) fn replace_log(
     Ok((wal, aside))
 }
 
-/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between.
+/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between; one that came before leaves a
+/// new log that nobody needs, and it is removed.
 pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
-    if vfs.kind(&wal)?.is_none() && vfs.kind(&fresh)?.is_some() {
-        vfs.rename(&fresh, &wal)?;
-        vfs.sync_dir(dir)?;
+    if vfs.kind(&fresh)?.is_none() {
+        return Ok(());
     }
-    Ok(())
+    if vfs.kind(&wal)?.is_some() {
+        return remove_tree(vfs, &fresh);
+    }
+    vfs.rename(&fresh, &wal)?;
+    Ok(vfs.sync_dir(dir)?)
 }
