@@ -1,5 +1,5 @@
 //! `cargo xtask fault`: crashes on the simulated disk: every one of all small workloads, and long random runs by seed;
-//! damage at rest, and calls that fail.
+//! damage at rest, calls that fail, and hostile bytes.
 //!
 //! The runs want an optimised build and the crates they run; the rest of xtask wants neither. So the task starts itself
 //! again, built in release with the feature `fault`.
@@ -13,12 +13,18 @@ mod runs;
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
 const QUICK_CALL_STEP: usize = 3;
+/// In a short round, one bit in so many is flipped; prime, so that in time every bit of a byte has its turn.
+#[cfg(feature = "fault")]
+const QUICK_DAMAGE_STEP: usize = 1009;
+/// Mutations of each kind of hostile bytes, in a short round and in a long one.
+#[cfg(feature = "fault")]
+const HOSTILE: [u64; 2] = [200, 100_000];
 
 /// Which runs.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A short round, as `cargo xtask test` makes it
-    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
+    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case", "hostile"])]
     quick: bool,
     /// Cut the power everywhere in all workloads of up to N operations
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
@@ -44,6 +50,9 @@ pub(crate) struct Arguments {
     /// Only this failing call of a workload
     #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
     case: Option<String>,
+    /// Only these hostile bytes; they are also kept as a case of the tests
+    #[arg(long, value_name = "TARGET:raw|mended:SEED", conflicts_with_all = ["reference", "case"])]
+    hostile: Option<String>,
 }
 
 /// The command that makes the runs with these arguments.
@@ -57,7 +66,7 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, hostile } = arguments;
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
@@ -65,6 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
     again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
     again.extend(case.as_ref().map(|case| format!("--case={case}")));
+    again.extend(hostile.as_ref().map(|hostile| format!("--hostile={hostile}")));
     let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
     crate::steps::show(command(&again))
 }
@@ -76,9 +86,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if arguments.quick {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;
+        parts.damages(None, QUICK_DAMAGE_STEP)?;
         parts.faults(QUICK_CALL_STEP)?;
+        parts.hostile(HOSTILE[0])?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
+    } else if let Some(hostile) = &arguments.hostile {
+        parts.one_hostile(hostile)?;
     } else if let Some(reference) = &arguments.reference {
         match &arguments.damage {
             Some(damage) => parts.one_damage(reference, damage)?,
@@ -96,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         if arguments.seed.is_none() {
             parts.damages(None, 1)?;
             parts.faults(1)?;
+            parts.hostile(HOSTILE[1])?;
         }
     }
     parts.finish()

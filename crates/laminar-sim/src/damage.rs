@@ -192,9 +192,11 @@ impl Reference {
         self.files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    /// Every damage; of the flipped bits every `bit_step`-th.
+    /// Every damage; or a sample of them: of the flipped bits every `step`-th, of sectors and of lengths that a file is cut to as
+    /// many as the root of that leaves. Whatever happens to a whole file is always among them.
     #[must_use]
-    pub fn damages(&self, bit_step: usize) -> Vec<Damage> {
+    pub fn damages(&self, step: usize) -> Vec<Damage> {
+        let (bit_step, sector_step) = (step, step.isqrt());
         let mut all = Vec::new();
         let mut dirs: Vec<&Path> = Vec::new();
         for (path, bytes) in &self.files {
@@ -203,15 +205,15 @@ impl Reference {
             let mut add = |how| all.push(Damage { path: path.clone(), how });
             let step = if self.is_in_another(path) { OTHERS_BIT_STEP } else { 1 } * bit_step;
             (0..len * 8).step_by(step).for_each(|bit| add(Break::Flip(bit)));
-            (0..sectors).for_each(|sector| add(Break::Zero(sector)));
-            (1..len / SECTOR).for_each(|sector| add(Break::Swap(sector - 1)));
+            (0..sectors).step_by(sector_step).for_each(|sector| add(Break::Zero(sector)));
+            (1..len / SECTOR).step_by(sector_step).for_each(|sector| add(Break::Swap(sector - 1)));
             for older in older {
-                (0..sectors).for_each(|sector| add(Break::Stale(older, sector)));
+                (0..sectors).step_by(sector_step).for_each(|sector| add(Break::Stale(older, sector)));
                 add(Break::StaleFile(older));
             }
             // Every length; of bytes that are tried elsewhere, those around a sector's end.
             let near_sector = |cut: &u64| step == 1 || matches!(cut % SECTOR, 0 | 1 | 511);
-            (0..len).filter(near_sector).for_each(|cut| add(Break::Cut(cut)));
+            (0..len).filter(near_sector).step_by(sector_step).for_each(|cut| add(Break::Cut(cut)));
             add(Break::Cut(len + 1));
             add(Break::Remove);
             add(Break::Directory);

@@ -173,13 +173,22 @@ pub fn mending_changes_nothing(target: Target) -> Result<bool, Violation> {
     })
 }
 
+/// A mutation of honest bytes, by its number.
+///
+/// # Errors
+/// Where the directory can't be written.
+pub fn mutation(target: Target, seed: u64) -> Result<Vec<u8>, Violation> {
+    let mut bytes = honest(target)?;
+    mutate(target, &mut bytes, seed);
+    Ok(bytes)
+}
+
 /// Meets one mutation of honest bytes, by its number.
 ///
 /// # Errors
 /// As [`meet`], with the replay command.
 pub fn meet_mutation(target: Target, mend: bool, seed: u64) -> Result<Met, Violation> {
-    let mut bytes = honest(target)?;
-    mutate(target, &mut bytes, seed);
+    let bytes = mutation(target, seed)?;
     let verdict = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| meet(target, &bytes, mend)));
     let verdict = verdict.unwrap_or_else(|_| Err(Violation::new("a panic, see above")));
     let how = if mend { "mended" } else { "raw" };

@@ -19,7 +19,7 @@ pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
 pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
-pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing};
+pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 pub use seeds::{Failure, run_ops, run_seed};

@@ -21,7 +21,7 @@ pub(super) fn mend(disk: &SimDisk, relink: bool) -> laminar_vfs::Result<()> {
             "STORE" | "LOG" => [0, PAGE].into_iter().for_each(|at| block(&mut bytes, at)),
             "CLOSED" => block(&mut bytes, 0),
             other if other.ends_with(".wal") => segment(&mut bytes),
-            other if other.ends_with(".section") => drop(section(&mut bytes)),
+            other if other.ends_with(".section") => section(&mut bytes).unwrap_or_default(),
             _ => continue,
         }
         disk.write_file(path, &bytes)?;
@@ -33,7 +33,7 @@ pub(super) fn mend(disk: &SimDisk, relink: bool) -> laminar_vfs::Result<()> {
             let Ok(mut bytes) = disk.read_file(&file) else { continue };
             if record.is_run {
                 let footer = usize::try_from(u64_at(&manifest, record.at + 40)).unwrap_or(usize::MAX);
-                drop(run(&mut bytes, footer));
+                let _ = run(&mut bytes, footer);
                 disk.write_file(&file, &bytes)?;
             }
             if relink {
@@ -157,7 +157,7 @@ struct Record {
 fn records(manifest: &[u8]) -> Vec<Record> {
     let mut found = Vec::new();
     let mut fields = Fields { bytes: manifest, at: 64 };
-    drop(read_records(&mut fields, &mut found));
+    let _ = read_records(&mut fields, &mut found);
     found
 }
 
