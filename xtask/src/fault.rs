@@ -8,7 +8,15 @@ use crate::Outcome;
 use crate::steps::cargo;
 
 #[cfg(feature = "fault")]
+mod kill;
+#[cfg(feature = "fault")]
 mod runs;
+
+#[cfg(feature = "fault")]
+pub(crate) use kill::{Work, work};
+
+/// How many processes are killed, in the long round and where no number is given.
+const KILLS: &str = "5000";
 
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
@@ -53,6 +61,9 @@ pub(crate) struct Arguments {
     /// Only these hostile bytes; they are also kept as a case of the tests
     #[arg(long, value_name = "TARGET:raw|mended:SEED", conflicts_with_all = ["reference", "case"])]
     hostile: Option<String>,
+    /// Only kill real processes, that many one after the other on one directory, and fill a real file system
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS, conflicts_with = "quick")]
+    kill: Option<u64>,
 }
 
 /// The command that makes the runs with these arguments.
@@ -66,7 +77,7 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, hostile } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, hostile, kill } = arguments;
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
@@ -75,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
     again.extend(case.as_ref().map(|case| format!("--case={case}")));
     again.extend(hostile.as_ref().map(|hostile| format!("--hostile={hostile}")));
+    again.extend(kill.map(|rounds| format!("--kill={rounds}")));
     let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
     crate::steps::show(command(&again))
 }
@@ -89,6 +101,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         parts.damages(None, QUICK_DAMAGE_STEP)?;
         parts.faults(QUICK_CALL_STEP)?;
         parts.hostile(HOSTILE[0])?;
+        parts.kills(0, 100)?;
+        parts.full_disks(0..4)?;
+    } else if let Some(rounds) = arguments.kill {
+        let seed = arguments.seed.unwrap_or(0);
+        parts.kills(seed, rounds)?;
+        parts.full_disks(seed..seed + 20)?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
     } else if let Some(hostile) = &arguments.hostile {
@@ -111,6 +129,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             parts.damages(None, 1)?;
             parts.faults(1)?;
             parts.hostile(HOSTILE[1])?;
+            parts.kills(0, KILLS.parse()?)?;
+            parts.full_disks(0..20)?;
         }
     }
     parts.finish()

@@ -13,6 +13,9 @@ mod faults;
 mod hostile;
 mod op;
 mod oracle;
+#[cfg(feature = "planted")]
+mod planted;
+mod process;
 mod seeds;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
@@ -22,4 +25,7 @@ pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
+#[cfg(feature = "planted")]
+pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
