@@ -60,11 +60,7 @@ fn failed(error: impl std::fmt::Display) -> Violation {
     Violation::new(format!("writing the reference failed: {error}"))
 }
 
-<<<<<<< HEAD
 pub(crate) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
-    StoreOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(8192).sync_policy(policy)
-=======
-pub(super) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
     // Both ways to read, so that both check what they read.
     let read_mode = if policy == SyncPolicy::EveryCommit { ReadMode::Owned } else { ReadMode::Mapped };
     StoreOptions::new()
@@ -73,7 +69,6 @@ pub(super) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
         .buffer_bytes(8192)
         .sync_policy(policy)
         .read_mode(read_mode)
->>>>>>> main
 }
 
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;

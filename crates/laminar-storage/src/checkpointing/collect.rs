@@ -1,6 +1,7 @@
 //! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps a key's first 16 bytes and
 //! the record's position, 24 bytes a record; everything else stays in the log.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use laminar_vfs::planted;
@@ -101,28 +102,7 @@ impl Collector {
             }
         };
         self.slots.sort_unstable_by(|a, b| {
-<<<<<<< HEAD
-            a.head.cmp(&b.head).then_with(|| key(a).cmp(&key(b)).then(b.lsn.cmp(&a.lsn)))
-=======
-            a.head.cmp(&b.head).then_with(|| match keys(view, a.lsn, b.lsn) {
-                Ok((a_key, b_key)) => a_key.cmp(b_key).then(newest_first(a.lsn, b.lsn)),
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    Ordering::Equal
-                }
-            })
-        });
-        self.slots.dedup_by(|later, kept| {
-            // The newest of a key comes first, so it is the one kept.
-            later.head == kept.head
-                && match keys(view, later.lsn, kept.lsn) {
-                    Ok((later_key, kept_key)) => later_key == kept_key,
-                    Err(error) => {
-                        failed.get_or_insert(error);
-                        false
-                    }
-                }
->>>>>>> main
+            a.head.cmp(&b.head).then_with(|| key(a).cmp(&key(b)).then(newest_first(a.lsn, b.lsn)))
         });
         // The newest of a key comes first, so it is the one kept.
         self.slots.dedup_by(|later, kept| later.head == kept.head && key(later) == key(kept));
@@ -144,8 +124,6 @@ fn head(key: &[u8]) -> [u64; 2] {
     [number(key), number(key.get(8..).unwrap_or_default())]
 }
 
-<<<<<<< HEAD
-=======
 fn newest_first(a: u64, b: u64) -> Ordering {
     if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
 }
@@ -154,7 +132,6 @@ fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {
     Ok((change_at(view, a)?.key, change_at(view, b)?.key))
 }
 
->>>>>>> main
 fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
     let lsn = Lsn::new(lsn);
     match Record::decode(view.record_at(lsn)?) {

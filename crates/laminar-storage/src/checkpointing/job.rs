@@ -1,17 +1,11 @@
 //! The background job: a checkpoint is a replay of the log into a run. Between checkpoints it merges runs.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergedRun, Meta, RunWriter};
-<<<<<<< HEAD
-use laminar_vfs::{Completer, Env, Job, Step};
-=======
-use laminar_vfs::{Env, Job, Step, planted};
->>>>>>> main
+use laminar_vfs::{Completer, Env, Job, Step, planted};
 use laminar_wal::{Lsn, Wal};
 
 use super::collect::Collector;
@@ -125,32 +119,6 @@ impl Job for CheckpointJob {
             request.completer.complete(Err(error.clone()));
             return Step::Again;
         }
-        // A bug in the making of a checkpoint is not to take the store down with it, nor to leave anyone waiting for ever.
-        match catch_unwind(AssertUnwindSafe(|| self.work())) {
-            Ok(step) => step,
-            Err(panic) => {
-                self.break_down(&*panic);
-                Step::Again
-            }
-        }
-    }
-}
-
-impl CheckpointJob {
-    /// Gives up everything after a panic, and tells who waits.
-    fn break_down(&mut self, panic: &(dyn Any + Send)) {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        let error = Error::Panicked { message: text.unwrap_or("no message").to_owned() };
-        self.broken = Some(error.clone());
-        (self.current, self.merging, self.merged) = (None, None, None);
-        self.mailbox.lock().upkeep_error = Some(error.clone());
-        if let Some(waiting) = self.waiting.take() {
-            waiting.complete(Err(error));
-        }
-    }
-
-    /// The next piece of work, whatever it is.
-    fn work(&mut self) -> Step {
         if let Some(mut making) = self.current.take() {
             match making.step(self) {
                 Ok(None) => self.current = Some(making),
@@ -175,6 +143,18 @@ impl CheckpointJob {
             return Step::Again;
         }
         Step::Wait(None)
+    }
+
+    /// A bug in the making of a checkpoint does not take the store down with it, nor leave anyone waiting for ever.
+    fn panicked(&mut self, message: &str) -> bool {
+        let error = Error::Panicked { message: message.to_owned() };
+        self.broken = Some(error.clone());
+        (self.current, self.merging, self.merged) = (None, None, None);
+        self.mailbox.lock().upkeep_error = Some(error.clone());
+        if let Some(waiting) = self.waiting.take() {
+            waiting.complete(Err(error));
+        }
+        true
     }
 }
 
@@ -228,23 +208,15 @@ impl Making {
 
     /// A checkpoint is never ahead of the durable log; then the runs of the base are taken over, and the log behind it is read.
     fn begin(&mut self, job: &mut CheckpointJob) -> Result<()> {
-<<<<<<< HEAD
-        job.wal.wait_durable(self.cut)?;
-        let mut draft = job.manager.draft()?;
-        let mut from = job.wal.start_lsn();
-        if let Some(base) = &self.base {
-            self.offsets = base.source_offsets().clone();
-=======
         if !planted("checkpoint-ahead-of-log") {
-            job.wal.wait_durable(self.request.cut)?;
+            job.wal.wait_durable(self.cut)?;
         }
         let mut draft = job.manager.draft()?;
         let mut from = job.wal.start_lsn();
-        if let Some(base) = &self.request.base {
+        if let Some(base) = &self.base {
             if !planted("checkpoint-forgets-older-offsets") {
                 self.offsets = base.source_offsets().clone();
             }
->>>>>>> main
             from = Lsn::new(base.wal_position());
             self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
         }
@@ -309,14 +281,10 @@ impl Making {
 
     fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
         self.progress().set(Phase::Publishing, 0, 1);
-<<<<<<< HEAD
         let meta = Meta::new(self.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
-=======
-        let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
         if planted("log-trimmed-before-checkpoint") {
-            job.wal.truncate_below(self.request.cut)?;
+            job.wal.truncate_below(self.cut)?;
         }
->>>>>>> main
         let checkpoint = draft.publish(meta)?;
         let info = CheckpointInfo {
             id: checkpoint.id(),
