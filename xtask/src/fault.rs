@@ -58,8 +58,8 @@ pub(crate) struct Arguments {
     /// Only this failing call of a workload
     #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
     case: Option<String>,
-    /// Only these hostile bytes; they are also kept as a case of the tests
-    #[arg(long, value_name = "TARGET:raw|mended:SEED", conflicts_with_all = ["reference", "case"])]
+    /// Only hostile bytes: so many mutations of each kind, or one, which is also kept as a case of the tests
+    #[arg(long, value_name = "COUNT|TARGET:raw|mended:SEED", conflicts_with_all = ["reference", "case"])]
     hostile: Option<String>,
     /// Only kill real processes, that many one after the other on one directory, and fill a real file system
     #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS, conflicts_with = "quick")]
@@ -110,7 +110,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
     } else if let Some(hostile) = &arguments.hostile {
-        parts.one_hostile(hostile)?;
+        match hostile.parse() {
+            Ok(count) => parts.hostile(count)?,
+            Err(_) => parts.one_hostile(hostile)?,
+        }
     } else if let Some(reference) = &arguments.reference {
         match &arguments.damage {
             Some(damage) => parts.one_damage(reference, damage)?,

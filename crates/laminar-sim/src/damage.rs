@@ -16,8 +16,8 @@ use crate::Violation;
 mod reference;
 mod subject;
 
-use reference::{Left, Subject};
 pub(crate) use reference::{DIR, checkpoint_options, log_options, store_options};
+use reference::{Left, Subject};
 
 /// The reference directories, by name.
 pub const REFERENCES: [&str; 8] = [

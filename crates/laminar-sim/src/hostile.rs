@@ -105,7 +105,8 @@ impl Base {
         // The last in the order of their names: of segments the one that was written last but for a spare, of checkpoints the newest's.
         let is_in_use = |bytes: &[u8]| target != Target::Segment || bytes[4096..].iter().any(|byte| *byte != 0);
         let fits = |(path, bytes): &&(PathBuf, Vec<u8>)| path.to_string_lossy().ends_with(ending) && is_in_use(bytes);
-        let path = files.iter().rfind(fits).map(|(path, _)| path.clone()).unwrap_or_default();
+        let found = files.iter().rfind(fits).map(|(path, _)| path.clone());
+        let path = found.filter(|_| target != Target::Directory).unwrap_or_default();
         Ok(Self { disk, files, path })
     }
 

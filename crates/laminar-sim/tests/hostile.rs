@@ -1,6 +1,11 @@
 //! Hostile bytes, in every place where bytes are read: the cases that were found once, and some thousands of mutations by seed. None may
 //! panic, take more memory than the files explain, or give anything but entries and typed errors.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "a test stops at what it does not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect"
+)]
 
 use std::path::Path;
 
@@ -56,7 +61,10 @@ fn mutations_are_met_within_bounds() {
             }
             println!("{target}, mended {mend}: {refused} refused, {partly} in part, {read} read");
             // Else the mutations don't reach what they are meant to test.
-            assert!(refused + partly > 0 && partly + read > 0, "{target}, mended {mend}: {refused} refused, {read} read");
+            assert!(
+                refused + partly > 0 && partly + read > 0,
+                "{target}, mended {mend}: {refused} refused, {read} read"
+            );
         }
     }
 }

@@ -99,6 +99,13 @@ impl StoreOptions {
 
     /// What of a checkpoint is verified before it is used. Default [`Verify::Footers`], whose cost does not grow with the state;
     /// every block is verified on first touch all the same. `Verify::All` reads everything first.
+    ///
+    /// The difference shows where more of a run is damaged than its parity makes good. `Verify::All` finds it while there is a choice, and
+    /// passes the checkpoint over for an older one and more log. With `Verify::Footers` the checkpoint is in use by the time a read
+    /// comes to the damage: that read, and every later one that needs the block, is an error that names it, and all else stays readable. The
+    /// store does not change to another checkpoint then, since values of this one may be borrowed, and later changes stand on it; nor does
+    /// a checkpoint hide the damage: one that is made takes the run over as it is, and a merge of it fails. Opened again with
+    /// `Verify::All` it falls back.
     #[must_use]
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;

@@ -10,7 +10,7 @@
     reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
 )]
 
-use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
+use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Verify};
 use laminar_storage::{RecoverTo, RecoveryReport, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 use laminar_wal::{Wal, WalOptions};
@@ -363,4 +363,40 @@ fn without_any_usable_checkpoint_and_with_its_log_truncated_a_store_says_so() {
         let message = error.to_string();
         assert!(message.contains("checkpoint 4") && message.contains("checkpoint 3"), "{message}");
     }
+}
+
+#[test]
+fn damage_beyond_parity_is_passed_over_at_once_or_is_an_error_where_it_is_read() {
+    let disk = store_of_100(&[30, 60]);
+    // The newest checkpoint's own run, which the other one does not share.
+    let own = runs(&disk).into_iter().rfind(|path| path.contains("checkpoint-00000000000000000002")).unwrap();
+    ruin(&disk, &own);
+    let open = |disk: &SimDisk, verify| WalStateStore::open(DIR, options(disk).verify(verify)).unwrap();
+    let (mut store, report) = open(&disk, Verify::Footers);
+    assert_eq!((report.checkpoint, report.passed_over.len()), (Some(2), 0));
+    let get = |store: &WalStateStore, n: u64| store.get(&n.to_be_bytes()).map(|value| value.map(<[u8]>::to_vec));
+    let failed: Vec<u64> = (1..=100).filter(|n| get(&store, *n).is_err()).collect();
+    assert!(!failed.is_empty() && failed.len() < 60, "{failed:?}");
+    for n in 1..=100 {
+        // Never another value, and the same answer each time.
+        match get(&store, n) {
+            Ok(value) => assert_eq!(value, Some(vec![n as u8; 300])),
+            Err(error) => {
+                assert!(error.is_corrupt() && failed.contains(&n) && error.to_string().contains(".run"), "{error}")
+            }
+        }
+    }
+    // The store goes on, also with a checkpoint on top.
+    store.put(b"one more", b"1").unwrap();
+    store.commit().unwrap().wait().unwrap();
+    store.checkpoint().unwrap().wait().unwrap();
+    store.commit().unwrap();
+    assert_eq!((0..=100).filter(|n| get(&store, *n).is_err()).collect::<Vec<_>>(), failed);
+    drop(store);
+
+    // Without that checkpoint the one before is still there, with the log behind it.
+    let disk = store_of_100(&[30, 60]);
+    ruin(&disk, &own);
+    let (store, report) = open(&disk, Verify::All);
+    assert_eq!((report.checkpoint, report.passed_over.len(), number(&store)), (Some(1), 1, 100));
 }

@@ -59,7 +59,9 @@ fn a_full_table_opens_again_and_takes_what_fits() {
     let mut store = open(&disk, small_table());
     assert_eq!(store.len().unwrap(), count);
     // A deleted entry's space is there again for one of its size, once the deletion is committed and swept.
-    store.delete(&0_u64.to_be_bytes()).unwrap_or_else(|error| assert!(matches!(error, Error::TooLarge { .. }), "{error}"));
+    store
+        .delete(&0_u64.to_be_bytes())
+        .unwrap_or_else(|error| assert!(matches!(error, Error::TooLarge { .. }), "{error}"));
     store.commit().unwrap().wait().unwrap();
 }
 

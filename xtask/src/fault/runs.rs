@@ -143,7 +143,8 @@ impl Parts {
         std::fs::write(&path, laminar_sim::mutation(target, seed)?)?;
         println!("kept in {path}");
         self.take(format!("hostile bytes {case}"), 0..1, |_| {
-            let met = laminar_sim::meet_mutation(target, how == "mended", seed).map_err(|violation| violation.to_string())?;
+            let met =
+                laminar_sim::meet_mutation(target, how == "mended", seed).map_err(|violation| violation.to_string())?;
             Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
         })
     }

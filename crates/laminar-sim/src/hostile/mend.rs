@@ -225,7 +225,8 @@ fn run(bytes: &mut [u8], footer: usize) -> Option<()> {
 fn chapter(fields: &mut Fields<'_>, id: usize, blocks: &mut [u8], checksums: &mut Vec<u8>) -> Option<()> {
     let at = fields.skip(8 + 4 * 6)?;
     let offset = usize::try_from(u64_at(fields.bytes, at)).ok()?;
-    let [unit, units, buckets, lines, _, parity] = [0, 1, 2, 3, 4, 5].map(|n| u32_at(fields.bytes, at + 8 + 4 * n) as usize);
+    let [unit, units, buckets, lines, _, parity] =
+        [0, 1, 2, 3, 4, 5].map(|n| u32_at(fields.bytes, at + 8 + 4 * n) as usize);
     let mut wide = Vec::new();
     for _ in 0..fields.u32()? {
         wide.push((fields.u32()? as usize, fields.u32()? as usize));

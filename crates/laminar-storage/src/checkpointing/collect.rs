@@ -128,10 +128,6 @@ fn newest_first(a: u64, b: u64) -> Ordering {
     if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
 }
 
-fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {
-    Ok((change_at(view, a)?.key, change_at(view, b)?.key))
-}
-
 fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
     let lsn = Lsn::new(lsn);
     match Record::decode(view.record_at(lsn)?) {

@@ -39,7 +39,8 @@ impl<'a> Commits<'a> {
             if record.more {
                 return Err(self.corrupt(record.lsn, "a batch of the log does not end with its commit"));
             }
-            let cut_off = self.is_cut && commit.first.is_some_and(|first| first < self.first_change.unwrap_or(record.lsn));
+            let cut_off =
+                self.is_cut && commit.first.is_some_and(|first| first < self.first_change.unwrap_or(record.lsn));
             if commit.first != self.first_change && !cut_off {
                 return Err(self.corrupt(record.lsn, "a commit does not name its first change"));
             }
