@@ -139,7 +139,7 @@ pub struct Reference {
     /// From before the last acknowledgement, and from longer ago.
     older: Vec<SimDisk>,
     subject: Subject,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: Files,
     /// The hash of the disk.
     hash: u64,
     /// How a log was left: whether something behind the last group vouches for it.
@@ -160,8 +160,11 @@ pub enum Outcome {
     LastLost,
 }
 
+/// Files and what is in them.
+pub(crate) type Files = Vec<(PathBuf, Vec<u8>)>;
+
 /// The disk of a reference, and its files.
-pub(crate) fn contents(name: &str) -> Result<(SimDisk, Vec<(PathBuf, Vec<u8>)>), Violation> {
+pub(crate) fn contents(name: &str) -> Result<(SimDisk, Files), Violation> {
     let reference = Reference::new(name)?;
     Ok((reference.disk, reference.files))
 }

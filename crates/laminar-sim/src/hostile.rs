@@ -13,7 +13,7 @@ use std::str::FromStr;
 use laminar_vfs::sim::SimDisk;
 
 use crate::Violation;
-use crate::damage::contents;
+use crate::damage::{Files, contents};
 
 mod edit;
 mod mend;
@@ -83,7 +83,7 @@ pub enum Met {
 /// A directory, and the file in it that hostile bytes take the place of.
 struct Base {
     disk: SimDisk,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: Files,
     /// The file of each target but the last.
     path: PathBuf,
 }

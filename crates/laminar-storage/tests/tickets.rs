@@ -273,7 +273,7 @@ fn a_store_that_is_dropped_abandons_the_checkpoint_that_is_not_done() {
         let waiter = std::thread::Builder::new().spawn(move || elsewhere.wait()).unwrap();
         if round % 2 == 0 {
             // Into the middle of the work, wherever that is by now.
-            std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 300));
+            std::thread::sleep(Duration::from_micros(u64::from(round) * 300));
         }
         drop(store);
         let result = ticket.wait();
