@@ -5,7 +5,7 @@ use std::ops::Bound;
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Verify};
 use laminar_storage::{StateStore, SyncPolicy, WalStateStore};
 use laminar_vfs::sim::SimDisk;
-use laminar_wal::{Lsn, Wal};
+use laminar_wal::{Lsn, RecoverTo, Wal};
 
 use super::Met;
 use crate::Violation;
@@ -57,7 +57,12 @@ pub(super) fn log(disk: &SimDisk) -> Result<Met, Violation> {
         && wal.sync().is_ok()
     {
         drop(wal);
-        let again = Wal::open(DIR, log_options(disk.crash_lose_all().env()));
+        // Rubbish in the unused rest of a segment that was closed is come across only now. It is refused like any damage, and what was
+        // acknowledged meanwhile is not lost with it.
+        let again = Wal::open(DIR, log_options(disk.crash_lose_all().env())).or_else(|error| {
+            let last_good = log_options(disk.crash_lose_all().env()).recover_to(RecoverTo::LastGood);
+            if error.is_corrupt() { Wal::open(DIR, last_good) } else { Err(error) }
+        });
         let (wal, _) =
             again.map_err(|error| Violation::new(format!("it opened ({report:?}), and not again: {error}")))?;
         let found = wal.replay(lsn).and_then(|mut records| Ok(records.next()?.map(|record| record.payload.to_vec())));
@@ -141,8 +146,12 @@ pub(super) fn store(disk: &SimDisk) -> Result<Met, Violation> {
         && store.checkpoint().and_then(|ticket| ticket.wait()).is_ok();
     drop(store);
     if went_on {
-        let options = store_options(disk.crash_lose_all().env(), SyncPolicy::Manual);
-        let (store, _) = WalStateStore::open(DIR, options)
+        let options = || store_options(disk.crash_lose_all().env(), SyncPolicy::Manual);
+        let again = WalStateStore::open(DIR, options()).or_else(|error| {
+            let last_good = options().recover_to(RecoverTo::LastGood);
+            if error.is_corrupt() { WalStateStore::open(DIR, last_good) } else { Err(error) }
+        });
+        let (store, _) = again
             .map_err(|error| Violation::new(format!("it opened and went on, and does not open again: {error}")))?;
         match store.get(b"afterwards") {
             Ok(Some(b"1")) => {}
