@@ -69,7 +69,7 @@ fn a_full_table_opens_again_and_takes_what_fits() {
 fn source_offsets_are_bounded_by_bytes_so_that_every_commit_fits_into_a_record() {
     let disk = SimDisk::new(1);
     let mut store = open(&disk, StoreOptions::new());
-    let name = |n: u64| format!("{n:0>width$}", width = format::MAX_NAME_BYTES);
+    let name = |n: u64| format!("{n:08}{}", "x".repeat(format::MAX_NAME_BYTES - 8));
     let mut set = 0;
     let refused = loop {
         match store.set_source_offset(&name(set), set) {
