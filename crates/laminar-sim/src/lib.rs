@@ -12,6 +12,7 @@ mod enumerate;
 mod faults;
 #[cfg(laminar_model)]
 pub mod interleavings;
+mod hostile;
 mod op;
 mod oracle;
 #[cfg(feature = "planted")]
@@ -24,6 +25,7 @@ pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
 pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
+pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 #[cfg(feature = "planted")]

@@ -23,6 +23,8 @@ pub const MAX_VALUE_BYTES: usize = 16 << 20;
 pub const MAX_NAME_BYTES: usize = 4 << 10;
 /// The most source offsets in one commit.
 pub(crate) const MAX_OFFSETS: usize = 1_000_000;
+/// The most bytes of all source offsets of a store, as in a commit record: so any commit fits into one, and all into a manifest.
+pub(crate) const MAX_OFFSET_BYTES: usize = 64 << 20;
 
 const MAGIC: [u8; 8] = *b"laminSTO";
 const VERSION_OFFSET: usize = 8;
@@ -210,6 +212,11 @@ pub(crate) fn encode_commit(into: &mut Vec<u8>, first: Option<Lsn>, offsets: &BT
         into.extend_from_slice(name.as_bytes());
         into.extend_from_slice(&offset.to_le_bytes());
     }
+}
+
+/// Bytes of a source offset in a commit record.
+pub(crate) fn offset_len(name: &str) -> usize {
+    4 + name.len() + 8
 }
 
 fn put(into: &mut [u8], offset: usize, bytes: &[u8]) {

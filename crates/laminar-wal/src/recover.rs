@@ -78,7 +78,7 @@ pub(crate) fn recover(
     let (mut found, strays) = match survey_all(dir, &identity, firsts) {
         Err(error) if last_good && give_up::is_damage(&error) => {
             report.possibly_acknowledged = true;
-            return give_up::recover(dir, identity, listing, firsts, report);
+            return give_up::recover(dir, identity, listing, firsts, options.needed_from.get(), report);
         }
         found => found?,
     };
@@ -93,7 +93,7 @@ pub(crate) fn recover(
     report.ignored_close = listing.closed;
     report.possibly_acknowledged = true;
     if last_good {
-        return give_up::recover(dir, identity, listing, firsts, report);
+        return give_up::recover(dir, identity, listing, firsts, options.needed_from.get(), report);
     }
     let tail = judge(dir, &identity, &found)?;
     let recovered = rewrite::finish(dir, identity, listing, found, tail, report)?;

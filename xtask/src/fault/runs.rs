@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use laminar_sim::Reference;
+use laminar_sim::{Met, Reference, Target};
 
 use crate::Outcome;
 use crate::steps::seconds;
@@ -112,10 +112,10 @@ impl Parts {
         })
     }
 
-    /// Every damage of all references, or of one; of the flipped bits every `bit_step`-th. A damage counts as a crash.
-    pub(super) fn damages(&mut self, only: Option<&str>, bit_step: usize) -> Outcome {
+    /// Every damage of all references, or of one; or a sample, see [`Reference::damages`]. A damage counts as a crash.
+    pub(super) fn damages(&mut self, only: Option<&str>, step: usize) -> Outcome {
         for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
-            let damages = Reference::new(name)?.damages(bit_step);
+            let damages = Reference::new(name)?.damages(step);
             let lots = damages.len().div_ceil(LOT) as u64;
             self.take(format!("damages of {name}, in lots of {LOT}"), 0..lots, |lot| {
                 // One for each lot, since copies that threads share slow each other down.
@@ -155,6 +155,32 @@ impl Parts {
     pub(super) fn one_fault(&mut self, case: &str) -> Outcome {
         let case: laminar_sim::FaultCase = case.parse()?;
         self.take(format!("failing call {case}"), 0..1, |_| one_fault(case))
+    }
+
+    /// So many mutations of each kind of hostile bytes, raw and mended. What was refused counts as a crash, what was read as recovered.
+    pub(super) fn hostile(&mut self, count: u64) -> Outcome {
+        let kinds = Target::ALL.map(|target| [(target, false), (target, true)]).concat();
+        self.take("hostile bytes".to_owned(), 0..count * kinds.len() as u64, |number| {
+            let (seed, kind) = (number / kinds.len() as u64, index(number % kinds.len() as u64));
+            let Some((target, mend)) = kinds.get(kind) else { return Ok(Counts::default()) };
+            let met = laminar_sim::meet_mutation(*target, *mend, seed).map_err(|violation| violation.to_string())?;
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+        })
+    }
+
+    /// One mutation, which is kept as a case of the tests.
+    pub(super) fn one_hostile(&mut self, case: &str) -> Outcome {
+        let parts: Vec<&str> = case.split(':').collect();
+        let [target, how, seed] = parts[..] else { return Err(format!("`{case}` is not TARGET:HOW:SEED").into()) };
+        let (target, seed) = (target.parse::<Target>()?, seed.parse()?);
+        let path = format!("crates/laminar-sim/tests/hostile/{target}/{seed}");
+        std::fs::write(&path, laminar_sim::mutation(target, seed)?)?;
+        println!("kept in {path}");
+        self.take(format!("hostile bytes {case}"), 0..1, |_| {
+            let met =
+                laminar_sim::meet_mutation(target, how == "mended", seed).map_err(|violation| violation.to_string())?;
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+        })
     }
 
     /// Runs every number of a range, until one fails.

@@ -44,19 +44,20 @@ pub(super) fn replace_log(
     Ok((wal, aside))
 }
 
-/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between.
+/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between; one that came before leaves a
+/// new log that nobody needs, and it is removed.
 ///
 /// # Errors
 /// `Missing` where there is neither.
 pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
-    let wal = dir.join(WAL_DIR);
-    if vfs.kind(&wal)?.is_none() {
-        let fresh = dir.join(FRESH_WAL_DIR);
-        if vfs.kind(&fresh)?.is_none() {
-            return Err(Error::Missing { path: wal });
+    let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
+    match (vfs.kind(&wal)?.is_some(), vfs.kind(&fresh)?.is_some()) {
+        (true, false) => Ok(()),
+        (true, true) => remove_tree(vfs, &fresh),
+        (false, true) => {
+            vfs.rename(&fresh, &wal)?;
+            Ok(vfs.sync_dir(dir)?)
         }
-        vfs.rename(&fresh, &wal)?;
-        vfs.sync_dir(dir)?;
+        (false, false) => Err(Error::Missing { path: wal }),
     }
-    Ok(())
 }
