@@ -15,6 +15,8 @@ pub struct Budget {
     against: Against,
     plus: f64,
     per_key: f64,
+    /// The one size that it speaks of, if it does.
+    only: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub(super) fn at_least(text: &str, bench: &str, program: &str) -> Budget {
 
 fn budget(text: &str, bench: &str, program: &str, sense: Sense) -> Budget {
     let (text, bench, program) = (text.to_owned(), bench.to_owned(), program.to_owned());
-    Budget { text, bench, program, sense, factor: 1.0, against: Against::Nothing, plus: 0.0, per_key: 0.0 }
+    Budget { text, bench, program, sense, factor: 1.0, against: Against::Nothing, plus: 0.0, per_key: 0.0, only: None }
 }
 
 impl Budget {
@@ -118,6 +120,11 @@ impl Budget {
     /// And so much more for each key.
     pub(super) fn per_key(self, per_key: f64) -> Self {
         Self { per_key, ..self }
+    }
+
+    /// At this size only.
+    pub(super) fn at(self, keys: u64) -> Self {
+        Self { only: Some(keys), ..self }
     }
 
     /// What it is about.
@@ -156,6 +163,7 @@ impl Budget {
         let ours: Vec<(&str, &Row)> = rows
             .iter()
             .filter(|(program, row)| self.is_of(program) && row.bench == self.bench && row.store == LAMINAR)
+            .filter(|(_, row)| self.only.is_none_or(|keys| keys == row.keys))
             .collect();
         let mut findings: Vec<Finding> =
             ours.into_iter().filter_map(|(program, row)| self.judge_one(rows, program, row)).collect();
@@ -263,6 +271,13 @@ mod tests {
         let findings = budget.judge(&all);
         assert_eq!(findings.iter().map(|finding| finding.keys).collect::<Vec<_>>(), [10]);
         assert_eq!(findings[0].verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn a_budget_may_speak_of_one_size() {
+        let budget = at_most("space", "space", "series").plus(1.5).at(10);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 1, 1.0)]))[0].verdict, Verdict::NotMeasured);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 10, 1.6)]))[0].verdict, Verdict::Missed);
     }
 
     #[test]
