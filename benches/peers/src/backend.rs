@@ -199,12 +199,12 @@ impl Store {
 
     /// Whether a new process finds what was committed.
     pub(crate) fn is_durable(self) -> bool {
-        !matches!(self, Self::Hashmap | Self::Btreemap)
+        self.run(Facts).is_ok_and(|(is_durable, _)| is_durable)
     }
 
     /// Whether keys have an order.
     pub(crate) fn is_ordered(self) -> bool {
-        self != Self::Hashmap
+        self.run(Facts).is_ok_and(|(_, is_ordered)| is_ordered)
     }
 
     /// Does the job with this store.
@@ -219,5 +219,16 @@ impl Store {
             Self::Hashmap => job.run::<map::Hash>(),
             Self::Btreemap => job.run::<map::BTree>(),
         }
+    }
+}
+
+/// What a store says about itself.
+struct Facts;
+
+impl Job for Facts {
+    type Output = (bool, bool);
+
+    fn run<B: Backend>(self) -> Outcome<(bool, bool)> {
+        Ok((B::IS_DURABLE, B::IS_ORDERED))
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use laminar_benches::rounds::progress;
-use laminar_benches::{Output, Row, Settings, child, directory};
+use laminar_benches::{Output, Row, Settings, child, directory, progress};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Outcome, Store};

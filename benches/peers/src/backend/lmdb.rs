@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use heed::types::Bytes;
-use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
+use heed::{CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 
 use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
 
@@ -13,7 +13,7 @@ const MAP_BYTES: usize = 64 << 30;
 pub(super) struct Lmdb {
     /// Leaked, so that its transactions can stand beside it. A store lives as long as its process here.
     env: &'static Env<WithoutTls>,
-    state: Database<Bytes, Bytes>,
+    state: Database<'static, Bytes, Bytes>,
     /// Since the first change after a commit.
     writer: Option<RwTxn<'static>>,
     /// Since the first read after a commit; a reader kept for longer makes the file grow.
@@ -56,9 +56,10 @@ impl Backend for Lmdb {
         // SAFETY: the directory belongs to this process, which opens it once.
         let env = unsafe { options.open(dir)? };
         let env: &'static Env<WithoutTls> = Box::leak(Box::new(env));
-        let mut writer = env.write_txn()?;
-        let state = env.create_database(&mut writer, None)?;
-        writer.commit()?;
+        let created = env.create_databases_and_commit(env.write_txn()?, |databases, writer| {
+            databases.create_database(writer, None).map(CommitOrAbort::<_, ()>::Commit)
+        });
+        let CommitOrAbort::Commit(state) = created? else { return Err("LMDB made no database".into()) };
         Ok(Self { env, state, writer: None, reader: None })
     }
 
