@@ -86,20 +86,26 @@ impl<'a> Rounds<'a> {
             }
         }
         bar.finish_and_clear();
-        self.contenders.iter().zip(turns).flat_map(|((store, _), turns)| collect(store, turns)).collect()
+        let measured = |((store, _), turns): (&(String, Turn<'a>), Vec<Vec<Figure>>)| {
+            Measured::collect(store, turns.into_iter().flatten())
+        };
+        self.contenders.iter().zip(turns).flat_map(measured).collect()
     }
 }
 
-/// The figures of one contender by what they measure.
-fn collect(store: &str, turns: Vec<Vec<Figure>>) -> Vec<Measured> {
-    let mut measured: Vec<Measured> = Vec::new();
-    for Figure { bench, unit, value } in turns.into_iter().flatten() {
-        match measured.iter_mut().find(|known| known.bench == bench) {
-            Some(known) => known.rounds.push(value),
-            None => measured.push(Measured { store: store.to_owned(), bench, unit, rounds: vec![value] }),
+impl Measured {
+    /// The figures of one contender, gathered by what they measure.
+    #[must_use]
+    pub fn collect(store: &str, figures: impl IntoIterator<Item = Figure>) -> Vec<Self> {
+        let mut measured: Vec<Self> = Vec::new();
+        for Figure { bench, unit, value } in figures {
+            match measured.iter_mut().find(|known| known.bench == bench) {
+                Some(known) => known.rounds.push(value),
+                None => measured.push(Self { store: store.to_owned(), bench, unit, rounds: vec![value] }),
+            }
         }
+        measured
     }
-    measured
 }
 
 /// A bar for `steps` of something that takes more than a second.

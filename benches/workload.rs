@@ -136,6 +136,18 @@ impl Values {
         let at = (usize::from(high) << 12 | usize::from(low) << 4) + usize::from(version);
         self.0.get(at..at + VALUE_BYTES).expect("the bytes reach past the last place")
     }
+
+    /// The `index`th record of `len` bytes, one after the other and round again: what is read in sequence is in the cache.
+    ///
+    /// # Panics
+    /// If a record is longer than [`VALUE_BYTES`].
+    #[must_use]
+    #[inline]
+    pub fn nth(&self, index: usize, len: usize) -> &[u8] {
+        assert!(len <= VALUE_BYTES, "there are no bytes behind the last place");
+        let at = (index * len) % (1 << 20);
+        self.0.get(at..at + len).expect("the bytes reach past the last place")
+    }
 }
 
 impl Default for Values {

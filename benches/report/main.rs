@@ -1,0 +1,57 @@
+//! The report: the table of budgets on the terminal, and with all figures and plots as one HTML file and as Markdown.
+//!
+//! Reads what the benches have written into `target/bench/*.jsonl`, and measures nothing.
+//!
+//! `cargo run --release -p laminar-benches --bin report -- [--publish DIR]`; with `--publish`, `REPORT.md` and `report.html` go
+//! there as well.
+
+#![expect(clippy::print_stdout, reason = "prints the table of budgets")]
+#![expect(clippy::disallowed_methods, reason = "reports are plain files, outside of the seam that stores go through")]
+
+mod document;
+mod html;
+mod machine;
+mod markdown;
+mod svg;
+
+use std::path::PathBuf;
+
+use comfy_table::{CellAlignment, Table, presets};
+use document::Document;
+use laminar_benches::{Figures, directory};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let publish: Option<PathBuf> = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("--publish"), Some(dir)) => Some(dir.into()),
+        (None, None) => None,
+        _ => panic!("report [--publish DIR]"),
+    };
+    let document = Document::new(Figures::read());
+    println!("{}", budgets(&document));
+    println!("{}", document.summary());
+    let (html, markdown) = (html::render(&document), markdown::render(&document));
+    let mut places = vec![(directory::figures(), "report.md")];
+    places.extend(publish.map(|dir| (dir, "REPORT.md")));
+    for (dir, name) in places {
+        for (path, text) in [(dir.join("report.html"), &html), (dir.join(name), &markdown)] {
+            std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            println!("{}", path.display());
+        }
+    }
+}
+
+/// The table of budgets for the terminal.
+fn budgets(document: &Document) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(document::BUDGET_COLUMNS);
+    for line in &document.lines {
+        table.add_row(line.cells());
+    }
+    for column in 3..6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
