@@ -8,7 +8,15 @@ use crate::Outcome;
 use crate::steps::cargo;
 
 #[cfg(feature = "fault")]
+mod kill;
+#[cfg(feature = "fault")]
 mod runs;
+
+#[cfg(feature = "fault")]
+pub(crate) use kill::{Work, work};
+
+/// How many processes are killed, in the long round and where no number is given.
+const KILLS: &str = "5000";
 
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
@@ -44,6 +52,9 @@ pub(crate) struct Arguments {
     /// Only this failing call of a workload
     #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
     case: Option<String>,
+    /// Only kill real processes, that many one after the other on one directory, and fill a real file system
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS, conflicts_with = "quick")]
+    kill: Option<u64>,
 }
 
 /// The command that makes the runs with these arguments.
@@ -57,7 +68,7 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill } = arguments;
     let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
     again.extend(workload.map(|number| format!("--workload={number}")));
     again.extend(seeds.map(|count| format!("--seeds={count}")));
@@ -65,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
     again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
     again.extend(case.as_ref().map(|case| format!("--case={case}")));
+    again.extend(kill.map(|rounds| format!("--kill={rounds}")));
     let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
     crate::steps::show(command(&again))
 }
@@ -77,6 +89,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         parts.small_workloads(3)?;
         parts.random_runs(0..200, 100)?;
         parts.faults(QUICK_CALL_STEP)?;
+        parts.kills(0, 100)?;
+        parts.full_disks(0..4)?;
+    } else if let Some(rounds) = arguments.kill {
+        let seed = arguments.seed.unwrap_or(0);
+        parts.kills(seed, rounds)?;
+        parts.full_disks(seed..seed + 20)?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
     } else if let Some(reference) = &arguments.reference {
@@ -96,6 +114,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         if arguments.seed.is_none() {
             parts.damages(None, 1)?;
             parts.faults(1)?;
+            parts.kills(0, KILLS.parse()?)?;
+            parts.full_disks(0..20)?;
         }
     }
     parts.finish()

@@ -35,6 +35,10 @@ enum Task {
     Tidy(tidy::Arguments),
     /// Crashes on the simulated disk: every one of all small workloads, then random runs by seed
     Fault(fault::Arguments),
+    /// The process that `fault` kills
+    #[cfg(feature = "fault")]
+    #[command(hide = true)]
+    Work(fault::Work),
     /// The benches, each held against a floor measured in the same run
     Bench(bench::Arguments),
 }
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::Fault(arguments) => fault::run(&arguments),
+        #[cfg(feature = "fault")]
+        Task::Work(arguments) => fault::work(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
     };
     match outcome {

@@ -10,12 +10,15 @@ use laminar_storage::{
 use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 
-use crate::op::{OPERATORS, Op};
+use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
 
 /// The source whose offset is the number of the commit.
 const SOURCE: &str = "commit";
 const DIR: &str = "/store";
+
+/// The budget of a run with large values: the least that a store can have.
+const BUDGET_BYTES: u64 = 1 << 20;
 
 /// What a store did that it must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,7 @@ pub struct Driver {
     env: Env,
     workers: Inline,
     options: StoreOptions,
+    policy: SyncPolicy,
     store: Option<WalStateStore>,
     oracle: Oracle,
     /// Just past the last commit that was handed to the operating system.
@@ -100,6 +104,7 @@ impl Driver {
         let (env, workers) = disk.env_and_workers();
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(50))];
+        let policy = policies[rng.usize(..policies.len())];
         let options = StoreOptions::new()
             .segment_bytes(8192 << rng.u32(1..4))
             .buffer_bytes(4096 << rng.u32(0..3))
@@ -107,12 +112,19 @@ impl Driver {
             .checkpoint_interval(Duration::from_millis(rng.u64(50..500)))
             .max_retained(rng.usize(2..4))
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
-            .sync_policy(policies[rng.usize(..policies.len())]);
+            .sync_policy(policy);
+        let options = match Profile::of(seed) {
+            Profile::Light => options,
+            // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
+            Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
+            Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
+        };
         let mut driver = Self {
             disk,
             env,
             workers,
             options,
+            policy,
             store: None,
             oracle: Oracle::new(),
             committed: Lsn::ZERO,
@@ -161,6 +173,7 @@ impl Driver {
     /// What the store did that it must not.
     pub fn finish(mut self) -> Result<Summary, Violation> {
         self.crash(Some(1))?;
+        self.intrude()?;
         let found = self.read_all()?;
         self.store = None;
         self.open(Crash::PowerCut)?;
@@ -221,6 +234,8 @@ impl Driver {
         self.oracle.hand_over();
         if durable {
             ticket.wait()?;
+        }
+        if durable || self.policy == SyncPolicy::EveryCommit {
             self.oracle.harden();
         }
         Ok(())
@@ -292,8 +307,22 @@ impl Driver {
         if report.is_degraded() {
             return Err(Violation::new(format!("a crash passes for damage: {report:?}")));
         }
+        if let Some(aside) = report.tail.cut.and_then(|cut| cut.kept_at)
+            && self.disk.read_file(&aside).is_err()
+        {
+            return Err(Violation::new(format!("what was cut is not kept at {}", aside.display())));
+        }
         self.summary.recoveries += 1;
         self.compare_all()
+    }
+
+    /// Somebody else opens the store that is open here.
+    fn intrude(&self) -> Result<(), Violation> {
+        match self.open_once() {
+            Err(Error::Locked { .. }) => Ok(()),
+            Err(error) => Err(Violation::new(format!("a second opener is told: {error}"))),
+            Ok(_) => Err(Violation::new("a second opener got in")),
+        }
     }
 
     fn open_once(&self) -> Result<(WalStateStore, RecoveryReport), Error> {

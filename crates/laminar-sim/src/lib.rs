@@ -12,6 +12,9 @@ mod enumerate;
 mod faults;
 mod op;
 mod oracle;
+#[cfg(feature = "planted")]
+mod planted;
+mod process;
 mod seeds;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
@@ -20,4 +23,7 @@ pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
+#[cfg(feature = "planted")]
+pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};

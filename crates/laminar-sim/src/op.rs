@@ -7,6 +7,30 @@ pub(crate) const OPERATORS: u8 = 3;
 /// How many keys a run has: few, so that they meet.
 const KEYS: u8 = 12;
 
+/// Of a tiered run, so many operations fill the first run of its checkpoints.
+const FIRST_RUN: usize = 36;
+
+/// What the run of a seed is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Small values: most runs.
+    Light,
+    /// Large values, and a memory budget that they exceed.
+    Heavy,
+    /// A large first run, and checkpoints upon it until some of the runs behind it are merged.
+    Tiered,
+}
+
+impl Profile {
+    pub(crate) fn of(seed: u64) -> Self {
+        match seed % 16 {
+            7 => Self::Heavy,
+            15 => Self::Tiered,
+            _ => Self::Light,
+        }
+    }
+}
+
 /// A key by its number. Some are empty, some share prefixes, one is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "made by hand in tests")]
@@ -82,6 +106,20 @@ pub enum Op {
 }
 
 impl Op {
+    /// The operations of the run of this seed.
+    pub(crate) fn run(seed: u64, steps: usize) -> Vec<Self> {
+        let mut rng = Rng::with_seed(seed);
+        let profile = Profile::of(seed);
+        let large = |rng: &mut Rng| Self::Put(rng.u8(..OPERATORS), Key(rng.u8(..KEYS)), large_value(rng));
+        let random = |at: usize| match profile {
+            Profile::Tiered if at < FIRST_RUN => large(&mut rng),
+            Profile::Tiered if at % 3 == FIRST_RUN % 3 => Self::Checkpoint,
+            Profile::Heavy if rng.u8(..5) < 2 => large(&mut rng),
+            _ => Self::random(&mut rng),
+        };
+        (0..steps).map(random).collect()
+    }
+
     /// A random operation.
     pub fn random(rng: &mut Rng) -> Self {
         let operator = rng.u8(..OPERATORS);
@@ -104,6 +142,10 @@ impl Op {
             _ => Self::DieInRecovery(rng.u16(..60), rng.u64(..)),
         }
     }
+}
+
+fn large_value(rng: &mut Rng) -> Value {
+    Value { number: rng.u32(..), len: rng.u16(20_000..) }
 }
 
 fn random_value(rng: &mut Rng) -> Value {

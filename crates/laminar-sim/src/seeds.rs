@@ -3,8 +3,6 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fastrand::Rng;
-
 use crate::{Driver, Op, Summary, Violation};
 
 /// A run that went wrong.
@@ -37,8 +35,7 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// What the store did that it must not, with the operations shrunk.
 pub fn run_seed(seed: u64, steps: usize) -> Result<Summary, Box<Failure>> {
-    let mut rng = Rng::with_seed(seed);
-    let ops: Vec<Op> = (0..steps).map(|_| Op::random(&mut rng)).collect();
+    let ops = Op::run(seed, steps);
     run_ops(seed, &ops).map_err(|violation| {
         let (shrunk, violation) = shrink(seed, ops, violation);
         Box::new(Failure { seed, steps, violation, shrunk })
@@ -57,6 +54,11 @@ pub fn run_ops(seed: u64, ops: &[Op]) -> Result<Summary, Violation> {
         }
         driver.finish()
     };
+    caught(run)
+}
+
+/// Runs `run`; a panic in it is a violation.
+pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");

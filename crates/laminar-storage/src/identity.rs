@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use laminar_vfs::{Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, publish};
+use laminar_vfs::{Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, planted, publish};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
 use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR};
@@ -35,7 +35,7 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     if has(CREATING) {
         return Ok(Place::Unfinished);
     }
-    if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
+    if (has(WAL_DIR) || has(CHECKPOINTS_DIR)) && !planted("store-created-over-another") {
         return Err(Error::Missing { path: dir.join(STORE) });
     }
     let strange = |name: &OsStr| name != LOCK && !is_temporary(name);
@@ -82,6 +82,9 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<(Identity, bool)> {
 
 /// Takes the lock of a store's directory.
 pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Lock> {
+    if planted("store-lock-not-taken") {
+        return Ok(Lock::new(Box::new(())));
+    }
     vfs.lock(&dir.join(LOCK)).map_err(|error| match error.is_locked() {
         true => Error::Locked { path: dir.to_owned() },
         false => error.into(),
@@ -99,8 +102,10 @@ pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
         return Err(Error::Locked { path: dir.to_owned() });
     }
     // Also where the marker is there: the sync of its name may have failed, and another one would prove nothing.
-    publish(vfs, &dir.join(CREATING), &[])?;
-    for part in [WAL_DIR, CHECKPOINTS_DIR] {
+    if !planted("store-creation-not-announced") {
+        publish(vfs, &dir.join(CREATING), &[])?;
+    }
+    for part in [WAL_DIR, CHECKPOINTS_DIR].into_iter().filter(|_| !planted("store-creation-keeps-remains")) {
         remove_tree(vfs, &dir.join(part))?;
     }
     Ok(lock)
@@ -115,7 +120,7 @@ pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Res
 /// Removes temporaries of an existing store. Where the marker of its creation is among them, nothing says that the name `STORE`
 /// is durable: the sync of it may have failed, and the cache shows it all the same. So it is published again first.
 pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
-    if vfs.kind(&dir.join(CREATING))?.is_some() {
+    if vfs.kind(&dir.join(CREATING))?.is_some() && !planted("store-believes-its-name") {
         publish(vfs, &dir.join(STORE), &identity.encode())?;
     }
     sweep(vfs, dir)

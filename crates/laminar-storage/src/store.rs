@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
-use laminar_vfs::{Env, Lock};
+use laminar_vfs::{Env, Lock, planted};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
 use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
@@ -165,6 +165,9 @@ impl WalStateStore {
         self.check_open()?;
         self.adopt_finished();
         if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
+            if planted("store-forgets-offsets") {
+                self.fresh_offsets.clear();
+            }
             format::encode_commit(&mut self.scratch, self.first_change, &self.fresh_offsets);
             let record = &self.scratch;
             let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
@@ -174,6 +177,7 @@ impl WalStateStore {
             self.refused = true;
         }
         if self.refused {
+            self.refused = !planted("store-forgets-refused-commit");
             self.wal.commit()?;
             self.refused = false;
         }
@@ -231,7 +235,8 @@ impl WalStateStore {
         if let Some(periodic) = &mut self.periodic {
             periodic.last = self.env.clock.now();
         }
-        self.checkpointing.start(self.attached.clone(), self.committed)
+        let cut = if planted("checkpoint-cut-past-commit") { self.wal.end_lsn() } else { self.committed };
+        self.checkpointing.start(self.attached.clone(), cut)
     }
 
     /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
@@ -326,6 +331,9 @@ impl WalStateStore {
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
         let (space, part) = (namespace.id(), BatchPart::More);
+        if planted("store-changes-before-logging") {
+            self.table.insert(&self.table.key(space, key), self.wal.end_lsn().get(), value)?;
+        }
         let logged = match value {
             Some(value) => {
                 let len = format::put_len(key, value);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use laminar_vfs::{Kind, Lock, OpenMode, create_dir_durable};
+use laminar_vfs::{Kind, Lock, OpenMode, create_dir_durable, planted};
 
 use crate::ahead::Ahead;
 use crate::buffer::{Buffer, Resume};
@@ -68,7 +68,10 @@ pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailR
     } else if options.create == CreateMode::Only {
         return Err(Error::AlreadyThere { path: path.to_owned() });
     }
-    let lock = dir.vfs().lock(&dir.join(name::LOCK))?;
+    let lock = match planted("log-lock-not-taken") {
+        true => Lock::new(Box::new(())),
+        false => dir.vfs().lock(&dir.join(name::LOCK))?,
+    };
     // What was seen before the lock was taken may have changed since.
     let listing = Listing::read(&dir)?;
     if !listing.identity {

@@ -5,7 +5,7 @@
 //! the place was durable makes it damage; so does a group that fails without a sector of zeros to explain it, since
 //! an unwritten sector reads as zero. Everything else is a tear, and is cut.
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::buffer::Resume;
 use crate::dir::Dir;
@@ -106,7 +106,8 @@ pub(crate) fn recover(
 fn remove_truncated(dir: &Dir, mut identity: Identity, below: &[u64]) -> Result<Identity> {
     if !below.is_empty() {
         identity.epoch += 1;
-        match dir.publish_identity(&identity) {
+        let published = if planted("log-removes-on-belief") { Ok(()) } else { dir.publish_identity(&identity) };
+        match published {
             // They are in nobody's way but the disk's; they go when there is space to say so.
             Err(error) if error.is_no_space() => return Ok(identity),
             published => published?,
@@ -129,7 +130,7 @@ fn survey_all(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<(Vec<Sur
         if *first == expected {
             expected = surveyed.segment.end();
             found.push(surveyed);
-        } else if is_entered(&surveyed) {
+        } else if is_entered(&surveyed) && !planted("log-missing-segment-unnoticed") {
             return Err(missing(dir, expected, *first));
         } else {
             strays.push(*first);
@@ -192,7 +193,7 @@ fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Resul
     let (entered, after) = found.split_at(at + 1);
     let Some(last) = entered.last() else { return Ok(None) };
     let segment = last.segment;
-    let fits = mark.generation == segment.header.generation
+    let fits = (mark.generation == segment.header.generation || planted("log-mark-of-older-close-fits"))
         && (segment.data()..=segment.data_end()).contains(&mark.next_group)
         && mark.next_group.is_multiple_of(PAGE)
         && mark.end <= mark.prev_end.max(identity.start)
@@ -255,6 +256,9 @@ fn judge(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Tail> {
     let mut scan = scan_at(dir, found, last, chain)?;
     if let (Some(seal_end), Verdict::Clean) = (scan.seal_end, &scan.verdict) {
         let Some(next) = found.get(last + 1) else {
+            if planted("log-missing-last-segment-unnoticed") {
+                return Ok(Tail { last, scan, chain });
+            }
             let end = found.get(last).map_or(identity.first_segment, |last| last.segment.end());
             return Err(missing(dir, end, end));
         };
@@ -395,7 +399,7 @@ fn verdict(dir: &Dir, segment: &Segment, bad: Option<Bad>, good_to: u64, next: u
     let proven = rest.durable.max(segment.header.proven_to);
     let absent = Bad { offset: segment.offset(next), reason: "", torn: true, proven_by: good_to + 1 };
     let mut found = bad.unwrap_or(absent);
-    if proven >= found.proven_by {
+    if proven >= found.proven_by && !planted("log-cuts-what-was-durable") {
         found.reason = "records that were durable are not there";
         found.torn = false;
     }

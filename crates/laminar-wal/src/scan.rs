@@ -3,7 +3,7 @@
 //! The walk says what stands at the next place, and where and how it is wrong; what that means (the end, a tear,
 //! damage) is judged by whoever walks.
 
-use laminar_vfs::VfsFile;
+use laminar_vfs::{VfsFile, planted};
 
 use crate::format::{
     FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, PAGE, SECTOR, frame_verifies, frame_word,
@@ -204,7 +204,8 @@ impl Walk {
             return self.bad_frame(bytes, room);
         }
         let position = self.segment.first() + self.frame;
-        if !frame_verifies(bytes.at(self.frame, FRAMING + len)?, self.segment.seed, position) {
+        let verifies = frame_verifies(bytes.at(self.frame, FRAMING + len)?, self.segment.seed, position);
+        if !verifies && !planted("log-checksum-not-checked") {
             return self.bad_frame(bytes, FRAMING + len);
         }
         let item = Item::Frame { offset: self.frame, len, more };
@@ -219,7 +220,7 @@ impl Walk {
     fn bad_frame(&self, bytes: &mut impl Bytes, extent: usize) -> Result<Item> {
         let end = round_up(self.frame + extent as u64, SECTOR);
         let mut sector = self.frame / SECTOR * SECTOR;
-        let mut torn = false;
+        let mut torn = planted("log-takes-damage-for-tear");
         while sector < end.min(bytes.limit()) {
             let len = in_memory((bytes.limit() - sector).min(SECTOR));
             torn |= is_zero(bytes.at(sector, len)?);
@@ -238,7 +239,7 @@ impl Walk {
         let mut bad = Bad { offset: from, reason: "", torn: false, proven_by: self.position() };
         if let Some(trailer) = &self.trailer {
             let stored = bytes.at(from, in_memory((limit - from).min(GROUP_TRAILER as u64)))?;
-            if stored != trailer {
+            if stored != trailer && !planted("log-end-mark-not-checked") {
                 bad.reason = "the end mark of a group does not match";
                 bad.torn = stops_in_trailer(stored, trailer);
                 return Ok(Some(bad));
@@ -246,7 +247,7 @@ impl Walk {
             from += GROUP_TRAILER as u64;
         }
         let gap = in_memory(self.next.min(limit).saturating_sub(from));
-        if gap > 0 && !is_zero(bytes.at(from, gap)?) {
+        if gap > 0 && !is_zero(bytes.at(from, gap)?) && !planted("log-gap-not-checked") {
             bad.reason = "there are bytes between two groups";
             return Ok(Some(bad));
         }
@@ -283,7 +284,7 @@ impl Walk {
         }
         let chained = self.prev_end.is_none_or(|end| end == header.prev_end)
             && self.batch_end.is_none_or(|end| end == header.batch_end);
-        if !chained {
+        if !chained && !planted("log-chain-not-checked") {
             return bad(self.next, "a group does not follow the one before it");
         }
         if header.kind != GroupKind::Seal {

@@ -4,7 +4,7 @@
 //! tried; what comes after it waits. A segment is left in three steps that can each be taken up again: its last group
 //! is written, its seal is written, the file is synced; only then is anything written to the next.
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::buffer::{Buffer, Closed, Fit};
 use crate::format::{
@@ -142,7 +142,11 @@ impl Log {
         let offset = writer.segment.offset(group.at);
         self.before_write(writer, offset + group.padded as u64)?;
         let bytes = writer.back.get(..group.padded).unwrap_or_default();
-        self.written_or_poisoned(writer.file.write_all_at(bytes, offset))?;
+        let written = writer.file.write_all_at(bytes, offset);
+        if planted("log-drops-refused-group") {
+            writer.outgoing = None;
+        }
+        self.written_or_poisoned(written)?;
         writer.outgoing = None;
         count(&self.counters.groups, 1);
         count(&self.counters.bytes_written, group.padded as u64);
@@ -177,12 +181,14 @@ impl Log {
     /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
     /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
-        if !writer.begun.closed_is_gone {
+        if !writer.begun.closed_is_gone && !planted("log-mark-of-close-stays") {
             self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
-            self.dir.vfs().sync_dir(&self.dir.path)?;
+            if !planted("log-end-of-mark-not-synced") {
+                self.dir.vfs().sync_dir(&self.dir.path)?;
+            }
             writer.begun.closed_is_gone = true;
         }
-        if !writer.begun.identity_is_proven {
+        if !writer.begun.identity_is_proven && !planted("log-believes-name-of-identity") {
             self.republish_identity()?;
             writer.begun.identity_is_proven = true;
         }
@@ -190,7 +196,13 @@ impl Log {
     }
 
     fn written_or_poisoned(&self, written: laminar_vfs::Result<()>) -> Result<()> {
-        written.map_err(|error| if error.is_no_space() { error.into() } else { self.poison_with(error) })
+        written.map_err(|error| {
+            if error.is_no_space() && !planted("log-full-disk-poisons") {
+                error.into()
+            } else {
+                self.poison_with(error)
+            }
+        })
     }
 
     /// Lets the buffer go on in the next segment, which has room for `bytes`. The file follows when the old segment is
@@ -249,8 +261,12 @@ impl Log {
         rest.split_at_mut(GROUP_TRAILER).0.copy_from_slice(&group_trailer(&seal));
         let offset = writer.segment.offset(seal_at);
         self.before_write(writer, offset + SECTOR)?;
-        self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
-        self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+        if !planted("log-leaves-without-seal") {
+            self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
+        }
+        if !planted("log-enters-next-before-seal-synced") {
+            self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+        }
         let Some(leaving) = writer.leaving.take() else { return Ok(()) };
         debug_assert_eq!(leaving.seal_end(), seal_end, "the seal is where the next group will say it is");
         self.segments.lock().push(leaving.next);

@@ -19,11 +19,11 @@ const LOT: usize = 512;
 
 /// What one run did, or many.
 #[derive(Debug, Default, Clone, Copy)]
-struct Counts {
+pub(super) struct Counts {
     /// Kills and power cuts; of a small workload, the moments at which the power was cut in many ways.
-    crashes: u64,
+    pub(super) crashes: u64,
     /// Disks that a crash left, recovered and compared whole.
-    recovered: u64,
+    pub(super) recovered: u64,
 }
 
 impl AddAssign for Counts {
@@ -130,8 +130,7 @@ impl Parts {
         numbers: Range<u64>,
         run: impl Fn(u64) -> Result<Counts, String> + Sync,
     ) -> Outcome {
-        let style = ProgressStyle::with_template("{msg}\n{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} to go")?;
-        let bar = ProgressBar::new(numbers.end - numbers.start).with_style(style).with_message(name.clone());
+        let bar = bar(&name, numbers.end - numbers.start)?;
         let part = Part { name, runs: 0, counts: Counts::default(), time: Duration::ZERO, failure: None };
         let (part, start) = (Mutex::new(part), Instant::now());
         let next = AtomicU64::new(numbers.start);
@@ -167,6 +166,25 @@ impl Parts {
         Ok(())
     }
 
+    /// One part whose runs build on each other, and tell the bar themselves.
+    pub(super) fn take_in_turn(
+        &mut self,
+        name: String,
+        runs: u64,
+        run: impl FnOnce(&ProgressBar) -> Result<Counts, String>,
+    ) -> Outcome {
+        let (bar, start) = (bar(&name, runs)?, Instant::now());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let (counts, failure) = match run(&bar) {
+            Ok(counts) => (counts, None),
+            Err(failure) => (Counts::default(), Some((0, failure))),
+        };
+        let runs = bar.position();
+        bar.finish_and_clear();
+        self.done.push(Part { name, runs, counts, time: start.elapsed(), failure });
+        Ok(())
+    }
+
     /// Prints the table.
     ///
     /// # Errors
@@ -192,6 +210,11 @@ impl Parts {
             self.done.into_iter().filter_map(|part| part.failure).map(|(_, failure)| failure).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     }
+}
+
+fn bar(name: &str, runs: u64) -> Outcome<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg}\n{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} to go")?;
+    Ok(ProgressBar::new(runs).with_style(style).with_message(name.to_owned()))
 }
 
 fn index(number: u64) -> usize {

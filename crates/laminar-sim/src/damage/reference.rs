@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
-use laminar_storage::{Env, StoreOptions, SyncPolicy, WalStateStore};
+use laminar_storage::{Env, ReadMode, StoreOptions, SyncPolicy, WalStateStore};
 use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 use laminar_wal::{Wal, WalOptions};
@@ -61,7 +61,14 @@ fn failed(error: impl std::fmt::Display) -> Violation {
 }
 
 pub(super) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
-    StoreOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(8192).sync_policy(policy)
+    // Both ways to read, so that both check what they read.
+    let read_mode = if policy == SyncPolicy::EveryCommit { ReadMode::Owned } else { ReadMode::Mapped };
+    StoreOptions::new()
+        .env(env)
+        .segment_bytes(SEGMENT_BYTES)
+        .buffer_bytes(8192)
+        .sync_policy(policy)
+        .read_mode(read_mode)
 }
 
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
@@ -221,6 +228,7 @@ fn checkpoints() -> Result<Written, Violation> {
     let mut older = Vec::new();
     let mut base = None;
     let mut model = Entries::new();
+    drop(manager.create(Create::new(5).entries([("retired", Some("before it is damaged"))])).map_err(failed)?);
     for round in 0..3u32 {
         let mut changes = Vec::new();
         for number in 0..[300, 60, 40][round as usize] {
@@ -244,6 +252,8 @@ fn checkpoints() -> Result<Written, Violation> {
         older.push(disk.fork());
     }
     older.pop();
+    drop(base);
+    manager.cleanup_old(models.len()).map_err(failed)?;
     let subject = Subject::Checkpoints(CheckpointsSubject { models });
     Ok(Written { disk: disk.fork(), older, subject, left: Left::Closed })
 }

@@ -210,6 +210,9 @@ impl LogSubject {
             }
         }
         match records.next() {
+            Ok(None) if Wal::open(DIR, log_options(disk.env())).is_ok() => {
+                Err(Violation::new("a second opener got in"))
+            }
             Ok(None) => Ok(Outcome::Whole),
             Ok(Some(record)) => Err(Violation::new(format!("a record that nobody wrote, at {}", record.lsn))),
             Err(error) => refused(&error, rules),

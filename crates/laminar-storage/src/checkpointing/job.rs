@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergedRun, Meta, RunWriter};
-use laminar_vfs::{Env, Job, Step};
+use laminar_vfs::{Env, Job, Step, planted};
 use laminar_wal::{Lsn, Wal};
 
 use super::collect::Collector;
@@ -166,11 +166,15 @@ impl Making {
 
     /// A checkpoint is never ahead of the durable log; then the runs of the base are taken over, and the log behind it is read.
     fn begin(&mut self, job: &mut CheckpointJob) -> Result<()> {
-        job.wal.wait_durable(self.request.cut)?;
+        if !planted("checkpoint-ahead-of-log") {
+            job.wal.wait_durable(self.request.cut)?;
+        }
         let mut draft = job.manager.draft()?;
         let mut from = job.wal.start_lsn();
         if let Some(base) = &self.request.base {
-            self.offsets = base.source_offsets().clone();
+            if !planted("checkpoint-forgets-older-offsets") {
+                self.offsets = base.source_offsets().clone();
+            }
             from = Lsn::new(base.wal_position());
             self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
         }
@@ -198,8 +202,8 @@ impl Making {
         };
         let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
-        let is_oldest = draft.is_empty();
-        let position = if is_oldest { 0 } else { collector.from().get() };
+        let is_oldest = draft.is_empty() || planted("run-drops-tombstones");
+        let position = if draft.is_empty() { 0 } else { collector.from().get() };
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, total as u64);
         self.stage = Stage::Write { draft, collector, writer, next: 0, total };
@@ -236,6 +240,9 @@ impl Making {
     fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
         self.progress().set(Phase::Publishing, 0, 1);
         let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        if planted("log-trimmed-before-checkpoint") {
+            job.wal.truncate_below(self.request.cut)?;
+        }
         let checkpoint = draft.publish(meta)?;
         let info = CheckpointInfo {
             id: checkpoint.id(),

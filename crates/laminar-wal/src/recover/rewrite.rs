@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::buffer::Resume;
 use crate::dir::Dir;
@@ -48,7 +48,8 @@ pub(super) fn finish(
     let unentered = found.split_off(last + 1);
     let Some(old) = found.last() else { unreachable!("the tail is in one of the segments") };
     let segment = old.segment;
-    let known = scan.batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
+    let batch_end = if planted("log-keeps-open-batch") { Some(scan.records_to) } else { scan.batch_end };
+    let known = batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
     let end = known.max(identity.start);
     let torn = matches!(scan.verdict, Verdict::Torn);
     let cut_here = torn || scan.records_to > end.max(segment.data());
@@ -64,7 +65,7 @@ pub(super) fn finish(
         let bytes = scan.dirty_to.max(segment.first()) - end;
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
-    let unproven = !is_entered(old) && !cut_here;
+    let unproven = !is_entered(old) && !cut_here || planted("log-believes-the-cache");
     let kept = if unproven { segment } else { rewrite(dir, old, &plan, listing.reserve, report)? };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
@@ -81,7 +82,7 @@ fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHe
     SegmentHeader {
         generation: dir.generation(),
         proven_to: end.max(old.data()),
-        cut_from: if cut_before { Some(end) } else { old.header.cut_from },
+        cut_from: if cut_before && !planted("log-forgets-cut-batch") { Some(end) } else { old.header.cut_from },
         zero_filled: dir.zero_filled,
         ..old.header
     }
@@ -118,11 +119,13 @@ fn rewrite(dir: &Dir, old: &Surveyed, plan: &Plan, has_reserve: bool, report: &m
             }
         }
     };
-    if let Some(aside) = &plan.aside {
+    if let Some(aside) = plan.aside.as_ref().filter(|_| !planted("log-cut-not-kept-aside")) {
         keep_aside(dir, &path, aside, &old.file)?;
     }
     dir.vfs().rename(&source, &path)?;
-    dir.vfs().sync_dir(&dir.path)?;
+    if !planted("log-recovered-name-not-synced") {
+        dir.vfs().sync_dir(&dir.path)?;
+    }
     report.rewritten_bytes = plan.end.max(plan.new.data()) - plan.new.first();
     Ok(plan.new)
 }
@@ -150,7 +153,7 @@ fn write(file: &dyn VfsFile, old: &Surveyed, plan: &Plan, zeros_to: u64) -> Resu
     if file.len()? != plan.new.header.length {
         file.set_len(plan.new.header.length)?;
     }
-    Ok(file.sync_data()?)
+    if planted("log-recovered-bytes-not-synced") { Ok(()) } else { Ok(file.sync_data()?) }
 }
 
 /// The groups of the old file up to the plan's end, record by record, each checksum under the new seed.
