@@ -38,12 +38,19 @@ pub(crate) struct Setup {
     pub(crate) durability: Durability,
     /// What a cache may hold, in bytes. All of the data.
     pub(crate) cache_bytes: usize,
+    /// What our table may hold, in bytes. Peers have no such table; their pages are left to the system, all of them.
+    pub(crate) memory_budget: Option<u64>,
 }
 
 impl Setup {
     /// Commits that survive the process, and a cache for `keys` entries of any bench, twice.
     pub(crate) fn for_keys(keys: usize) -> Self {
-        Self { durability: Durability::Process, cache_bytes: (keys * 400).max(1 << 30) }
+        Self { durability: Durability::Process, cache_bytes: (keys * 400).max(1 << 30), memory_budget: None }
+    }
+
+    /// With less memory than the state needs.
+    pub(crate) fn memory_budget(self, bytes: u64) -> Self {
+        Self { memory_budget: Some(bytes), ..self }
     }
 
     /// With another promise.

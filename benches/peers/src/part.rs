@@ -61,6 +61,7 @@ pub(crate) fn run(name: &str, store: Store, task: Task<'_>) -> Outcome<Told> {
     match name {
         "points" => store.run(memory::Points(task)),
         "scans" => store.run(memory::Scans(task)),
+        "quarter" => store.run(memory::Quarter(task)),
         "commits" => store.run(commits::Commits(task)),
         "checkpoints" => store.run(checkpoint::Checkpoints(task)),
         "fill" => store.run(opened::Fill(task)),

@@ -12,8 +12,12 @@ use crate::part::Told;
 type Fits = fn(Store) -> bool;
 
 /// Parts that need nothing but themselves.
-const PARTS: [(&str, Fits); 3] =
-    [("points", |_| true), ("scans", Store::is_ordered), ("commits", Store::is_durable)];
+const PARTS: [(&str, Fits); 4] = [
+    ("points", |_| true),
+    ("scans", Store::is_ordered),
+    ("quarter", |store| matches!(store, Store::Laminar | Store::Lmdb)),
+    ("commits", Store::is_durable),
+];
 
 /// Runs all parts at all sizes, and writes their rows down.
 pub(crate) fn run(settings: &Settings) -> Outcome {

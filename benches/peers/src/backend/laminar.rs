@@ -17,7 +17,11 @@ impl Backend for Laminar {
             Durability::Process => SyncPolicy::Manual,
             Durability::Power => SyncPolicy::EveryCommit,
         };
-        let (store, _) = WalStateStore::open(dir, StoreOptions::new().sync_policy(policy))?;
+        let mut options = StoreOptions::new().sync_policy(policy);
+        if let Some(bytes) = setup.memory_budget {
+            options = options.memory_budget(bytes);
+        }
+        let (store, _) = WalStateStore::open(dir, options)?;
         Ok(Self { store, durability: setup.durability })
     }
 

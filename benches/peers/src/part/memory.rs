@@ -1,6 +1,6 @@
 //! Operations on a store that was filled by the same process: load, gets, zipf, deletes, scans.
 
-use laminar_benches::workload::{self, GROUP_KEYS, Values};
+use laminar_benches::workload::{self, GROUP_KEYS, VALUE_BYTES, Values};
 use laminar_benches::{memory, names};
 
 use super::{Task, Told};
@@ -29,6 +29,30 @@ impl Job for Points<'_> {
         told.figure(names::ZIPF, "ops/s", measure::half_and_half(&mut store, &zipf, &values)?);
         told.figure(names::DELETE, "ops/s", measure::deletes(&mut store, &deleted)?);
         measure::gets(&mut store, deleted.get(..count.min(1_000)).unwrap_or_default(), 0)?;
+        store.close()?;
+        Ok(told)
+    }
+}
+
+/// Gets where our table may hold a quarter of the state. LMDB keeps all of it in the page cache, which favours it.
+pub(crate) struct Quarter<'a>(pub(crate) Task<'a>);
+
+impl Job for Quarter<'_> {
+    type Output = Told;
+
+    fn run<B: Backend>(self) -> Outcome<Told> {
+        let Self(task) = self;
+        let (keys, count) = (workload::keys(task.keys), task.operations());
+        let state = keys.len() * (size_of::<workload::Key>() + VALUE_BYTES);
+        let mut told = Told::default();
+        let mut store = B::open(task.dir, Setup::for_keys(keys.len()).memory_budget(state as u64 / 4))?;
+        measure::load(&mut store, &keys, &Values::new(), 0)?;
+        store.settle()?;
+        // What is settled leaves the table with the next puts.
+        measure::load(&mut store, &workload::every(&keys, 10), &Values::new(), 1)?;
+        measure::gets(&mut store, &keys, keys.len())?;
+        let hits = measure::gets(&mut store, &workload::picks(&keys, count, 5), count)?;
+        told.figure(names::GET_HIT_QUARTER, "ops/s", hits);
         store.close()?;
         Ok(told)
     }
