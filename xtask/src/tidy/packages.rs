@@ -24,7 +24,7 @@ const ROOT_ENTRIES: [&str; 17] = [
 ];
 
 /// The layers: each package and the packages of ours that it may use, in code and in tests.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("laminar-vfs", &[]),
     ("laminar-wal", &["laminar-vfs"]),
     ("laminar-checkpoint", &["laminar-vfs"]),
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("laminar-benches", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-examples", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-torture", &["laminar-wal", "laminar-checkpoint", "laminar-storage"]),
+    ("laminar-peers", &["laminar-wal", "laminar-storage", "laminar-benches"]),
     ("xtask", &["laminar-sim"]),
 ];
 
