@@ -59,7 +59,7 @@ impl Task<'_> {
 /// Does the part `name` for a store.
 pub(crate) fn run(name: &str, store: Store, task: Task<'_>) -> Outcome<Told> {
     match name {
-        "points" => store.run(memory::Points(task)),
+        "operations" => store.run(memory::Operations(task)),
         "scans" => store.run(memory::Scans(task)),
         "quarter" => store.run(memory::Quarter(task)),
         "commits" => store.run(commits::Commits(task)),

@@ -13,7 +13,7 @@ type Fits = fn(Store) -> bool;
 
 /// Parts that need nothing but themselves.
 const PARTS: [(&str, Fits); 4] = [
-    ("points", |_| true),
+    ("operations", |_| true),
     ("scans", Store::is_ordered),
     ("quarter", |store| matches!(store, Store::Laminar | Store::Lmdb)),
     ("commits", Store::is_durable),

@@ -57,6 +57,7 @@ impl Redb {
 
 impl Backend for Redb {
     fn open(dir: &Path, setup: Setup) -> Outcome<Self> {
+        std::fs::create_dir_all(dir)?;
         let database = Database::builder().set_cache_size(setup.cache_bytes).create(dir.join(FILE))?;
         let pending = Pending::default();
         let mut store = Self { database: Arc::new(database), pending, reader: None, durability: setup.durability };

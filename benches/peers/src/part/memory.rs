@@ -8,9 +8,9 @@ use crate::backend::{Backend, Job, Outcome, Setup};
 use crate::measure;
 
 /// Point operations: load in random order, hits, misses, zipf 0.99 half and half, deletes.
-pub(crate) struct Points<'a>(pub(crate) Task<'a>);
+pub(crate) struct Operations<'a>(pub(crate) Task<'a>);
 
-impl Job for Points<'_> {
+impl Job for Operations<'_> {
     type Output = Told;
 
     fn run<B: Backend>(self) -> Outcome<Told> {
@@ -45,7 +45,7 @@ impl Job for Quarter<'_> {
         let (keys, count) = (workload::keys(task.keys), task.operations());
         let state = keys.len() * (size_of::<workload::Key>() + VALUE_BYTES);
         let mut told = Told::default();
-        let mut store = B::open(task.dir, Setup::for_keys(keys.len()).memory_budget(state as u64 / 4))?;
+        let mut store = B::open(task.dir, Setup::for_keys(keys.len()).memory_budget((state as u64 / 4).max(1 << 20)))?;
         measure::load(&mut store, &keys, &Values::new(), 0)?;
         store.settle()?;
         // What is settled leaves the table with the next puts.
