@@ -25,7 +25,7 @@ const ROOT_ENTRIES: [&str; 18] = [
 ];
 
 /// The layers: each package and the packages of ours that it may use, in code and in tests.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("laminar-vfs", &[]),
     ("laminar-wal", &["laminar-vfs"]),
     ("laminar-checkpoint", &["laminar-vfs"]),
@@ -35,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("laminar-examples", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-torture", &["laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-fuzz", &["laminar-sim"]),
+    ("laminar-peers", &["laminar-wal", "laminar-storage", "laminar-benches"]),
     ("xtask", &["laminar-sim"]),
 ];
 
