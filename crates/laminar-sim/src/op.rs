@@ -133,12 +133,13 @@ impl Op {
     /// An operation on one of two keys, or one that decides what becomes of deleted ones.
     fn narrow(rng: &mut Rng) -> Self {
         let key = Key(rng.u8(4..6));
-        match rng.u8(..10) {
+        match rng.u8(..12) {
             0..3 => Self::Put(0, key, random_value(rng)),
             3..6 => Self::Delete(0, key),
             6 => Self::Commit,
             7 => Self::BeginCheckpoint,
             8 => Self::Background(rng.u8(1..20)),
+            9 | 10 => Self::Compare,
             _ => Self::random(rng),
         }
     }

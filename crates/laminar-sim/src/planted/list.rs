@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 80] = [
+pub const PLANTED: [Planted; 78] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -41,8 +41,6 @@ pub const PLANTED: [Planted; 80] = [
         "A torn tail is cut although a later mark says that it was durable."),
     bug("log-drops-refused-group", "laminar-wal", "P8", Hunt::Calls,
         "A group for which there was no space is forgotten."),
-    bug("log-end-of-mark-not-synced", "laminar-wal", "P4", Hunt::Seeds,
-        "The end of the mark of a clean close is not made durable."),
     bug("log-enters-next-before-seal-synced", "laminar-wal", "P3", Hunt::Workloads,
         "The next segment is written to while the one before is not durable."),
     bug("log-failed-sync-is-not-final", "laminar-wal", "P7", Hunt::Calls,
@@ -61,8 +59,6 @@ pub const PLANTED: [Planted; 80] = [
         "A segment is left without a seal."),
     bug("log-lock-not-taken", "laminar-wal", "P9", Hunt::Damage("log-closed"),
         "A log is opened without its lock."),
-    bug("log-mark-of-close-stays", "laminar-wal", "P4", Hunt::Seeds,
-        "The mark of a clean close stays while the log is written again."),
     bug("log-missing-last-segment-unnoticed", "laminar-wal", "P4", Hunt::Damage("log-busy"),
         "The segment that a seal names may be missing."),
     bug("log-padding-not-zeroed", "laminar-wal", "P4", Hunt::Seeds,
