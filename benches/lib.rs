@@ -35,7 +35,7 @@ pub mod time;
 pub mod workload;
 
 pub use latency::Latency;
-pub use output::Output;
+pub use output::{Figures, Output};
 pub use rounds::{Figure, Measured, Rounds, progress};
-pub use row::{Entry, Row, Rows, Series};
+pub use row::{Entry, Row, Rows, Run, Series};
 pub use settings::Settings;

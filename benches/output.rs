@@ -1,10 +1,13 @@
 //! The files that figures go to: one a program, one line a figure.
 #![expect(clippy::disallowed_methods, reason = "figures are plain files, outside of the seam that stores go through")]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::row::{Entry, Row, Rows, Series};
+use laminar_vfs::Env;
+
+use crate::row::{Entry, Row, Rows, Run, Series};
 use crate::{Measured, Settings, directory};
 
 /// Where one program's figures go: `target/bench/<program>.jsonl`.
@@ -25,7 +28,10 @@ impl Output {
         if settings.filter.is_none() {
             std::fs::write(&path, "").expect("the directory of figures can be written to");
         }
-        Self { path }
+        let output = Self { path };
+        let unix_ms = Env::real().clock.unix_ms();
+        output.write(&Entry::Run(Run { quick: settings.quick, rounds: settings.rounds, unix_ms }));
+        output
     }
 
     /// Writes down rounds at a size of `keys`, and prints them.
@@ -62,34 +68,53 @@ impl Output {
         let mut file = file.append(true).create(true).open(&self.path).expect("the file of figures can be opened");
         file.write_all(line.as_bytes()).expect("the file of figures can be written to");
     }
+}
 
-    /// Everything that all programs have written down.
+/// Everything that all programs have written down.
+#[derive(Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "read by the report alone")]
+pub struct Figures {
+    /// The rows.
+    pub rows: Rows,
+    /// The plots.
+    pub series: Vec<Series>,
+    /// Programs, and how each was run last.
+    pub runs: BTreeMap<String, Run>,
+}
+
+impl Figures {
+    /// Reads all files of figures.
     ///
     /// # Panics
-    /// If a file can't be read.
+    /// If one can't be read.
     #[must_use]
-    pub fn read_all() -> (Rows, Vec<Series>) {
-        let (mut rows, mut plots) = (Rows::default(), Vec::<Series>::new());
+    pub fn read() -> Self {
         let files = std::fs::read_dir(directory::figures()).expect("the directory of figures can be read");
         let mut paths: Vec<PathBuf> = files.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
         paths.sort();
+        let mut figures = Self::default();
         for path in paths {
             let program = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let text = std::fs::read(&path).expect("a file of figures can be read");
             for line in String::from_utf8_lossy(&text).lines() {
-                match serde_json::from_str(line) {
-                    Ok(Entry::Row(row)) => rows.insert(&program, row),
-                    Ok(Entry::Series(series)) => {
-                        let id = |series: &Series| (series.plot.clone(), series.store.clone(), series.keys);
-                        plots.retain(|known| id(known) != id(&series));
-                        plots.push(series);
-                    }
-                    Err(error) => panic!("{}: {error}: {line}", path.display()),
-                }
+                let entry = serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                figures.add(&program, entry);
             }
         }
-        (rows, plots)
+        figures
+    }
+
+    fn add(&mut self, program: &str, entry: Entry) {
+        match entry {
+            Entry::Run(run) => drop(self.runs.insert(program.to_owned(), run)),
+            Entry::Row(row) => self.rows.insert(program, row),
+            Entry::Series(series) => {
+                let id = |series: &Series| (series.plot.clone(), series.store.clone(), series.keys);
+                self.series.retain(|known| id(known) != id(&series));
+                self.series.push(series);
+            }
+        }
     }
 }
 

@@ -80,11 +80,25 @@ pub struct Series {
     pub marks: Vec<(f64, f64)>,
 }
 
+/// How a program was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "made by the benches of this workspace alone")]
+pub struct Run {
+    /// Small sizes and few rounds.
+    pub quick: bool,
+    /// Turns of every contender.
+    pub rounds: usize,
+    /// When it began: milliseconds since 1970-01-01 UTC.
+    pub unix_ms: u64,
+}
+
 /// A line of a file of figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(clippy::exhaustive_enums, reason = "a line is one or the other")]
 pub enum Entry {
+    /// How the program was run that measured the lines below.
+    Run(Run),
     /// A figure.
     Row(Row),
     /// A plot.
@@ -117,6 +131,15 @@ impl Rows {
         let mut rows = self.iter().filter(|(known, _)| *known == program);
         rows.find(|(_, row)| (row.bench.as_str(), row.store.as_str(), row.keys) == (bench, store, keys))
             .map(|(_, row)| row)
+    }
+
+    /// Programs that measured something, in the order of their names.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&str> {
+        let mut programs: Vec<&str> = self.iter().map(|(program, _)| program).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        programs
     }
 
     /// The sizes at which a program measured a bench of a store, ascending.

@@ -58,6 +58,13 @@ impl Window {
         Self { file, limit, start: 0, filled: 0, bytes: Vec::new() }
     }
 
+    /// Over another file, unless it is that one already: then the bytes that were read are not read again.
+    pub(crate) fn show(&mut self, file: &Arc<dyn VfsFile>, limit: u64) {
+        if !Arc::ptr_eq(&self.file, file) || self.limit != limit {
+            self.move_to(Arc::clone(file), limit);
+        }
+    }
+
     /// The same memory over another file.
     pub(crate) fn move_to(&mut self, file: Arc<dyn VfsFile>, limit: u64) {
         (self.file, self.limit, self.start, self.filled) = (file, limit, 0, 0);
@@ -72,7 +79,7 @@ impl Window {
     fn refill(&mut self, offset: u64, len: usize) -> Result<()> {
         let wanted = in_memory(WINDOW.min(self.limit - offset)).max(len);
         if self.bytes.len() < wanted {
-            self.bytes.resize(wanted, 0);
+            self.bytes = vec![0; wanted];
         }
         self.filled = 0;
         self.file.read_exact_at(self.bytes.split_at_mut(wanted).0, offset)?;

@@ -40,7 +40,7 @@ pub(super) enum Left {
     AtRest,
 }
 
-pub(super) const DIR: &str = "/reference";
+pub(crate) const DIR: &str = "/reference";
 pub(super) const SOURCE: &str = "commit";
 
 pub(super) fn write(name: &'static str) -> Result<Written, Violation> {
@@ -60,7 +60,7 @@ fn failed(error: impl std::fmt::Display) -> Violation {
     Violation::new(format!("writing the reference failed: {error}"))
 }
 
-pub(super) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
+pub(crate) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
     // Both ways to read, so that both check what they read.
     let read_mode = if policy == SyncPolicy::EveryCommit { ReadMode::Owned } else { ReadMode::Mapped };
     StoreOptions::new()
@@ -171,7 +171,7 @@ const LOST_ROUND: usize = 6;
 /// The number of the older disk from before that.
 pub(super) const LOST_OLDER: u64 = 1;
 
-pub(super) fn log_options(env: Env) -> WalOptions {
+pub(crate) fn log_options(env: Env) -> WalOptions {
     WalOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(4096)
 }
 
@@ -232,7 +232,7 @@ fn log(left: Left) -> Result<Written, Violation> {
     Ok(Written { disk: disk.fork(), older, subject: Subject::Log(subject), left })
 }
 
-pub(super) fn checkpoint_options(env: Env) -> CheckpointOptions {
+pub(crate) fn checkpoint_options(env: Env) -> CheckpointOptions {
     CheckpointOptions::new().env(env).hash_seed(7)
 }
 
