@@ -73,7 +73,8 @@ pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
 /// Starts the build that has the runs.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill, interleavings } = arguments;
+    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case, kill, interleavings } =
+        arguments;
     if let Some(lots) = interleavings {
         return interleavings::run(*lots, *seed);
     }

@@ -182,7 +182,9 @@ fn fill(seed: u64) -> Result<Result<Counts, String>, String> {
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
-        [_, refusals, openings] if output.status.success() => Ok(Ok(Counts { crashes: *refusals, recovered: *openings })),
+        [_, refusals, openings] if output.status.success() => {
+            Ok(Ok(Counts { crashes: *refusals, recovered: *openings }))
+        }
         _ if output.status.code() == Some(77) || errors.starts_with("unshare:") => {
             Ok(Err(errors.lines().next().unwrap_or_default().to_owned()))
         }
@@ -317,7 +319,8 @@ impl Rounds {
     }
 
     fn listen(&mut self, running: &Running) -> Result<(), String> {
-        let line = running.lines.recv_timeout(PATIENCE).map_err(|error| format!("nothing is told any more: {error}"))?;
+        let line =
+            running.lines.recv_timeout(PATIENCE).map_err(|error| format!("nothing is told any more: {error}"))?;
         self.note(&line)
     }
 }
