@@ -1,6 +1,7 @@
 //! Background work as jobs that are stepped: by a thread of their own in production, inline in a simulation.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,6 +25,13 @@ pub enum Step {
 pub trait Job: Send {
     /// Does the next piece of work, if there is one.
     fn step(&mut self) -> Step;
+
+    /// A step has panicked with this message, on a thread of the job's own: the job tells those who wait for it, and says whether it goes
+    /// on to be stepped. By default it does not, and is dropped. Where it has no thread, the panic is its driver's instead.
+    fn panicked(&mut self, message: &str) -> bool {
+        let _ = message;
+        false
+    }
 }
 
 /// The handle of a running job. Dropping it stops the job as [`stop`](Self::stop) does.
@@ -115,7 +123,12 @@ fn run(mut job: Box<dyn Job>, control: &Control) {
         if control.signal.lock().stopped {
             return;
         }
-        match job.step() {
+        let step = catch_unwind(AssertUnwindSafe(|| job.step())).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            if job.panicked(text.unwrap_or("no message")) { Step::Again } else { Step::Done }
+        });
+        match step {
             Step::Again => {}
             Step::Done => return,
             Step::Wait(limit) => {

@@ -28,7 +28,7 @@ pub(super) fn run(lots: u64, seed: Option<u64>) -> Outcome {
     use super::runs::{Counts, Parts};
     use laminar_sim::interleavings::{explore, is_small, models};
 
-    let mut parts = Parts::default();
+    let mut parts = Parts::new(None)?;
     let first = seed.unwrap_or(0);
     for name in models() {
         // One goes through the schedules of a small model one by one.
