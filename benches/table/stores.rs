@@ -15,8 +15,8 @@ pub(crate) trait Store {
     fn put(&mut self, key: &Key, value: &[u8]);
     fn get(&self, key: &Key) -> Option<&[u8]>;
     fn delete(&mut self, key: &Key);
-    /// Entries whose key starts with `prefix`, and the bytes of their values.
-    fn scan(&self, prefix: &[u8; 8]) -> (usize, usize);
+    /// Visits the values of the keys that start with `prefix`.
+    fn scan(&self, prefix: &[u8; 8], visit: &mut dyn FnMut(&[u8]));
     /// The store's own opinion of its memory, where it has one.
     fn counted_bytes(&self) -> u64 {
         0
@@ -58,7 +58,7 @@ impl Store for Laminar {
         assert!(self.0.remove(&self.0.key(SPACE, key)));
     }
 
-    fn scan(&self, prefix: &[u8; 8]) -> (usize, usize) {
+    fn scan(&self, prefix: &[u8; 8], visit: &mut dyn FnMut(&[u8])) {
         let mut lower = [0; 12];
         lower[..4].copy_from_slice(&SPACE);
         lower[4..].copy_from_slice(prefix);
@@ -66,7 +66,7 @@ impl Store for Laminar {
         let carry = upper.iter().rposition(|&byte| byte != u8::MAX).expect("the namespace is small");
         upper[carry] += 1;
         let range = self.0.range(Bound::Included(&lower), Bound::Excluded(&upper[..=carry]));
-        range.fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.value.map_or(0, <[u8]>::len)))
+        range.filter_map(|(_, entry)| entry.value).for_each(visit);
     }
 
     fn counted_bytes(&self) -> u64 {
@@ -101,9 +101,7 @@ impl Store for Hash {
         assert!(self.0.remove(key).is_some());
     }
 
-    fn scan(&self, _: &[u8; 8]) -> (usize, usize) {
-        (0, 0)
-    }
+    fn scan(&self, _: &[u8; 8], _: &mut dyn FnMut(&[u8])) {}
 }
 
 /// The sorted map of the standard library.
@@ -133,10 +131,10 @@ impl Store for BTree {
         assert!(self.0.remove(key).is_some());
     }
 
-    fn scan(&self, prefix: &[u8; 8]) -> (usize, usize) {
+    fn scan(&self, prefix: &[u8; 8], visit: &mut dyn FnMut(&[u8])) {
         let mut lower = [0; 16];
         lower[..8].copy_from_slice(prefix);
         let of_group = self.0.range(lower..).take_while(|(key, _)| key.starts_with(prefix));
-        of_group.fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.len()))
+        of_group.map(|(_, value)| &**value).for_each(visit);
     }
 }
