@@ -171,5 +171,7 @@ fn long_round(parts: &mut runs::Parts, arguments: &Arguments) -> Outcome {
     parts.faults(1)?;
     parts.hostile(HOSTILE[1])?;
     parts.kills(0, KILLS.parse()?)?;
-    parts.full_disks(0..20)
+    parts.full_disks(0..20)?;
+    // With a table of its own, from a build of its own.
+    interleavings::run(interleavings::LOTS.parse()?, None)
 }

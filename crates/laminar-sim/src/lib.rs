@@ -10,9 +10,9 @@ mod damage;
 mod driver;
 mod enumerate;
 mod faults;
+mod hostile;
 #[cfg(laminar_model)]
 pub mod interleavings;
-mod hostile;
 mod op;
 mod oracle;
 #[cfg(feature = "planted")]

@@ -140,11 +140,15 @@ fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
         Ok(reference) => reference,
         Err(violation) => return Some((violation.to_string(), format!("--reference {name}"))),
     };
-    // There are a thousand flipped bits to each other damage: they come last.
-    let (flips, others): (Vec<_>, Vec<_>) =
-        reference.damages(1).into_iter().partition(|damage| matches!(damage.how, Break::Flip(_)));
-    let others_first = strided(others.len()).map(|at| &others[at]).chain(strided(flips.len()).map(|at| &flips[at]));
-    for damage in others_first {
+    // Whole files first, then bits and sectors in turn: of bits there are a thousand to each sector.
+    let (whole, parts): (Vec<_>, Vec<_>) = reference
+        .damages(1)
+        .into_iter()
+        .partition(|damage| matches!(damage.how, Break::Remove | Break::Directory | Break::StaleFile(_)));
+    let (bits, sectors): (Vec<_>, Vec<_>) = parts.into_iter().partition(|damage| matches!(damage.how, Break::Flip(_)));
+    let mut sectors_left = strided(sectors.len());
+    let in_turn = strided(bits.len()).flat_map(|bit| [Some(&bits[bit]), sectors_left.next().map(|at| &sectors[at])]);
+    for damage in whole.iter().chain(in_turn.flatten()) {
         if !next() {
             return None;
         }

@@ -31,7 +31,7 @@ pub(super) fn run(lots: u64, seed: Option<u64>) -> Outcome {
     let mut parts = Parts::new(None)?;
     let first = seed.unwrap_or(0);
     for name in models() {
-        // One goes through all schedules of a small model.
+        // One goes through the schedules of a small model one by one.
         let lots = if is_small(name) { first..first + 1 } else { first..first + lots };
         parts.take(format!("lots of schedules (as crashes): {name}"), lots, |lot| match explore(name, lot) {
             Ok(schedules) => Ok(Counts { crashes: schedules, recovered: 0 }),

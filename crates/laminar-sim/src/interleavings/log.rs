@@ -67,8 +67,8 @@ fn wait(wal: &Wal, lsn: Lsn, way: u8) -> Result<(), Error> {
     }
 }
 
-/// Appends and waits, record by record, until it has done so `count` times or the log says no.
-fn append(wal: &Wal, acknowledged: &Acknowledged, of: u8, count: u8) -> Result<(), Error> {
+/// Appends and waits, record by record, until it has done so `count` times or the log says no. Now and then the power is cut just then.
+fn append(wal: &Wal, disk: &SimDisk, acknowledged: &Acknowledged, of: u8, count: u8) -> Result<(), Error> {
     let mut last = Lsn::ZERO;
     for number in 0..count {
         let payload = payload(of, number);
@@ -78,14 +78,17 @@ fn append(wal: &Wal, acknowledged: &Acknowledged, of: u8, count: u8) -> Result<(
         wait(wal, lsn, of + number)?;
         assert!(wal.durable_lsn() > lsn, "acknowledged, and not durable by the log's own account");
         acknowledged.push(lsn, payload);
+        if shuttle::rand::thread_rng().gen_bool(0.25) {
+            acknowledged.power_cut(disk);
+        }
     }
     Ok(())
 }
 
-fn appenders(wal: &Wal, acknowledged: &Acknowledged) -> Vec<thread::JoinHandle<Result<(), Error>>> {
+fn appenders(wal: &Wal, disk: &SimDisk, acknowledged: &Acknowledged) -> Vec<thread::JoinHandle<Result<(), Error>>> {
     let appender = |of| {
-        let (wal, acknowledged) = (wal.clone(), acknowledged.clone());
-        thread::spawn(move || append(&wal, &acknowledged, of, 2))
+        let (wal, disk, acknowledged) = (wal.clone(), disk.clone(), acknowledged.clone());
+        thread::spawn(move || append(&wal, &disk, &acknowledged, of, 2))
     };
     (0..APPENDERS).map(appender).collect()
 }
@@ -94,7 +97,7 @@ fn appenders(wal: &Wal, acknowledged: &Acknowledged) -> Vec<thread::JoinHandle<R
 pub(super) fn group_commit() {
     let disk = SimDisk::new(1);
     let (wal, acknowledged) = (open(&disk), Acknowledged::default());
-    let appenders = appenders(&wal, &acknowledged);
+    let appenders = appenders(&wal, &disk, &acknowledged);
     let trimmer = {
         let wal = wal.clone();
         thread::spawn(move || wal.truncate_below(wal.durable_lsn()))
@@ -117,7 +120,7 @@ pub(super) fn failed_sync() {
     let is_segment = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "wal");
     let fault = Fault::new(FaultKind::Io).on(Op::SyncData).path(is_segment);
     disk.fail(fault.after(shuttle::rand::thread_rng().gen_range(0..3)));
-    let appenders = appenders(&wal, &acknowledged);
+    let appenders = appenders(&wal, &disk, &acknowledged);
     let told = appenders.into_iter().map(|appender| appender.join().expect("an appender"));
     for result in told {
         match result {
@@ -139,7 +142,7 @@ pub(super) fn failed_sync() {
 pub(super) fn close() {
     let disk = SimDisk::new(1);
     let (wal, acknowledged) = (open(&disk), Acknowledged::default());
-    let appenders = appenders(&wal, &acknowledged);
+    let appenders = appenders(&wal, &disk, &acknowledged);
     if shuttle::rand::thread_rng().gen_bool(0.5) {
         wal.close().expect("a disk that works");
     } else {
@@ -174,7 +177,7 @@ pub(super) fn follower() {
             seen
         })
     };
-    let appenders = appenders(&wal, &acknowledged);
+    let appenders = appenders(&wal, &disk, &acknowledged);
     for appender in appenders {
         appender.join().expect("an appender").expect("a disk that works");
     }
@@ -190,7 +193,7 @@ pub(super) fn follower() {
 /// The worker syncs behind the writers and seals at rest, while they commit without waiting.
 pub(super) fn background() {
     let disk = SimDisk::new(1);
-    let every = SyncPolicy::Interval(Duration::from_micros(300));
+    let every = SyncPolicy::Interval(Duration::from_millis(1));
     let choices = options(threaded(&disk)).sync_policy(every).idle_seal(Some(Duration::from_millis(1)));
     let (wal, _) = Wal::open(DIR, choices).expect("an empty disk");
     let acknowledged = Acknowledged::default();

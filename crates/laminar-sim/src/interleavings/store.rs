@@ -83,5 +83,6 @@ pub(super) fn checkpoints() {
     assert!(ends_late.is_none_or(|ticket| ticket.is_done()), "closed, and a ticket still waits");
     cutter.join().expect("the power cut");
     power_cut(&disk, &acknowledged, &submitted);
+    drop(store);
     drop(WalStateStore::open(DIR, options(disk.env())).expect("a closed store opens"));
 }
