@@ -183,7 +183,7 @@ fn fill(seed: u64) -> Result<Result<Counts, String>, String> {
     let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         [_, refusals, openings] if output.status.success() => {
-            Ok(Ok(Counts { crashes: *refusals, recovered: *openings }))
+            Ok(Ok(Counts { crashes: *refusals, recovered: *openings, ..Counts::default() }))
         }
         _ if output.status.code() == Some(77) || errors.starts_with("unshare:") => {
             Ok(Err(errors.lines().next().unwrap_or_default().to_owned()))
@@ -249,7 +249,7 @@ impl Rounds {
             bar.inc(1);
         }
         drop(std::fs::remove_dir_all(&self.dir));
-        Ok(Counts { crashes: rounds, recovered: self.ledger.compared() })
+        Ok(Counts { crashes: rounds, recovered: self.ledger.compared(), ..Counts::default() })
     }
 
     fn note(&mut self, line: &str) -> Result<(), String> {
