@@ -24,9 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RIVAL_EVERY: u64 = 16;
 /// What the second process may find out before the first is killed: that the first goes on.
 const COMMITS_BESIDE_RIVAL: u64 = 3;
-/// Size of the file system that is filled, and of the file that takes space away and gives it back.
-const DISK: &str = "2m";
-const BALLAST_BYTES: usize = 768 << 10;
+/// Size of the file system that is filled, and of the file that takes space away and gives it back: most of it, so that a checkpoint
+/// of all that the store could log in the rest, beside that log, has room in what is given back.
+const DISK: &str = "6m";
+const BALLAST_BYTES: usize = 4864 << 10;
 
 /// The process that is killed; started by the task itself.
 #[derive(clap::Args)]
