@@ -187,7 +187,8 @@ impl Run<'_> {
         // It is in the middle of further events now.
         process.kill()?;
         process.wait()?;
-        let told: Told = serde_json::from_str(&line).map_err(|error| format!("{arguments:?} told {line:?}: {error}"))?;
+        let told: Told =
+            serde_json::from_str(&line).map_err(|error| format!("{arguments:?} told {line:?}: {error}"))?;
         self.compare(&told.hashes, hashes)?;
         let mut figures = told.figures;
         if self.store.is_durable() {
@@ -219,4 +220,3 @@ pub(crate) fn part(arguments: &[String], recovers: bool) -> Outcome {
     let job = operator::Job { name, dir: Path::new(dir), events: Path::new(events), plan: serde_json::from_str(plan)? };
     if recovers { store.run(operator::Recover(job)) } else { store.run(operator::Run(job)) }
 }
-

@@ -44,7 +44,10 @@ impl Lmdb {
 }
 
 impl Backend for Lmdb {
-    #[expect(unsafe_code, reason = "LMDB maps a file that nobody else may change or open twice; nobody does in a bench")]
+    #[expect(
+        unsafe_code,
+        reason = "LMDB maps a file that nobody else may change or open twice; nobody does in a bench"
+    )]
     fn open(dir: &Path, setup: Setup) -> Outcome<Self> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(MAP_BYTES);

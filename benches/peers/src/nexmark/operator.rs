@@ -84,7 +84,8 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
             (peak, looked) = (peak.max(anonymous()?), time::now());
         }
     }
-    let mut told = Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
+    let mut told =
+        Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
     let mut figure = |name: &str, unit: &str, value: f64| told.figures.push((name.into(), unit.into(), value));
     figure("", "ops/s", operator.offset as f64 / begin.elapsed().as_secs_f64());
     figure(names::NEXMARK_WRITTEN, "bytes", memory::written().since(written).bytes as f64);
