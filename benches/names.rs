@@ -41,8 +41,10 @@ pub const DURABLE_PEERS: [&str; 4] = [ROCKSDB, LMDB, REDB, FJALL];
 /// The logs of others.
 pub const LOG_PEERS: [&str; 4] = [RAFT_ENGINE, OKAYWAL, WAL_DB, WRITEAHEAD];
 
-/// Append of 100 bytes to the log's buffer: ns a record, what is handed over meanwhile included.
+/// Append of 100 bytes to the log's buffer: ns a record, what is handed over meanwhile included, and nothing synced.
 pub const LOG_APPEND: &str = "log/append";
+/// The same for a writer without a pause, where the log syncs behind it: ns a record.
+pub const LOG_APPEND_SUSTAINED: &str = "log/append/sustained";
 /// Calls that write, for each record appended.
 pub const LOG_APPEND_CALLS: &str = "log/append/calls";
 /// Allocations for each record appended.

@@ -1,6 +1,7 @@
 //! The form of a budget: one figure of ours, at most or at least so many times another figure, plus something.
 
 use crate::names::LAMINAR;
+use crate::quantity;
 use crate::row::{Row, Rows};
 
 /// A budget.
@@ -15,6 +16,10 @@ pub struct Budget {
     against: Against,
     plus: f64,
     per_key: f64,
+    /// Of `plus` and `per_key`.
+    unit: String,
+    /// The one size that it speaks of, if it does.
+    only: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +94,18 @@ pub(super) fn at_least(text: &str, bench: &str, program: &str) -> Budget {
 
 fn budget(text: &str, bench: &str, program: &str, sense: Sense) -> Budget {
     let (text, bench, program) = (text.to_owned(), bench.to_owned(), program.to_owned());
-    Budget { text, bench, program, sense, factor: 1.0, against: Against::Nothing, plus: 0.0, per_key: 0.0 }
+    Budget {
+        text,
+        bench,
+        program,
+        sense,
+        factor: 1.0,
+        against: Against::Nothing,
+        plus: 0.0,
+        per_key: 0.0,
+        unit: String::new(),
+        only: None,
+    }
 }
 
 impl Budget {
@@ -110,14 +126,19 @@ impl Budget {
         Self { factor, against: Against::SmallerSize, ..self }
     }
 
-    /// And so much more.
-    pub(super) fn plus(self, plus: f64) -> Self {
-        Self { plus, ..self }
+    /// And so much more, in the unit of the bench.
+    pub(super) fn plus(self, plus: f64, unit: &str) -> Self {
+        Self { plus, unit: unit.to_owned(), ..self }
     }
 
-    /// And so much more for each key.
-    pub(super) fn per_key(self, per_key: f64) -> Self {
-        Self { per_key, ..self }
+    /// And so much more for each key, in the unit of the bench.
+    pub(super) fn per_key(self, per_key: f64, unit: &str) -> Self {
+        Self { per_key, unit: unit.to_owned(), ..self }
+    }
+
+    /// At this size only.
+    pub(super) fn at(self, keys: u64) -> Self {
+        Self { only: Some(keys), ..self }
     }
 
     /// What it is about.
@@ -142,10 +163,10 @@ impl Budget {
             Against::SmallerSize => terms.push(format!("{} x at the smaller size", self.factor)),
         }
         if self.plus != 0.0 {
-            terms.push(crate::quantity::short(self.plus));
+            terms.push(quantity::with_unit(self.plus, &self.unit));
         }
         if self.per_key != 0.0 {
-            terms.push(format!("{} a key", crate::quantity::short(self.per_key)));
+            terms.push(format!("{} a key", quantity::with_unit(self.per_key, &self.unit)));
         }
         format!("{sense} {}", terms.join(" + "))
     }
@@ -156,6 +177,7 @@ impl Budget {
         let ours: Vec<(&str, &Row)> = rows
             .iter()
             .filter(|(program, row)| self.is_of(program) && row.bench == self.bench && row.store == LAMINAR)
+            .filter(|(_, row)| self.only.is_none_or(|keys| keys == row.keys))
             .collect();
         let mut findings: Vec<Finding> =
             ours.into_iter().filter_map(|(program, row)| self.judge_one(rows, program, row)).collect();
@@ -230,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_floor_is_of_the_same_program_and_size() {
-        let budget = at_most("append", "append", "log").times(2.0, "append", "floor").plus(20.0);
+        let budget = at_most("append", "append", "log").times(2.0, "append", "floor").plus(20.0, "ns");
         let judge =
             |value| budget.judge(&rows(&[("log", "append", "laminar", 0, value), ("log", "append", "floor", 0, 15.0)]));
         assert_eq!(judge(50.0)[0].verdict, Verdict::Met);
@@ -238,7 +260,7 @@ mod tests {
         assert_eq!(judge(30.0)[0].ratio(), Some(2.0));
         let elsewhere = rows(&[("log", "append", "laminar", 0, 1.0), ("store", "append", "floor", 0, 15.0)]);
         assert_eq!(budget.judge(&elsewhere)[0].verdict, Verdict::NotMeasured);
-        assert_eq!(budget.rule(), "<= 2 x floor + 20");
+        assert_eq!(budget.rule(), "<= 2 x floor + 20 ns");
     }
 
     #[test]
@@ -266,8 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_may_speak_of_one_size() {
+        let budget = at_most("space", "space", "series").plus(1.5, "").at(10);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 1, 1.0)]))[0].verdict, Verdict::NotMeasured);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 10, 1.6)]))[0].verdict, Verdict::Missed);
+    }
+
+    #[test]
     fn a_limit_may_grow_with_the_keys() {
-        let budget = at_most("memory", "memory", "checkpoint").plus(100.0).per_key(24.0);
+        let budget = at_most("memory", "memory", "checkpoint").plus(100.0, "bytes").per_key(24.0, "bytes");
         let judge = |value| budget.judge(&rows(&[("checkpoint", "memory", "laminar", 10, value)])).remove(0).verdict;
         assert_eq!((judge(340.0), judge(341.0)), (Verdict::Met, Verdict::Missed));
     }

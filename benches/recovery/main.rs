@@ -70,6 +70,7 @@ fn measure(settings: &Settings, count: u32) -> Vec<Measured> {
     loaded::put_all(&mut store, &keys, &values, 0);
     loaded::checkpoint(&mut store);
     store.close().expect("there is space");
+    drop(store);
     let bar = progress(&format!("recovery, {count} keys"), 2 * settings.rounds as u64 + 1);
     let mut figures: Vec<Figure> = Vec::new();
     for _ in 0..settings.rounds {

@@ -26,6 +26,16 @@ impl Line {
         }
     }
 
+    /// In words, if it was missed.
+    pub(crate) fn missed(&self) -> Option<String> {
+        let Finding { keys, unit, measured, limit, verdict, .. } = &self.finding;
+        let quantity = |value: &Option<f64>| value.map(|value| quantity::with_unit(value, unit)).unwrap_or_default();
+        let size = if *keys == 0 { String::new() } else { format!(" at {} keys", size(*keys)) };
+        let sense = self.rule.split(' ').next().unwrap_or_default();
+        (*verdict == Verdict::Missed)
+            .then(|| format!("{}{size}: {}, the budget is {sense} {}", self.text, quantity(measured), quantity(limit)))
+    }
+
     pub(crate) fn cells(&self) -> [String; 7] {
         let Finding { keys, unit, measured, against, .. } = &self.finding;
         let quantity = |value: f64| quantity::with_unit(value, unit);

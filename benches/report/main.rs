@@ -2,8 +2,8 @@
 //!
 //! Reads what the benches have written into `target/bench/*.jsonl`, and measures nothing.
 //!
-//! `cargo run --release -p laminar-benches --bin report -- [--publish DIR]`; with `--publish`, `REPORT.md` and `report.html` go
-//! there as well.
+//! `cargo run --release -p laminar-benches --bin report -- [--publish ROOT]`; with `--publish`, `benches/REPORT.md` and
+//! `benches/report.html` below the root of the repository are written as well, and the README says where they are from.
 
 #![expect(clippy::print_stdout, reason = "prints the table of budgets")]
 #![expect(clippy::disallowed_methods, reason = "reports are plain files, outside of the seam that stores go through")]
@@ -14,7 +14,7 @@ mod machine;
 mod markdown;
 mod svg;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use document::Document;
@@ -23,21 +23,31 @@ use laminar_benches::{Figures, directory};
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let publish: Option<PathBuf> = match (arguments.next().as_deref(), arguments.next()) {
-        (Some("--publish"), Some(dir)) => Some(dir.into()),
+        (Some("--publish"), Some(root)) => Some(root.into()),
         (None, None) => None,
-        _ => panic!("report [--publish DIR]"),
+        _ => panic!("report [--publish ROOT]"),
     };
     let document = Document::new(Figures::read());
     println!("{}", budgets(&document));
     println!("{}", document.summary());
-    let (html, markdown) = (html::render(&document), markdown::render(&document));
-    let mut places = vec![(directory::figures(), "report.md")];
-    places.extend(publish.map(|dir| (dir, "REPORT.md")));
-    for (dir, name) in places {
-        for (path, text) in [(dir.join("report.html"), &html), (dir.join(name), &markdown)] {
-            std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            println!("{}", path.display());
-        }
+    write(&document, &directory::figures(), "report.md");
+    if let Some(root) = publish {
+        write(&document, &root.join("benches"), "REPORT.md");
+        let readme = root.join("README.md");
+        let text = std::fs::read(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+        let text =
+            markdown::with_summary(&String::from_utf8_lossy(&text), &document).expect("the README has its marks");
+        std::fs::write(&readme, text).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+    }
+}
+
+/// Writes both forms of the report into `dir`.
+fn write(document: &Document, dir: &Path, name: &str) {
+    for (path, text) in
+        [(dir.join("report.html"), html::render(document)), (dir.join(name), markdown::render(document))]
+    {
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        println!("{}", path.display());
     }
 }
 

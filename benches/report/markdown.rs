@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use laminar_benches::{Row, quantity};
 
-use crate::document::{BUDGET_COLUMNS, Document, Grid};
+use crate::document::{BUDGET_COLUMNS, Document, Grid, Line};
 
 /// The whole report.
 pub(crate) fn render(document: &Document) -> String {
@@ -29,6 +29,35 @@ pub(crate) fn render(document: &Document) -> String {
         figures(&mut text, grid);
     }
     text
+}
+
+/// What stands in the README before and after the words on the report.
+const MARKS: (&str, &str) = ("<!-- report -->\n", "<!-- /report -->\n");
+
+/// The README with the words on this report between its marks; nothing if it has no marks.
+pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> {
+    let (before, rest) = readme.split_once(MARKS.0)?;
+    let (_, after) = rest.split_once(MARKS.1)?;
+    let mut text = String::new();
+    let fact =
+        |name: &str| document.machine.facts.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    line(
+        &mut text,
+        &format!(
+            "Measured {} on {}, {}: {} of the budgets. All figures: [benches/REPORT.md](benches/REPORT.md), with plots \
+             [benches/report.html](benches/report.html).",
+            fact("date").unwrap_or_default(),
+            fact("processor").unwrap_or_default(),
+            fact("system").unwrap_or_default(),
+            document.summary()
+        ),
+    );
+    let missed: Vec<String> = document.lines.iter().filter_map(Line::missed).collect();
+    if !missed.is_empty() {
+        line(&mut text, "\nMissed:\n");
+        missed.iter().for_each(|missed| line(&mut text, &format!("- {missed}")));
+    }
+    Some([before, MARKS.0, &text, MARKS.1, after].concat())
 }
 
 fn figures(text: &mut String, grid: &Grid) {
@@ -82,4 +111,27 @@ fn row(text: &mut String, cells: &[String]) {
 
 fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("a string takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use laminar_benches::Figures;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_keeps_what_is_not_of_the_report() {
+        let mut figures = Figures::default();
+        figures.rows.insert("recovery", Row::of_one("open/empty-tail", "laminar", 1_000_000, "ns", 3e6));
+        let document = Document::new(figures);
+        let readme = "# A\n<!-- report -->\nold\n<!-- /report -->\nlast\n";
+        let new = with_summary(readme, &document).unwrap();
+        assert!(
+            new.starts_with("# A\n<!-- report -->\nMeasured 2") && new.ends_with("<!-- /report -->\nlast\n"),
+            "{new}"
+        );
+        assert!(new.contains("- open to first get, empty tail at 1 M keys: 3 ms, the budget is <= 2 ms"), "{new}");
+        assert_eq!(with_summary(&new, &document).unwrap(), new);
+        assert_eq!(with_summary("# A\n", &document), None);
+    }
 }

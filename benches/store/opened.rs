@@ -39,6 +39,7 @@ fn fresh(dir: &std::path::Path, keys: &[Key], values: &Values) -> WalStateStore 
     drop(store.store.commit().expect("there is space"));
     store.store.checkpoint().and_then(|ticket| ticket.wait()).expect("there is space");
     store.store.close().expect("there is space");
+    drop(store);
     WalStateStore::open(dir, StoreOptions::new()).expect("the store can be opened").0
 }
 

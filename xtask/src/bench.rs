@@ -11,9 +11,6 @@ const PROGRAMS: [&str; 6] = ["log", "store", "checkpoint", "writer", "series", "
 /// The package that holds the peers, a workspace of its own.
 const PEERS: &str = "benches/peers/Cargo.toml";
 
-/// Where published reports stand.
-const PUBLISHED: &str = "benches";
-
 /// Which benches, and how long.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -29,7 +26,7 @@ pub(crate) struct Arguments {
     /// Measure nothing: only the report of what was measured before
     #[arg(long, conflicts_with_all = ["quick", "large", "peers", "filter"])]
     report: bool,
-    /// Write the report to benches/REPORT.md and benches/report.html too
+    /// Write the report to benches/REPORT.md and benches/report.html too, and name it in the README
     #[arg(long)]
     publish: bool,
     /// Only programs whose name contains this (log, store, ...), or one part of one: "store scan"
@@ -82,7 +79,7 @@ impl Arguments {
     fn report(&self) -> Command {
         let mut command = cargo(&["run", "--quiet", "--release", "--package", "laminar-benches", "--bin", "report"]);
         if self.publish {
-            command.args(["--", "--publish", PUBLISHED]);
+            command.args(["--", "--publish", "."]);
         }
         command
     }

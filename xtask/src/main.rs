@@ -13,6 +13,7 @@ mod fault;
 mod steps;
 mod test;
 mod tidy;
+mod torture;
 
 /// What every task returns: nothing, or what to tell the person who called it.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -41,6 +42,8 @@ enum Task {
     Work(fault::Work),
     /// The benches, each held against a floor measured in the same run
     Bench(bench::Arguments),
+    /// The torture suite: ours and the logs and stores of others
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "fault")]
         Task::Work(arguments) => fault::work(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Torture(arguments) => torture::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

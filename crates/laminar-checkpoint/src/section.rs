@@ -126,9 +126,6 @@ impl SectionFile {
             Err(error @ Error::Version { .. }) => return Err(error),
             Err(error) => {
                 let second = record.file_bytes.saturating_sub(PAGE as u64);
-                if planted("section-second-header-ignored") {
-                    return Err(error);
-                }
                 let header = read_header(&*file, &path, second, record).map_err(|_| error)?;
                 healed.push(Healed { path: path.clone(), offset: 0, bytes: PAGE as u64, part: Part::SectionHeader });
                 header

@@ -68,6 +68,8 @@ pub struct Summary {
     pub recoveries: u64,
     /// Checkpoints that were published while someone waited for them.
     pub checkpoints: u64,
+    /// A hash over every call to the disk, in all lives of the process: equal runs have equal ones, on every machine.
+    pub trace_hash: u64,
 }
 
 /// How the process is going to die.
@@ -114,7 +116,7 @@ impl Driver {
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
-            Profile::Light => options,
+            Profile::Light | Profile::Narrow => options,
             // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
@@ -181,6 +183,7 @@ impl Driver {
             return Err(Violation::new("a second recovery gives another state"));
         }
         self.summary.commits = self.oracle.commits() as u64;
+        self.note_trace();
         Ok(self.summary)
     }
 
@@ -271,13 +274,23 @@ impl Driver {
         self.summary.crashes += 1;
         self.death = None;
         match power_cut {
-            Some(seed) => self.disk = self.disk.crash(seed),
+            Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
         }
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
         (self.env, self.workers) = self.disk.env_and_workers();
         self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
+    }
+
+    /// Goes on with the disk that a power cut leaves; its calls are counted from 0 again.
+    fn lose_power(&mut self, seed: u64) {
+        self.note_trace();
+        self.disk = self.disk.crash(seed);
+    }
+
+    fn note_trace(&mut self) {
+        self.summary.trace_hash = self.summary.trace_hash.rotate_left(7) ^ self.disk.trace_hash();
     }
 
     /// Opens, dying on the way if that was asked for, and compares what is recovered.
@@ -294,7 +307,7 @@ impl Driver {
             }
             self.summary.crashes += 1;
             self.death = None;
-            self.disk = self.disk.crash(seed);
+            self.lose_power(seed);
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;

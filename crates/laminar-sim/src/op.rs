@@ -8,7 +8,7 @@ pub(crate) const OPERATORS: u8 = 3;
 const KEYS: u8 = 12;
 
 /// Of a tiered run, so many operations fill the first run of its checkpoints.
-const FIRST_RUN: usize = 36;
+const FIRST_RUN: usize = 24;
 
 /// What the run of a seed is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +19,16 @@ pub(crate) enum Profile {
     Heavy,
     /// A large first run, and checkpoints upon it until some of the runs behind it are merged.
     Tiered,
+    /// Two keys that come and go while checkpoints are made.
+    Narrow,
 }
 
 impl Profile {
     pub(crate) fn of(seed: u64) -> Self {
-        match seed % 16 {
+        match seed % 32 {
             7 => Self::Heavy,
             15 => Self::Tiered,
+            3 | 11 | 19 | 27 => Self::Narrow,
             _ => Self::Light,
         }
     }
@@ -112,12 +115,33 @@ impl Op {
         let profile = Profile::of(seed);
         let large = |rng: &mut Rng| Self::Put(rng.u8(..OPERATORS), Key(rng.u8(..KEYS)), large_value(rng));
         let random = |at: usize| match profile {
+            Profile::Light => Self::random(&mut rng),
+            Profile::Heavy if rng.u8(..5) < 4 => large(&mut rng),
+            Profile::Heavy => Self::random(&mut rng),
             Profile::Tiered if at < FIRST_RUN => large(&mut rng),
-            Profile::Tiered if at % 3 == FIRST_RUN % 3 => Self::Checkpoint,
-            Profile::Heavy if rng.u8(..5) < 2 => large(&mut rng),
-            _ => Self::random(&mut rng),
+            Profile::Tiered => match (at - FIRST_RUN) % 4 {
+                0 if rng.bool() => Self::Delete(rng.u8(..OPERATORS), Key(rng.u8(..KEYS))),
+                0 | 1 => Self::random(&mut rng),
+                2 => Self::Commit,
+                _ => Self::Checkpoint,
+            },
+            Profile::Narrow => Self::narrow(&mut rng),
         };
         (0..steps).map(random).collect()
+    }
+
+    /// An operation on one of two keys, or one that decides what becomes of deleted ones.
+    fn narrow(rng: &mut Rng) -> Self {
+        let key = Key(rng.u8(4..6));
+        match rng.u8(..12) {
+            0..3 => Self::Put(0, key, random_value(rng)),
+            3..6 => Self::Delete(0, key),
+            6 => Self::Commit,
+            7 => Self::BeginCheckpoint,
+            8 => Self::Background(rng.u8(1..20)),
+            9 | 10 => Self::Compare,
+            _ => Self::random(rng),
+        }
     }
 
     /// A random operation.
@@ -145,7 +169,7 @@ impl Op {
 }
 
 fn large_value(rng: &mut Rng) -> Value {
-    Value { number: rng.u32(..), len: rng.u16(20_000..) }
+    Value { number: rng.u32(..), len: rng.u16(55_000..) }
 }
 
 fn random_value(rng: &mut Rng) -> Value {

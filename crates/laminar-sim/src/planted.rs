@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Reference, check_fault, enumerate, fault_cases, run_seed, workload, workloads};
+use crate::{Break, Op, Reference, check_fault, enumerate, fault_cases, run_ops, workload, workloads};
 
 mod list;
 
@@ -127,8 +127,9 @@ fn seeds(next: &mut dyn FnMut() -> bool) -> Seen {
         if !next() {
             return None;
         }
-        if let Err(failure) = run_seed(seed, STEPS) {
-            return Some((failure.violation.to_string(), format!("--seed {seed} --steps {STEPS}")));
+        // As `run_seed`, but not shortened: that is for people.
+        if let Err(violation) = run_ops(seed, &Op::run(seed, STEPS)) {
+            return Some((violation.to_string(), format!("--seed {seed} --steps {STEPS}")));
         }
     }
     None
@@ -139,12 +140,18 @@ fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
         Ok(reference) => reference,
         Err(violation) => return Some((violation.to_string(), format!("--reference {name}"))),
     };
-    let damages = reference.damages(1);
-    for at in strided(damages.len()) {
+    // Whole files first, then bits and sectors in turn: of bits there are a thousand to each sector.
+    let (whole, parts): (Vec<_>, Vec<_>) = reference
+        .damages(1)
+        .into_iter()
+        .partition(|damage| matches!(damage.how, Break::Remove | Break::Directory | Break::StaleFile(_)));
+    let (bits, sectors): (Vec<_>, Vec<_>) = parts.into_iter().partition(|damage| matches!(damage.how, Break::Flip(_)));
+    let mut sectors_left = strided(sectors.len());
+    let in_turn = strided(bits.len()).flat_map(|bit| [Some(&bits[bit]), sectors_left.next().map(|at| &sectors[at])]);
+    for damage in whole.iter().chain(in_turn.flatten()) {
         if !next() {
             return None;
         }
-        let damage = &damages[at];
         if let Err(violation) = reference.check(damage) {
             return Some((violation.to_string(), format!("--reference {name} --damage {damage}")));
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::{Driver, Op, Summary, Violation};
+use crate::{Driver, Op, Summary, Violation, shrink};
 
 /// A run that went wrong.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl std::error::Error for Failure {}
 pub fn run_seed(seed: u64, steps: usize) -> Result<Summary, Box<Failure>> {
     let ops = Op::run(seed, steps);
     run_ops(seed, &ops).map_err(|violation| {
-        let (shrunk, violation) = shrink(seed, ops, violation);
+        let (shrunk, violation) = shrink(ops, violation, |fewer| run_ops(seed, fewer).map(drop));
         Box::new(Failure { seed, steps, violation, shrunk })
     })
 }
@@ -64,22 +64,4 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T,
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(Violation::new(format!("panic: {text}")))
     })
-}
-
-/// Drops operations as long as the run still fails: halves first, then smaller pieces.
-fn shrink(seed: u64, mut ops: Vec<Op>, mut violation: Violation) -> (Vec<Op>, Violation) {
-    let mut piece = ops.len().div_ceil(2);
-    while piece > 0 {
-        let mut from = 0;
-        while from < ops.len() {
-            let mut fewer = ops.clone();
-            drop(fewer.drain(from..ops.len().min(from + piece)));
-            match run_ops(seed, &fewer) {
-                Err(still) => (ops, violation) = (fewer, still),
-                Ok(_) => from += piece,
-            }
-        }
-        piece /= 2;
-    }
-    (ops, violation)
 }

@@ -36,6 +36,9 @@ mod real;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(laminar_model)]
+pub mod sync;
+#[cfg(not(laminar_model))]
 mod sync;
 mod vfs;
 

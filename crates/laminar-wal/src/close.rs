@@ -13,7 +13,7 @@ impl Log {
         let (mark, whole) = loop {
             let end = self.buffer.lock().end();
             if planted("log-closes-without-sync") {
-                self.hand_over(&mut self.writer.lock(), true)?;
+                drop(self.hand_over(&mut self.writer.lock(), true));
                 self.durable.store(self.written.load(Ordering::Acquire), Ordering::Release);
             }
             self.wait_durable(end)?;

@@ -58,6 +58,13 @@ impl Window {
         Self { file, limit, start: 0, filled: 0, bytes: Vec::new() }
     }
 
+    /// Over another file, unless it is that one already: then the bytes that were read are not read again.
+    pub(crate) fn show(&mut self, file: &Arc<dyn VfsFile>, limit: u64) {
+        if !Arc::ptr_eq(&self.file, file) || self.limit != limit {
+            self.move_to(Arc::clone(file), limit);
+        }
+    }
+
     /// The same memory over another file.
     pub(crate) fn move_to(&mut self, file: Arc<dyn VfsFile>, limit: u64) {
         (self.file, self.limit, self.start, self.filled) = (file, limit, 0, 0);
@@ -72,7 +79,7 @@ impl Window {
     fn refill(&mut self, offset: u64, len: usize) -> Result<()> {
         let wanted = in_memory(WINDOW.min(self.limit - offset)).max(len);
         if self.bytes.len() < wanted {
-            self.bytes.resize(wanted, 0);
+            self.bytes = vec![0; wanted];
         }
         self.filled = 0;
         self.file.read_exact_at(self.bytes.split_at_mut(wanted).0, offset)?;
@@ -239,7 +246,7 @@ impl Walk {
         let mut bad = Bad { offset: from, reason: "", torn: false, proven_by: self.position() };
         if let Some(trailer) = &self.trailer {
             let stored = bytes.at(from, in_memory((limit - from).min(GROUP_TRAILER as u64)))?;
-            if stored != trailer && !planted("log-end-mark-not-checked") {
+            if stored != trailer {
                 bad.reason = "the end mark of a group does not match";
                 bad.torn = stops_in_trailer(stored, trailer);
                 return Ok(Some(bad));
@@ -247,7 +254,7 @@ impl Walk {
             from += GROUP_TRAILER as u64;
         }
         let gap = in_memory(self.next.min(limit).saturating_sub(from));
-        if gap > 0 && !is_zero(bytes.at(from, gap)?) && !planted("log-gap-not-checked") {
+        if gap > 0 && !is_zero(bytes.at(from, gap)?) {
             bad.reason = "there are bytes between two groups";
             return Ok(Some(bad));
         }
@@ -284,7 +291,7 @@ impl Walk {
         }
         let chained = self.prev_end.is_none_or(|end| end == header.prev_end)
             && self.batch_end.is_none_or(|end| end == header.batch_end);
-        if !chained && !planted("log-chain-not-checked") {
+        if !chained {
             return bad(self.next, "a group does not follow the one before it");
         }
         if header.kind != GroupKind::Seal {

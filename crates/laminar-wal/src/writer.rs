@@ -181,14 +181,12 @@ impl Log {
     /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
     /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
-        if !writer.begun.closed_is_gone && !planted("log-mark-of-close-stays") {
+        if !writer.begun.closed_is_gone {
             self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
-            if !planted("log-end-of-mark-not-synced") {
-                self.dir.vfs().sync_dir(&self.dir.path)?;
-            }
+            self.dir.vfs().sync_dir(&self.dir.path)?;
             writer.begun.closed_is_gone = true;
         }
-        if !writer.begun.identity_is_proven && !planted("log-believes-name-of-identity") {
+        if !writer.begun.identity_is_proven {
             self.republish_identity()?;
             writer.begun.identity_is_proven = true;
         }

@@ -16,7 +16,7 @@ use laminar_sim::{Event, FullDisk, Ledger, Place};
 use super::runs::{Counts, Parts};
 use crate::Outcome;
 
-/// A process is killed after this time at the latest.
+/// A process that has opened the store is killed after this time at the latest.
 const LONGEST_LIFE: Duration = Duration::from_millis(250);
 /// A process that tells nothing for this long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -182,7 +182,9 @@ fn fill(seed: u64) -> Result<Result<Counts, String>, String> {
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
-        [_, refusals, openings] if output.status.success() => Ok(Ok(Counts { crashes: *refusals, recovered: *openings })),
+        [_, refusals, openings] if output.status.success() => {
+            Ok(Ok(Counts { crashes: *refusals, recovered: *openings }))
+        }
         _ if output.status.code() == Some(77) || errors.starts_with("unshare:") => {
             Ok(Err(errors.lines().next().unwrap_or_default().to_owned()))
         }
@@ -273,8 +275,9 @@ impl Rounds {
 
     /// Listens until the moment has come.
     fn follow(&mut self, running: &Running, plan: &Plan) -> Result<(), String> {
-        let mut end = Instant::now() + if plan.word.is_empty() { plan.delay } else { LONGEST_LIFE };
+        let mut end = Instant::now() + if plan.word.is_empty() { plan.delay } else { PATIENCE };
         let mut left = plan.count;
+        let mut is_open = false;
         loop {
             match running.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -283,6 +286,13 @@ impl Rounds {
                         end = if left == 0 { Instant::now() + plan.delay } else { end };
                     }
                     self.note(&line)?;
+                    if !is_open && self.ledger.place() > Place::Read {
+                        is_open = true;
+                        end = end.min(Instant::now() + LONGEST_LIFE);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if !is_open && left > 0 && !plan.word.is_empty() => {
+                    return Err(format!("nothing is told any more after {PATIENCE:?}, in {:?}", self.ledger.place()));
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -309,7 +319,8 @@ impl Rounds {
     }
 
     fn listen(&mut self, running: &Running) -> Result<(), String> {
-        let line = running.lines.recv_timeout(PATIENCE).map_err(|error| format!("nothing is told any more: {error}"))?;
+        let line =
+            running.lines.recv_timeout(PATIENCE).map_err(|error| format!("nothing is told any more: {error}"))?;
         self.note(&line)
     }
 }

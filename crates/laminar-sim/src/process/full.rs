@@ -130,7 +130,8 @@ impl Run<'_> {
         let Some(store) = self.store.as_mut() else { return Ok(()) };
         let ticket = store.commit().map_err(|error| unexplained(&error).with("with space again"))?;
         ticket.wait().map_err(|error| unexplained(&error).with("with space again"))?;
-        // Two, so that the log behind the older one goes.
+        // The first may be the one that was begun on the full disk. Two more, so that the log behind the older one goes.
+        self.checkpoint(false)?;
         self.checkpoint(true)?;
         if !self.commit()? {
             return Err(Violation::new("refused after a checkpoint, and there is space"));
