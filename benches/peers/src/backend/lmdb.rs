@@ -1,11 +1,12 @@
 //! LMDB through heed: one write transaction a commit, `MDB_NOSYNC` where a commit need only survive the process.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 
-use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
+use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup, bounds};
 
 /// Address space, not memory.
 const MAP_BYTES: usize = 64 << 30;
@@ -84,7 +85,10 @@ impl Backend for Lmdb {
 
     fn scan(&mut self, prefix: &[u8], mut each: impl FnMut(&Key, &[u8])) -> Outcome {
         let state = self.state;
-        for entry in state.prefix_iter(self.view()?, prefix)? {
+        // Not `prefix_iter`, which knows no empty prefix.
+        let (first, last) = bounds(prefix);
+        let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+        for entry in state.range(self.view()?, &range)? {
             let (key, value) = entry?;
             each(key.try_into()?, value);
         }
