@@ -67,9 +67,10 @@ fn run_in(dir: &Path, arguments: &Arguments) -> Result<bool> {
     }
     let (mut store, _) = WalStateStore::open(dir, StoreOptions::new().create(false))?;
     report::findings(&store)?;
+    let consistent = report::look_back(dir)?;
     let exact = report::verdict(oracle.rows, kills.len(), &oracle.compare(&store)?);
     store.close()?;
-    Ok(exact)
+    Ok(exact && consistent)
 }
 
 /// Moments spread over the input: the first and every second one after it within a checkpoint.

@@ -1,12 +1,15 @@
 //! What a person gets to see: the kills, what the state says about 2013, and the verdict.
 
+use std::path::Path;
+
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
-use laminar_storage::WalStateStore;
+use laminar_storage::{CheckpointView, StoreOptions, WalStateStore};
 use rkyv::Archived;
 
 use crate::Result;
 use crate::driver::Kill;
+use crate::job::SOURCE;
 use crate::operators::{Carriers, Operator, Punctuality, Routes, read};
 use crate::oracle::Comparison;
 
@@ -47,6 +50,31 @@ pub(crate) fn findings(store: &WalStateStore) -> Result<()> {
     routes.sort_by(|(_, a), (_, b)| mean(b).total_cmp(&mean(a)));
     println!("\nThe worst routes, of those flown once a day or more:\n{}", punctuality("route", &routes));
     Ok(())
+}
+
+/// Each retained checkpoint, read as a reader in another process would, beside the owner: its carriers must stand for just the rows
+/// that its own source offset says. Returns whether all of them do.
+pub(crate) fn look_back(dir: &Path) -> Result<bool> {
+    let mut table = table(&["checkpoint", "source offset", "rows in its state"]);
+    let mut consistent = true;
+    for path in CheckpointView::list(dir, StoreOptions::new())? {
+        let view = CheckpointView::open(path, StoreOptions::new())?;
+        let offset = view.checkpoint().source_offsets().get(SOURCE).copied().unwrap_or(0);
+        let mut rows = 0;
+        if let Some(carriers) = view.operator(Carriers::NAME) {
+            for entry in carriers.prefix_scan(b"") {
+                rows += read::<Punctuality>(entry?.1)?.departures.to_native();
+            }
+        }
+        consistent &= rows == offset;
+        table.add_row([
+            view.checkpoint().id().to_string(),
+            HumanCount(offset).to_string(),
+            HumanCount(rows).to_string(),
+        ]);
+    }
+    println!("\nLooking back, into each checkpoint that is retained:\n{table}");
+    Ok(consistent)
 }
 
 type Entry<'a> = (String, &'a Archived<Punctuality>);

@@ -1,7 +1,15 @@
-//! `cargo xtask bench`: the benches of the workspace.
+//! `cargo xtask bench`: the benches, one after the other, and the report of what they measured.
+
+use std::process::Command;
 
 use crate::Outcome;
-use crate::steps::{cargo, show};
+use crate::steps::{Steps, cargo, root, show};
+
+/// The programs of the package `laminar-benches` that write figures down, in the order of the report.
+const PROGRAMS: [&str; 6] = ["log", "store", "checkpoint", "writer", "series", "recovery"];
+
+/// The package that holds the peers, a workspace of its own.
+const PEERS: &str = "benches/peers/Cargo.toml";
 
 /// Which benches, and how long.
 #[derive(clap::Args)]
@@ -9,16 +17,109 @@ pub(crate) struct Arguments {
     /// Small sizes and few rounds: minutes, not an hour
     #[arg(long)]
     quick: bool,
-    /// Only benches whose name contains this
+    /// Also at 10 million keys, which takes hours and 8 GiB of memory
+    #[arg(long)]
+    large: bool,
+    /// Also the stores and logs of others; the first build of them takes twenty minutes
+    #[arg(long)]
+    peers: bool,
+    /// Measure nothing: only the report of what was measured before
+    #[arg(long, conflicts_with_all = ["quick", "large", "peers", "filter"])]
+    report: bool,
+    /// Write the report to benches/REPORT.md and benches/report.html too, and name it in the README
+    #[arg(long)]
+    publish: bool,
+    /// Only programs whose name contains this (log, store, ...), or one part of one: "store scan"
     filter: Option<String>,
 }
 
-/// Runs them. All of them are plain programs (`harness = false`) that take the same arguments.
+/// Measures, then reports all that has been measured so far. What fails is told at the end, and keeps nothing else from running.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let mut command = cargo(&["bench", "--package", "laminar-benches", "--bench", "*", "--"]);
-    if arguments.quick {
-        command.arg("--quick");
+    let mut steps = Steps::default();
+    if !arguments.report {
+        let build = || show(cargo(&["bench", "--package", "laminar-benches", "--no-run"])).map(|()| String::new());
+        steps.take("build", build);
+        for program in PROGRAMS {
+            if let Some(part) = arguments.part_of(program) {
+                steps.take(program, || show(arguments.pass_to(bench(program), part)).map(|()| String::new()));
+            }
+        }
+        if arguments.peers {
+            let part = arguments.filter.as_deref().and_then(|filter| filter.strip_prefix("peers ")).unwrap_or_default();
+            steps.take("peers", || show(arguments.pass_to(peers(), part)).map(|()| String::new()));
+        }
     }
-    command.args(&arguments.filter);
-    show(command)
+    steps.take("report", || show(arguments.report()).map(|()| String::new()));
+    steps.finish()
+}
+
+impl Arguments {
+    /// The part of a program to run, empty for all of it; nothing if it is not to run.
+    fn part_of(&self, program: &str) -> Option<&str> {
+        let Some(filter) = &self.filter else { return Some("") };
+        if program.contains(filter.as_str()) {
+            return Some("");
+        }
+        filter.starts_with(&format!("{program} ")).then_some(filter)
+    }
+
+    fn pass_to(&self, mut command: Command, part: &str) -> Command {
+        if self.quick {
+            command.arg("--quick");
+        }
+        if self.large {
+            command.arg("--large");
+        }
+        if !part.is_empty() {
+            command.arg(part);
+        }
+        command
+    }
+
+    fn report(&self) -> Command {
+        let mut command = cargo(&["run", "--quiet", "--release", "--package", "laminar-benches", "--bin", "report"]);
+        if self.publish {
+            command.args(["--", "--publish", "."]);
+        }
+        command
+    }
+}
+
+fn bench(program: &str) -> Command {
+    cargo(&["bench", "--quiet", "--package", "laminar-benches", "--bench", program, "--"])
+}
+
+/// In the directory of its package, whose configuration of cargo says how the peers are built.
+fn peers() -> Command {
+    let mut command = cargo(&["run", "--release", "--"]);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir));
+    // Its figures belong beside ours.
+    command.env("LAMINAR_BENCH_DIR", target.join("bench"));
+    if let Some(package) = root().join(PEERS).parent() {
+        command.current_dir(package);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_picks_programs_or_one_part() {
+        let with = |filter: &str| Arguments {
+            quick: false,
+            large: false,
+            peers: false,
+            report: false,
+            publish: false,
+            filter: (!filter.is_empty()).then(|| filter.to_owned()),
+        };
+        assert_eq!(with("").part_of("log"), Some(""));
+        assert_eq!(with("log").part_of("log"), Some(""));
+        assert_eq!(with("log").part_of("store"), None);
+        assert_eq!(with("log replay").part_of("log"), Some("log replay"));
+        assert_eq!(with("log replay").part_of("store"), None);
+        assert_eq!(PROGRAMS.into_iter().filter(|program| with("store points").part_of(program).is_some()).count(), 1);
+    }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that a change has to pass, on this machine as on any other.
 
 use crate::steps::{Steps, cargo, root, show};
-use crate::{Outcome, test, tidy};
+use crate::{Outcome, fault, test, tidy};
 
 /// Takes all steps and prints their verdicts.
 pub(crate) fn run() -> Outcome {
@@ -22,6 +22,10 @@ pub(crate) fn run() -> Outcome {
     });
     steps.take("tidy", tidy::check);
     test::take(&mut steps);
+    steps.take("planted bugs", || {
+        show(fault::command(&["--planted"]))?;
+        Ok("each is noticed by the crash runs".to_owned())
+    });
     steps.take("examples", examples);
     steps.finish()
 }

@@ -1,36 +1,65 @@
-//! `cargo xtask fault`: crashes on the simulated disk: every one of all small workloads, and long random runs by seed;
-//! damage at rest, and calls that fail.
+//! `cargo xtask fault`: crashes on the simulated disk (every one of all small workloads, and long random runs by seed), damage at rest,
+//! calls that fail, hostile bytes; processes that are killed, schedules under the model checker, and whether all that notices the bugs of a list.
 //!
 //! The runs want an optimised build and the crates they run; the rest of xtask wants neither. So the task starts itself
-//! again, built in release with the feature `fault`.
+//! again, built in release with the feature that it takes.
 
 use crate::Outcome;
 use crate::steps::cargo;
 
+mod interleavings;
+#[cfg(feature = "fault")]
+mod kill;
+#[cfg(feature = "planted")]
+mod planted;
 #[cfg(feature = "fault")]
 mod runs;
 
+#[cfg(feature = "fault")]
+pub(crate) use kill::{Work, work};
+
+/// How many processes are killed, in the long round and where no number is given.
+const KILLS: &str = "5000";
+
+/// In a short round, workloads have up to so many operations, and of those that have, one in so many is taken. Together they
+/// leave more than a million disks to recover.
+#[cfg(feature = "fault")]
+const QUICK_OPS: u32 = 4;
+#[cfg(feature = "fault")]
+const QUICK_WORKLOAD_STEP: u64 = 2;
+#[cfg(feature = "fault")]
+const QUICK_RECOVERED: u64 = 1_000_000;
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
 const QUICK_CALL_STEP: usize = 3;
+/// In a short round, one bit in so many is flipped; prime, so that in time every bit of a byte has its turn.
+#[cfg(feature = "fault")]
+const QUICK_DAMAGE_STEP: usize = 1009;
+/// Mutations of each kind of hostile bytes, in a short round and in a long one.
+#[cfg(feature = "fault")]
+const HOSTILE: [u64; 2] = [200, 100_000];
 
 /// Which runs.
 #[derive(clap::Args)]
+#[group(id = "what", multiple = false, args = ["quick", "small", "workload", "reference", "case", "hostile", "kill", "interleavings", "planted"])]
 pub(crate) struct Arguments {
     /// A short round, as `cargo xtask test` makes it
-    #[arg(long, conflicts_with_all = ["ops", "workload", "seeds", "seed", "steps", "reference", "damage", "case"])]
+    #[arg(long, conflicts_with_all = ["ops", "seeds", "seed", "steps"])]
     quick: bool,
     /// Cut the power everywhere in all workloads of up to N operations
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
     ops: u32,
-    /// Only this workload of exactly --ops operations, and no random runs
+    /// Nothing but these workloads
+    #[arg(long)]
+    small: bool,
+    /// Only this workload of exactly --ops operations
     #[arg(long, value_name = "NUMBER", requires = "ops")]
     workload: Option<u64>,
     /// How many random runs to make [default: 1000, or 1 where --seed is given]
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
     /// The seed of the first random run [default: 0]; where it is given, no small workloads
-    #[arg(long, value_name = "SEED", conflicts_with = "workload")]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["small", "workload"])]
     seed: Option<u64>,
     /// Operations in a random run
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -42,61 +71,107 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH:KIND:AT", requires = "reference")]
     damage: Option<String>,
     /// Only this failing call of a workload
-    #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW", conflicts_with = "reference")]
+    #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW")]
     case: Option<String>,
+    /// Only hostile bytes: so many mutations of each kind, or one, which is also kept as a case of the tests
+    #[arg(long, value_name = "COUNT|TARGET:raw|mended:SEED")]
+    hostile: Option<String>,
+    /// Only kill real processes, that many one after the other on one directory, and fill a real file system
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS)]
+    kill: Option<u64>,
+    /// Only schedules of the real code under the model checker: so many lots of each model, the first with --seed
+    #[arg(long, value_name = "LOTS", num_args = 0..=1, default_missing_value = interleavings::LOTS)]
+    interleavings: Option<u64>,
+    /// Only whether the runs notice every bug of a list of bugs
+    #[arg(long)]
+    planted: bool,
+    /// With this bug of that list, whatever runs are asked for
+    #[arg(long, value_name = "NAME", conflicts_with = "planted")]
+    plant: Option<String>,
 }
 
-/// The command that makes the runs with these arguments.
-pub(crate) fn command(arguments: &[&str]) -> std::process::Command {
+/// The command that makes the runs with these arguments. The bugs are compiled in where they are asked for, and nowhere else.
+pub(crate) fn command<S: AsRef<str>>(arguments: &[S]) -> std::process::Command {
+    let plants = arguments.iter().any(|argument| argument.as_ref().starts_with("--plant"));
+    let feature = if plants { "planted" } else { "fault" };
     let mut command =
-        cargo(&["run", "--release", "--quiet", "--package", "xtask", "--features", "fault", "--", "fault"]);
-    command.args(arguments);
+        cargo(&["run", "--release", "--quiet", "--package", "xtask", "--features", feature, "--", "fault"]);
+    command.args(arguments.iter().map(AsRef::as_ref));
     command
 }
 
-/// Starts the build that has the runs.
+/// Starts the build that has the runs, with the arguments that this process was given.
 #[cfg(not(feature = "fault"))]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { quick, ops, workload, seeds, seed, steps, reference, damage, case } = arguments;
-    let mut again = vec![format!("--ops={ops}"), format!("--steps={steps}")];
-    again.extend(workload.map(|number| format!("--workload={number}")));
-    again.extend(seeds.map(|count| format!("--seeds={count}")));
-    again.extend(seed.map(|seed| format!("--seed={seed}")));
-    again.extend(reference.as_ref().map(|name| format!("--reference={name}")));
-    again.extend(damage.as_ref().map(|damage| format!("--damage={damage}")));
-    again.extend(case.as_ref().map(|case| format!("--case={case}")));
-    let again: Vec<&str> = if *quick { vec!["--quick"] } else { again.iter().map(String::as_str).collect() };
-    crate::steps::show(command(&again))
+    if let Some(lots) = arguments.interleavings {
+        return interleavings::run(lots, arguments.seed);
+    }
+    let given: Vec<String> = std::env::args().skip_while(|argument| argument != "fault").skip(1).collect();
+    crate::steps::show(command(&given))
 }
 
 /// Makes the runs.
 #[cfg(feature = "fault")]
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let mut parts = runs::Parts::default();
+    if let Some(lots) = arguments.interleavings {
+        return interleavings::run(lots, arguments.seed);
+    }
+    #[cfg(feature = "planted")]
+    if arguments.planted {
+        return planted::run();
+    }
+    let mut parts = runs::Parts::new(arguments.plant.as_deref())?;
     if arguments.quick {
-        parts.small_workloads(3)?;
-        parts.random_runs(0..200, 100)?;
-        parts.faults(QUICK_CALL_STEP)?;
+        short_round(&mut parts)?;
+    } else if arguments.small {
+        parts.small_workloads(arguments.ops, 1)?;
+    } else if let Some(number) = arguments.workload {
+        parts.one_workload(arguments.ops, number)?;
+    } else if let Some(rounds) = arguments.kill {
+        let seed = arguments.seed.unwrap_or(0);
+        parts.kills(seed, rounds)?;
+        parts.full_disks(seed..seed + 20)?;
     } else if let Some(case) = &arguments.case {
         parts.one_fault(case)?;
+    } else if let Some(hostile) = &arguments.hostile {
+        match hostile.parse() {
+            Ok(count) => parts.hostile(count)?,
+            Err(_) => parts.one_hostile(hostile)?,
+        }
     } else if let Some(reference) = &arguments.reference {
         match &arguments.damage {
             Some(damage) => parts.one_damage(reference, damage)?,
             None => parts.damages(Some(reference), 1)?,
         }
-    } else if let Some(number) = arguments.workload {
-        parts.one_workload(arguments.ops, number)?;
+    } else if let Some(first) = arguments.seed {
+        parts.random_runs(first..first.saturating_add(arguments.seeds.unwrap_or(1)), arguments.steps)?;
     } else {
-        if arguments.seed.is_none() {
-            parts.small_workloads(arguments.ops)?;
-        }
-        let seeds = arguments.seeds.unwrap_or(if arguments.seed.is_some() { 1 } else { 1_000 });
-        let first = arguments.seed.unwrap_or(0);
-        parts.random_runs(first..first.saturating_add(seeds), arguments.steps)?;
-        if arguments.seed.is_none() {
-            parts.damages(None, 1)?;
-            parts.faults(1)?;
-        }
+        long_round(&mut parts, arguments)?;
     }
     parts.finish()
+}
+
+#[cfg(feature = "fault")]
+fn short_round(parts: &mut runs::Parts) -> Outcome {
+    parts.small_workloads(QUICK_OPS, QUICK_WORKLOAD_STEP)?;
+    parts.expect_recovered(QUICK_RECOVERED)?;
+    parts.random_runs(0..200, 100)?;
+    parts.damages(None, QUICK_DAMAGE_STEP)?;
+    parts.faults(QUICK_CALL_STEP)?;
+    parts.hostile(HOSTILE[0])?;
+    parts.kills(0, 100)?;
+    parts.full_disks(0..4)
+}
+
+#[cfg(feature = "fault")]
+fn long_round(parts: &mut runs::Parts, arguments: &Arguments) -> Outcome {
+    parts.small_workloads(arguments.ops, 1)?;
+    parts.random_runs(0..arguments.seeds.unwrap_or(1_000), arguments.steps)?;
+    parts.damages(None, 1)?;
+    parts.faults(1)?;
+    parts.hostile(HOSTILE[1])?;
+    parts.kills(0, KILLS.parse()?)?;
+    parts.full_disks(0..20)?;
+    // With a table of its own, from a build of its own.
+    interleavings::run(interleavings::LOTS.parse()?, None)
 }

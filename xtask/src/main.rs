@@ -13,6 +13,7 @@ mod fault;
 mod steps;
 mod test;
 mod tidy;
+mod torture;
 
 /// What every task returns: nothing, or what to tell the person who called it.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -35,8 +36,14 @@ enum Task {
     Tidy(tidy::Arguments),
     /// Crashes on the simulated disk: every one of all small workloads, then random runs by seed
     Fault(fault::Arguments),
+    /// The process that `fault` kills
+    #[cfg(feature = "fault")]
+    #[command(hide = true)]
+    Work(fault::Work),
     /// The benches, each held against a floor measured in the same run
     Bench(bench::Arguments),
+    /// The torture suite: ours and the logs and stores of others
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +52,10 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy(arguments) => tidy::run(&arguments),
         Task::Fault(arguments) => fault::run(&arguments),
+        #[cfg(feature = "fault")]
+        Task::Work(arguments) => fault::work(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Torture(arguments) => torture::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

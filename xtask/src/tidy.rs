@@ -11,6 +11,7 @@ mod claims;
 mod code;
 mod formats;
 mod packages;
+mod planted;
 mod sources;
 mod tree;
 
@@ -50,7 +51,7 @@ impl fmt::Display for Finding {
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     sources::heads,
     sources::sizes,
     sources::names,
@@ -67,6 +68,8 @@ const RULES: [Rule; 16] = [
     formats::documents,
     claims::promises,
     claims::named_files,
+    planted::sites,
+    planted::feature,
 ];
 
 /// Blesses if asked to, then checks.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::Kind;
+use laminar_vfs::{Kind, planted};
 
 use crate::checkpoint::{Checkpoint, CheckpointStats, Registry, read_manifest};
 use crate::checkpoints::{CheckpointManager, Shared};
@@ -124,7 +124,11 @@ impl CheckpointManager {
     pub fn open_newest_valid(&self) -> Result<Opened> {
         'list: loop {
             let mut passed_over = Vec::new();
-            for CheckpointInfo { id, path } in self.list()?.into_iter().rev() {
+            let mut listed = self.list()?;
+            if planted("recovery-prefers-older") {
+                listed.reverse();
+            }
+            for CheckpointInfo { id, path } in listed.into_iter().rev() {
                 match self.shared.open_checked(id, &path) {
                     Ok(checkpoint) => {
                         let healed = checkpoint.healed();
@@ -132,7 +136,9 @@ impl CheckpointManager {
                     }
                     // Removed by its owner while we looked.
                     Err(_) if self.shared.vfs().kind(&path)?.is_none() => continue 'list,
-                    Err(reason) if condemns(&reason) => passed_over.push(PassedOver { id, path, reason }),
+                    Err(reason) if condemns(&reason) && !planted("no-fallback-to-older") => {
+                        passed_over.push(PassedOver { id, path, reason })
+                    }
                     Err(error) => return Err(error),
                 }
             }

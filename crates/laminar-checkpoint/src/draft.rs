@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::archive::ToSection;
 use crate::checkpoint::{Checkpoint, CheckpointStats};
@@ -285,12 +285,18 @@ impl Draft {
         let vfs = self.shared.vfs();
         let file = vfs.open(&self.dir().join(MANIFEST_NAME), OpenMode::CreateNew)?;
         file.write_all_at(&bytes, 0)?;
-        self.seal(&*file, bytes.len() as u64, crc32c::crc32c(&bytes))?;
-        vfs.sync_dir(self.dir())?;
+        if !planted("manifest-not-synced") {
+            self.seal(&*file, bytes.len() as u64, crc32c::crc32c(&bytes))?;
+        }
+        if !planted("checkpoint-names-not-synced") {
+            vfs.sync_dir(self.dir())?;
+        }
         let published = self.published_dir();
         vfs.rename(self.dir(), &published)?;
         self.state = State::Renamed;
-        self.shared.vfs().sync_dir(&self.shared.dir)?;
+        if !planted("checkpoint-own-name-not-synced") {
+            self.shared.vfs().sync_dir(&self.shared.dir)?;
+        }
         self.state = State::Published;
         self.stats.bytes_written += bytes.len() as u64;
         self.shared.load(self.id, &published, self.stats)

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
 
+use laminar_vfs::planted;
+
 use crate::checkpoint::Checkpoint;
 use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
 use crate::draft::random_seed;
@@ -67,7 +69,7 @@ impl CheckpointManager {
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
         let sizes: Vec<u64> = checkpoint.runs().iter().map(Run::bytes).collect();
         let window = policy::window(&sizes)?;
-        let is_base = window.start == 0;
+        let is_base = window.start == 0 || planted("merge-drops-tombstones");
         let runs = checkpoint.runs().get(window)?.to_vec();
         Some(MergePlan { runs, is_base })
     }
@@ -144,7 +146,13 @@ impl MergeJob {
         let lower = self.done.as_ref().map(Vec::as_slice);
         let limit = self.writer.bytes() + STEP_BYTES;
         let mut last = None;
-        let mut entries = Newest::new(&self.plan.runs, lower, Bound::Unbounded);
+        let backwards: Vec<Run>;
+        let mut runs = &self.plan.runs;
+        if planted("merge-takes-older-value") {
+            backwards = runs.iter().rev().cloned().collect();
+            runs = &backwards;
+        }
+        let mut entries = Newest::new(runs, lower, Bound::Unbounded);
         for _ in 0..STEP_ENTRIES {
             if self.is_done || self.writer.bytes() >= limit {
                 break;

@@ -44,8 +44,22 @@ pub struct CheckpointOptions {
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CheckpointOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::on(Env::real())
+    }
+
+    /// The defaults on another machine than this one; nothing of this one is asked for.
+    #[must_use]
+    pub fn on(env: Env) -> Self {
         Self {
-            env: Env::real(),
+            env,
             interval: Duration::from_secs(60),
             max_retained: 2,
             lineage: 0,
@@ -55,14 +69,6 @@ impl Default for CheckpointOptions {
             verify: Verify::default(),
             read_back: true,
         }
-    }
-}
-
-impl CheckpointOptions {
-    /// The defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
     }
 
     /// The disk, clock and threads to use. Default: those of this machine.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use laminar_vfs::{Kind, Vfs};
+use laminar_vfs::{Kind, Vfs, planted};
 
 use crate::catalog::{CheckpointInfo, condemns};
 use crate::checkpoint::{CheckpointStats, read_manifest};
@@ -58,7 +58,11 @@ impl CheckpointManager {
         let mut cleanup = Cleanup::default();
         let (mut wanted, mut doomed) = (Vec::new(), Vec::new());
         let mut valid = 0;
-        for info in shared.list()?.into_iter().rev() {
+        let mut listed = shared.list()?;
+        if planted("cleanup-removes-newest") {
+            listed.reverse();
+        }
+        for info in listed.into_iter().rev() {
             if valid >= keep {
                 doomed.push(info);
                 continue;

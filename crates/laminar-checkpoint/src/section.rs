@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Env, OpenMode, ReadMode, Region, Vfs, VfsFile};
+use laminar_vfs::{Env, OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use crate::archive::{self, FromArchive, ToSection, archived, wrong_type};
 use crate::error::Reason;
@@ -173,7 +173,8 @@ impl SectionFile {
 
     fn load(&self) -> Result<(Region, usize)> {
         // Read by calls before it is mapped: a page of a mapping that can't be read is a signal, not an error.
-        if !matches!(self.archive_crc(), Ok(crc) if crc == self.header.archive_crc) {
+        let whole = matches!(self.archive_crc(), Ok(crc) if crc == self.header.archive_crc);
+        if !whole && !planted("section-not-checked") {
             return self.rebuild().map(|bytes| (Region::copy_of(&bytes), 0));
         }
         let region = self.file.map(self.mode)?;
@@ -217,6 +218,7 @@ impl SectionFile {
         for &page in bad.iter().filter(|&&page| page < header.pages()) {
             let members = (page % header.groups()..header.pages() + header.groups()).step_by(header.groups());
             let others: Vec<usize> = members.filter(|&other| other != page).collect();
+            let others = if planted("section-healed-without-parity") { Vec::new() } else { others };
             if others.iter().any(|other| bad.contains(other)) {
                 return Err(lost(page));
             }

@@ -1,6 +1,6 @@
 //! Damage at rest: a reference directory, one thing in it broken, and what opening and reading it comes to.
 //!
-//! Every bit flipped, every sector zeroed, exchanged with its neighbour or stale, every file cut at every sector, stale, gone or a
+//! Every bit flipped, every sector zeroed, exchanged with its neighbour or stale, every file cut at every length, stale, gone or a
 //! directory. The outcome must be the acknowledged history, whole, or a typed error that names a path and has changed nothing.
 //! Damage to a checkpoint must not even be an error: it heals, or an older checkpoint and the log stand in.
 
@@ -16,6 +16,7 @@ use crate::Violation;
 mod reference;
 mod subject;
 
+pub(crate) use reference::{DIR, checkpoint_options, log_options, store_options};
 use reference::{Left, Subject};
 
 /// The reference directories, by name.
@@ -138,7 +139,7 @@ pub struct Reference {
     /// From before the last acknowledgement, and from longer ago.
     older: Vec<SimDisk>,
     subject: Subject,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: Files,
     /// The hash of the disk.
     hash: u64,
     /// How a log was left: whether something behind the last group vouches for it.
@@ -157,6 +158,15 @@ pub enum Outcome {
     Refused,
     /// What was acknowledged last is gone, and is reported as possibly acknowledged.
     LastLost,
+}
+
+/// Files and what is in them.
+pub(crate) type Files = Vec<(PathBuf, Vec<u8>)>;
+
+/// The disk of a reference, and its files.
+pub(crate) fn contents(name: &str) -> Result<(SimDisk, Files), Violation> {
+    let reference = Reference::new(name)?;
+    Ok((reference.disk, reference.files))
 }
 
 impl Reference {
@@ -185,9 +195,11 @@ impl Reference {
         self.files.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    /// Every damage; of the flipped bits every `bit_step`-th.
+    /// Every damage; or a sample of them: of the flipped bits every `step`-th, of sectors and of lengths that a file is cut to as
+    /// many as the root of that leaves. Whatever happens to a whole file is always among them.
     #[must_use]
-    pub fn damages(&self, bit_step: usize) -> Vec<Damage> {
+    pub fn damages(&self, step: usize) -> Vec<Damage> {
+        let (bit_step, sector_step) = (step, step.isqrt());
         let mut all = Vec::new();
         let mut dirs: Vec<&Path> = Vec::new();
         for (path, bytes) in &self.files {
@@ -196,14 +208,18 @@ impl Reference {
             let mut add = |how| all.push(Damage { path: path.clone(), how });
             let step = if self.is_in_another(path) { OTHERS_BIT_STEP } else { 1 } * bit_step;
             (0..len * 8).step_by(step).for_each(|bit| add(Break::Flip(bit)));
-            (0..sectors).for_each(|sector| add(Break::Zero(sector)));
-            (1..len / SECTOR).for_each(|sector| add(Break::Swap(sector - 1)));
+            (0..sectors).step_by(sector_step).for_each(|sector| add(Break::Zero(sector)));
+            (1..len / SECTOR).step_by(sector_step).for_each(|sector| add(Break::Swap(sector - 1)));
             for older in older {
-                (0..sectors).for_each(|sector| add(Break::Stale(older, sector)));
-                add(Break::StaleFile(older));
+                (0..sectors).step_by(sector_step).for_each(|sector| add(Break::Stale(older, sector)));
+                if !self.is_of_another_life(older) {
+                    add(Break::StaleFile(older));
+                }
             }
-            let cuts = (0..=sectors).flat_map(|sector| [-1, 0, 1].map(|by| (sector * SECTOR).checked_add_signed(by)));
-            cuts.flatten().filter(|cut| *cut != len).for_each(|cut| add(Break::Cut(cut)));
+            // Every length; of bytes that are tried elsewhere, those around a sector's end.
+            let near_sector = |cut: &u64| step == 1 || matches!(cut % SECTOR, 0 | 1 | 511);
+            (0..len).filter(near_sector).step_by(sector_step).for_each(|cut| add(Break::Cut(cut)));
+            add(Break::Cut(len + 1));
             add(Break::Remove);
             add(Break::Directory);
             // The directory itself is left: where nothing is, nothing can tell that there was something.
@@ -215,6 +231,12 @@ impl Reference {
         dirs.dedup();
         all.extend(dirs.iter().map(|dir| Damage { path: dir.to_path_buf(), how: Break::Remove }));
         all
+    }
+
+    /// Whether the older disk of this number is from before a recovery that has written a segment again: put back whole, that segment
+    /// speaks for itself, and replaying it shows its last record before what follows contradicts it.
+    fn is_of_another_life(&self, older: u64) -> bool {
+        self.name.starts_with("log") && older == reference::LOST_OLDER
     }
 
     /// Whether every bit of these bytes is flipped elsewhere: those of a shared run under its other name, and those of checkpoints in

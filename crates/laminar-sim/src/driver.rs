@@ -10,12 +10,15 @@ use laminar_storage::{
 use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 
-use crate::op::{OPERATORS, Op};
+use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
 
 /// The source whose offset is the number of the commit.
 const SOURCE: &str = "commit";
 const DIR: &str = "/store";
+
+/// The budget of a run with large values: the least that a store can have.
+const BUDGET_BYTES: u64 = 1 << 20;
 
 /// What a store did that it must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Summary {
     pub recoveries: u64,
     /// Checkpoints that were published while someone waited for them.
     pub checkpoints: u64,
+    /// A hash over every call to the disk, in all lives of the process: equal runs have equal ones, on every machine.
+    pub trace_hash: u64,
 }
 
 /// How the process is going to die.
@@ -81,6 +86,7 @@ pub struct Driver {
     env: Env,
     workers: Inline,
     options: StoreOptions,
+    policy: SyncPolicy,
     store: Option<WalStateStore>,
     oracle: Oracle,
     /// Just past the last commit that was handed to the operating system.
@@ -100,6 +106,7 @@ impl Driver {
         let (env, workers) = disk.env_and_workers();
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(50))];
+        let policy = policies[rng.usize(..policies.len())];
         let options = StoreOptions::new()
             .segment_bytes(8192 << rng.u32(1..4))
             .buffer_bytes(4096 << rng.u32(0..3))
@@ -107,12 +114,19 @@ impl Driver {
             .checkpoint_interval(Duration::from_millis(rng.u64(50..500)))
             .max_retained(rng.usize(2..4))
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
-            .sync_policy(policies[rng.usize(..policies.len())]);
+            .sync_policy(policy);
+        let options = match Profile::of(seed) {
+            Profile::Light | Profile::Narrow => options,
+            // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
+            Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
+            Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
+        };
         let mut driver = Self {
             disk,
             env,
             workers,
             options,
+            policy,
             store: None,
             oracle: Oracle::new(),
             committed: Lsn::ZERO,
@@ -161,6 +175,7 @@ impl Driver {
     /// What the store did that it must not.
     pub fn finish(mut self) -> Result<Summary, Violation> {
         self.crash(Some(1))?;
+        self.intrude()?;
         let found = self.read_all()?;
         self.store = None;
         self.open(Crash::PowerCut)?;
@@ -168,6 +183,7 @@ impl Driver {
             return Err(Violation::new("a second recovery gives another state"));
         }
         self.summary.commits = self.oracle.commits() as u64;
+        self.note_trace();
         Ok(self.summary)
     }
 
@@ -221,6 +237,8 @@ impl Driver {
         self.oracle.hand_over();
         if durable {
             ticket.wait()?;
+        }
+        if durable || self.policy == SyncPolicy::EveryCommit {
             self.oracle.harden();
         }
         Ok(())
@@ -256,13 +274,23 @@ impl Driver {
         self.summary.crashes += 1;
         self.death = None;
         match power_cut {
-            Some(seed) => self.disk = self.disk.crash(seed),
+            Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
         }
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
         (self.env, self.workers) = self.disk.env_and_workers();
         self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
+    }
+
+    /// Goes on with the disk that a power cut leaves; its calls are counted from 0 again.
+    fn lose_power(&mut self, seed: u64) {
+        self.note_trace();
+        self.disk = self.disk.crash(seed);
+    }
+
+    fn note_trace(&mut self) {
+        self.summary.trace_hash = self.summary.trace_hash.rotate_left(7) ^ self.disk.trace_hash();
     }
 
     /// Opens, dying on the way if that was asked for, and compares what is recovered.
@@ -279,7 +307,7 @@ impl Driver {
             }
             self.summary.crashes += 1;
             self.death = None;
-            self.disk = self.disk.crash(seed);
+            self.lose_power(seed);
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;
@@ -292,8 +320,22 @@ impl Driver {
         if report.is_degraded() {
             return Err(Violation::new(format!("a crash passes for damage: {report:?}")));
         }
+        if let Some(aside) = report.tail.cut.and_then(|cut| cut.kept_at)
+            && self.disk.read_file(&aside).is_err()
+        {
+            return Err(Violation::new(format!("what was cut is not kept at {}", aside.display())));
+        }
         self.summary.recoveries += 1;
         self.compare_all()
+    }
+
+    /// Somebody else opens the store that is open here.
+    fn intrude(&self) -> Result<(), Violation> {
+        match self.open_once() {
+            Err(Error::Locked { .. }) => Ok(()),
+            Err(error) => Err(Violation::new(format!("a second opener is told: {error}"))),
+            Ok(_) => Err(Violation::new("a second opener got in")),
+        }
     }
 
     fn open_once(&self) -> Result<(WalStateStore, RecoveryReport), Error> {

@@ -4,10 +4,13 @@
 //! Small exhaustive bounds find what large random runs miss: of 26 known crash bugs of file systems, 24 show with at most three
 //! operations. Source: Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing", OSDI 2018.
 
+use std::fmt;
+
 use laminar_storage::{Env, Error, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 
-use crate::Violation;
+use crate::seeds::caught;
+use crate::{Violation, shrink};
 
 /// The operations of a small workload.
 const OPS: [SmallOp; 7] = [
@@ -24,6 +27,15 @@ const OPS: [SmallOp; 7] = [
 const EXHAUSTIVE_CHOICES: usize = 12;
 /// With more, so many subsets.
 const SAMPLES: u64 = 256;
+/// Second crashes are tried in every way in workloads of at most so many operations: inside the recovery of every image.
+const COMPLETE_SECOND_OPS: usize = 1;
+/// With at most so many changes pending inside such a recovery, every subset of them is tried.
+const EXHAUSTIVE_SECOND_CHOICES: usize = 6;
+/// With more, so many subsets.
+const SECOND_SAMPLES: u64 = 64;
+/// In longer workloads a second crash is tried in the recovery of one image in so many, and with so few subsets.
+const SPARSE_SECOND: u64 = 16;
+const SPARSE_SECOND_SAMPLES: u64 = 4;
 const DIR: &str = "/s";
 const SOURCE: &str = "commit";
 
@@ -63,6 +75,53 @@ pub fn workload(ops: u32, mut number: u64) -> Vec<SmallOp> {
             op
         })
         .collect()
+}
+
+/// The number of a workload among those of its length: the reverse of [`workload`].
+#[must_use]
+pub fn workload_number(ops: &[SmallOp]) -> u64 {
+    let digit = |op: &SmallOp| OPS.iter().position(|other| other == op).unwrap_or(0) as u64;
+    ops.iter().rev().fold(0, |number, op| number * OPS.len() as u64 + digit(op))
+}
+
+/// A small workload that went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SmallFailure {
+    /// The workload.
+    pub ops: Vec<SmallOp>,
+    /// What went wrong in it.
+    pub violation: Violation,
+    /// The shortest workload made of its operations that still fails.
+    pub shrunk: Vec<SmallOp>,
+    /// What went wrong in that.
+    pub shrunk_violation: Violation,
+}
+
+impl fmt::Display for SmallFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let replay =
+            |ops: &[SmallOp]| format!("cargo xtask fault --ops {} --workload {}", ops.len(), workload_number(ops));
+        writeln!(f, "workload {:?}: {}", self.ops, self.violation)?;
+        writeln!(f, "replay: {}", replay(&self.ops))?;
+        writeln!(f, "the shortest workload that fails: {:?}: {}", self.shrunk, self.shrunk_violation)?;
+        write!(f, "replay: {}", replay(&self.shrunk))
+    }
+}
+
+impl std::error::Error for SmallFailure {}
+
+/// As [`enumerate`] of one workload by number; a panic is a violation too.
+///
+/// # Errors
+/// A state that must not be, with the workload shrunk.
+pub fn enumerate_number(ops: u32, number: u64) -> Result<Counts, Box<SmallFailure>> {
+    let run = |ops: &[SmallOp]| caught(|| enumerate(ops, true));
+    let ops = workload(ops, number);
+    run(&ops).map_err(|violation| {
+        let (shrunk, shrunk_violation) = shrink(ops.clone(), violation.clone(), |fewer| run(fewer).map(drop));
+        Box::new(SmallFailure { ops, violation, shrunk, shrunk_violation })
+    })
 }
 
 /// What an enumeration has looked at.
@@ -115,11 +174,7 @@ impl Track {
 }
 
 fn options(env: Env) -> StoreOptions {
-    StoreOptions::new()
-        .env(env)
-        .segment_bytes(SEGMENT_BYTES)
-        .buffer_bytes(4096)
-        .read_mode(laminar_storage::ReadMode::Owned)
+    StoreOptions::on(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(4096).read_mode(laminar_storage::ReadMode::Owned)
 }
 
 /// As small as a segment can be, so that disks are small and rotation is near.
@@ -130,12 +185,67 @@ const FILLER_BYTES: usize = 9 << 10;
 const KEYS: [&[u8]; 3] = [b"a", b"b", b"filler"];
 
 fn value(key: usize, number: u8) -> Vec<u8> {
-    let len = if key == 2 { FILLER_BYTES } else { 20 };
-    vec![number | 0x80; len]
+    vec![number | 0x80; value_bytes(key)]
+}
+
+fn value_bytes(key: usize) -> usize {
+    if key == 2 { FILLER_BYTES } else { 20 }
+}
+
+/// Whether `found` is the value of a key that was put by operation `number`, or none where it is to have none.
+fn is_value(found: Option<&[u8]>, key: usize, number: Option<u8>) -> bool {
+    match (found, number) {
+        (Some(found), Some(number)) => {
+            // Every byte, without a way out in the middle: that is quicker than to stop early.
+            let differs = found.iter().fold(0, |differs, byte| differs | (byte ^ (number | 0x80)));
+            found.len() == value_bytes(key) && differs == 0
+        }
+        (found, number) => found.is_none() && number.is_none(),
+    }
+}
+
+/// How often the power goes a second time, before each change that a recovery makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Second {
+    /// In no recovery.
+    Never,
+    /// In a few recoveries, a few subsets.
+    Sparse,
+    /// In every recovery, every subset, or many.
+    Complete,
+}
+
+impl Second {
+    /// Of the image of this number: its own subsets are many, and a recovery makes half a dozen changes.
+    fn of_image(self, number: u64, images: u64) -> Self {
+        if self == Self::Sparse && number % SPARSE_SECOND != images / 2 % SPARSE_SECOND { Self::Never } else { self }
+    }
+
+    /// The disks that the power leaves if it goes at this moment of a recovery.
+    fn images(self, moment: &SimDisk) -> impl Iterator<Item = SimDisk> {
+        let choices = moment.choices();
+        let exhaustive = self == Self::Complete && choices <= EXHAUSTIVE_SECOND_CHOICES;
+        let count = match self {
+            Self::Never => 0,
+            Self::Sparse => SPARSE_SECOND_SAMPLES,
+            Self::Complete if exhaustive => 1 << choices,
+            Self::Complete => SECOND_SAMPLES,
+        };
+        (0..count).map(move |number| if exhaustive { moment.crash_mask(number) } else { moment.crash(number) })
+    }
 }
 
 /// Runs a workload and, before each change of the disk that its last operation makes, cuts the power in every way. The crash points
 /// of the operations before belong to the shorter workloads, which are enumerated too.
+///
+/// What is complete and what is a sample:
+///
+/// - The first crash: all subsets of up to 12 pending changes; of more, 256 by seed.
+/// - With `nested`, a second crash before each change that the recovery of the first makes. In workloads of at most one operation
+///   it is complete: inside the recovery of every image, all subsets of up to 6 changes that are pending then, 64 by seed of more. In
+///   longer ones it is a sample: inside the recovery of every sixteenth image, 4 subsets by seed.
+///
+/// Every image that is counted was recovered and compared, also where it is byte for byte one that came before.
 ///
 /// # Errors
 /// A state that must not be: see [`Violation`].
@@ -159,9 +269,14 @@ pub fn enumerate(ops: &[SmallOp], nested: bool) -> Result<Counts, Violation> {
             track.durable = before.durable;
         }
     }
+    let second = match nested {
+        false => Second::Never,
+        true if ops.len() <= COMPLETE_SECOND_OPS => Second::Complete,
+        true => Second::Sparse,
+    };
     for moment in disk.take_history() {
         counts.crash_points += 1;
-        cut_power(&moment, &track, nested, &mut counts)?;
+        cut_power(&moment, &track, second, &mut counts)?;
     }
     drop(store);
     Ok(counts)
@@ -233,34 +348,31 @@ fn commit(store: &mut WalStateStore, track: &mut Track) -> Result<laminar_storag
 }
 
 /// Cuts the power in every way that there is, or in many.
-fn cut_power(moment: &SimDisk, track: &Track, nested: bool, counts: &mut Counts) -> Result<(), Violation> {
+fn cut_power(moment: &SimDisk, track: &Track, second: Second, counts: &mut Counts) -> Result<(), Violation> {
     let choices = moment.choices();
     let exhaustive = choices <= EXHAUSTIVE_CHOICES;
     let images = if exhaustive { 1 << choices } else { SAMPLES };
     for number in 0..images {
         let image = if exhaustive { moment.crash_mask(number) } else { moment.crash(number) };
-        // A second crash inside the recovery is tried for a few of the first ones: its own subsets are many.
-        let second = nested && number % 16 == images / 2 % 16;
-        check(&image, track, second, counts)
+        check(&image, track, second.of_image(number, images), counts)
             .map_err(|violation| violation.with(&format!("with {choices} pending changes, subset {number}")))?;
     }
     Ok(())
 }
 
-/// Recovers a disk and compares; where `second` is set, also cuts the power before every change that the recovery makes.
-fn check(image: &SimDisk, track: &Track, second: bool, counts: &mut Counts) -> Result<(), Violation> {
-    if second {
+/// Recovers a disk and compares; also cuts the power before every change that the recovery makes, as often as `second` says.
+fn check(image: &SimDisk, track: &Track, second: Second, counts: &mut Counts) -> Result<(), Violation> {
+    if second != Second::Never {
         image.start_history();
     }
     let found = recover(image, track)?;
     counts.images += 1;
-    if !second {
+    if second == Second::Never {
         return Ok(());
     }
     for moment in image.take_history() {
-        for number in 0..4 {
+        for again in second.images(&moment) {
             // Whatever the first recovery would have come to, so must the second, or further back where it may.
-            let again = moment.crash(number);
             recover(&again, track).map_err(|violation| violation.with("inside a recovery"))?;
             counts.images += 1;
             counts.nested += 1;
@@ -289,8 +401,7 @@ fn recover(image: &SimDisk, track: &Track) -> Result<usize, Violation> {
     let mut entries = 0;
     for (key, number) in expected.iter().enumerate() {
         let found = store.get(KEYS[key]).map_err(|error| failed("reading", &error))?;
-        let expected = number.map(|number| value(key, number));
-        if found != expected.as_deref() {
+        if !is_value(found, key, *number) {
             return Err(Violation::new(format!("key {key} is not as of its commit")));
         }
         entries += u64::from(number.is_some());
@@ -300,4 +411,27 @@ fn recover(image: &SimDisk, track: &Track) -> Result<usize, Violation> {
         return Err(Violation::new(format!("{len} entries instead of {entries}")));
     }
     Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_and_numbers_are_one_to_one() {
+        for number in (0..workloads(5)).step_by(97) {
+            assert_eq!(workload_number(&workload(5, number)), number);
+        }
+        assert_eq!(workload_number(&[]), 0);
+    }
+
+    #[test]
+    fn a_failure_names_the_commands_that_replay_it() {
+        let ops = vec![SmallOp::Put, SmallOp::Commit, SmallOp::Reopen];
+        let (shrunk, violation) = (vec![SmallOp::Reopen], Violation::new("a made up one"));
+        let failure = SmallFailure { ops, violation: violation.clone(), shrunk, shrunk_violation: violation };
+        let text = failure.to_string();
+        assert!(text.contains("cargo xtask fault --ops 3 --workload 308"), "{text}");
+        assert!(text.ends_with("cargo xtask fault --ops 1 --workload 6"), "{text}");
+    }
 }

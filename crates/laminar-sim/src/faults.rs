@@ -416,6 +416,9 @@ fn judge(case: FaultCase) -> Result<u64, Violation> {
         }
     }
     let mut recovered = 0;
+    if expected.refuses() && run.store.is_some() {
+        opens_when_full(&run)?;
+    }
     // A power cut at once; and before it an opening in the same boot, whose every answer must then hold.
     let disks = [run.disk.fork(), run.disk.crash_lose_all(), run.disk.crash(case.call), run.disk.crash_torn(case.call)];
     for (number, disk) in disks.into_iter().enumerate() {
@@ -427,12 +430,20 @@ fn judge(case: FaultCase) -> Result<u64, Violation> {
             continue;
         }
         match outcome {
-            Ok(true) => recovered += 2,
+            Ok(true) => recovered += 3,
             Ok(false) => return Err(Violation::new("a power cut passes for damage").with(place)),
             Err(violation) => return Err(violation.with(place)),
         }
     }
     Ok(recovered)
+}
+
+/// The process dies, and there is no space left: what was handed over is served all the same.
+fn opens_when_full(run: &Run) -> Result<(), Violation> {
+    let full = run.disk.fork();
+    full.set_space(Some(full.used_bytes()));
+    let opened = run.open_on(&full).map_err(|error| Violation::new(format!("a full disk does not open: {error}")))?;
+    run.oracle.may_be(opened.1, Crash::Killed).map(drop).map_err(|what| Violation::new(what).with("on a full disk"))
 }
 
 /// Opens, and holds what is served against what may be; then that must outlive a dropped cache and a power cut. Says no where
@@ -450,10 +461,12 @@ fn recover(run: &Run, disk: &SimDisk, crash: Crash) -> Result<bool, Violation> {
     }
     drop(store);
     disk.drop_caches();
-    let after = disk.crash_lose_all();
-    let (store, again) = run.open_on(&after).map_err(failed)?;
-    if again != found || read_all(&store)? != served {
-        return Err(Violation::new(format!("commit {found} was served, and after a power cut it is commit {again}")));
+    for after in [disk.crash_lose_all(), disk.crash_keep_all()] {
+        let (store, again) = run.open_on(&after).map_err(failed)?;
+        if again != found || read_all(&store)? != served {
+            let what = format!("commit {found} was served, and after a power cut it is commit {again}");
+            return Err(Violation::new(what));
+        }
     }
     Ok(true)
 }

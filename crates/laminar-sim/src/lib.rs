@@ -10,14 +10,26 @@ mod damage;
 mod driver;
 mod enumerate;
 mod faults;
+mod hostile;
+#[cfg(laminar_model)]
+pub mod interleavings;
 mod op;
 mod oracle;
+#[cfg(feature = "planted")]
+mod planted;
+mod process;
 mod seeds;
+mod shrink;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
 pub use driver::{Driver, Summary, Violation};
-pub use enumerate::{Counts, SmallOp, enumerate, workload, workloads};
+pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
+pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
+#[cfg(feature = "planted")]
+pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
+pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
+pub use shrink::shrink;

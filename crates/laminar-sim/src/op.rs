@@ -7,6 +7,33 @@ pub(crate) const OPERATORS: u8 = 3;
 /// How many keys a run has: few, so that they meet.
 const KEYS: u8 = 12;
 
+/// Of a tiered run, so many operations fill the first run of its checkpoints.
+const FIRST_RUN: usize = 24;
+
+/// What the run of a seed is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Small values: most runs.
+    Light,
+    /// Large values, and a memory budget that they exceed.
+    Heavy,
+    /// A large first run, and checkpoints upon it until some of the runs behind it are merged.
+    Tiered,
+    /// Two keys that come and go while checkpoints are made.
+    Narrow,
+}
+
+impl Profile {
+    pub(crate) fn of(seed: u64) -> Self {
+        match seed % 32 {
+            7 => Self::Heavy,
+            15 => Self::Tiered,
+            3 | 11 | 19 | 27 => Self::Narrow,
+            _ => Self::Light,
+        }
+    }
+}
+
 /// A key by its number. Some are empty, some share prefixes, one is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "made by hand in tests")]
@@ -82,6 +109,41 @@ pub enum Op {
 }
 
 impl Op {
+    /// The operations of the run of this seed.
+    pub(crate) fn run(seed: u64, steps: usize) -> Vec<Self> {
+        let mut rng = Rng::with_seed(seed);
+        let profile = Profile::of(seed);
+        let large = |rng: &mut Rng| Self::Put(rng.u8(..OPERATORS), Key(rng.u8(..KEYS)), large_value(rng));
+        let random = |at: usize| match profile {
+            Profile::Light => Self::random(&mut rng),
+            Profile::Heavy if rng.u8(..5) < 4 => large(&mut rng),
+            Profile::Heavy => Self::random(&mut rng),
+            Profile::Tiered if at < FIRST_RUN => large(&mut rng),
+            Profile::Tiered => match (at - FIRST_RUN) % 4 {
+                0 if rng.bool() => Self::Delete(rng.u8(..OPERATORS), Key(rng.u8(..KEYS))),
+                0 | 1 => Self::random(&mut rng),
+                2 => Self::Commit,
+                _ => Self::Checkpoint,
+            },
+            Profile::Narrow => Self::narrow(&mut rng),
+        };
+        (0..steps).map(random).collect()
+    }
+
+    /// An operation on one of two keys, or one that decides what becomes of deleted ones.
+    fn narrow(rng: &mut Rng) -> Self {
+        let key = Key(rng.u8(4..6));
+        match rng.u8(..12) {
+            0..3 => Self::Put(0, key, random_value(rng)),
+            3..6 => Self::Delete(0, key),
+            6 => Self::Commit,
+            7 => Self::BeginCheckpoint,
+            8 => Self::Background(rng.u8(1..20)),
+            9 | 10 => Self::Compare,
+            _ => Self::random(rng),
+        }
+    }
+
     /// A random operation.
     pub fn random(rng: &mut Rng) -> Self {
         let operator = rng.u8(..OPERATORS);
@@ -104,6 +166,10 @@ impl Op {
             _ => Self::DieInRecovery(rng.u16(..60), rng.u64(..)),
         }
     }
+}
+
+fn large_value(rng: &mut Rng) -> Value {
+    Value { number: rng.u32(..), len: rng.u16(55_000..) }
 }
 
 fn random_value(rng: &mut Rng) -> Value {

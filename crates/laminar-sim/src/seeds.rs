@@ -3,9 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fastrand::Rng;
-
-use crate::{Driver, Op, Summary, Violation};
+use crate::{Driver, Op, Summary, Violation, shrink};
 
 /// A run that went wrong.
 #[derive(Debug)]
@@ -37,10 +35,9 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// What the store did that it must not, with the operations shrunk.
 pub fn run_seed(seed: u64, steps: usize) -> Result<Summary, Box<Failure>> {
-    let mut rng = Rng::with_seed(seed);
-    let ops: Vec<Op> = (0..steps).map(|_| Op::random(&mut rng)).collect();
+    let ops = Op::run(seed, steps);
     run_ops(seed, &ops).map_err(|violation| {
-        let (shrunk, violation) = shrink(seed, ops, violation);
+        let (shrunk, violation) = shrink(ops, violation, |fewer| run_ops(seed, fewer).map(drop));
         Box::new(Failure { seed, steps, violation, shrunk })
     })
 }
@@ -57,27 +54,14 @@ pub fn run_ops(seed: u64, ops: &[Op]) -> Result<Summary, Violation> {
         }
         driver.finish()
     };
+    caught(run)
+}
+
+/// Runs `run`; a panic in it is a violation.
+pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(Violation::new(format!("panic: {text}")))
     })
-}
-
-/// Drops operations as long as the run still fails: halves first, then smaller pieces.
-fn shrink(seed: u64, mut ops: Vec<Op>, mut violation: Violation) -> (Vec<Op>, Violation) {
-    let mut piece = ops.len().div_ceil(2);
-    while piece > 0 {
-        let mut from = 0;
-        while from < ops.len() {
-            let mut fewer = ops.clone();
-            drop(fewer.drain(from..ops.len().min(from + piece)));
-            match run_ops(seed, &fewer) {
-                Err(still) => (ops, violation) = (fewer, still),
-                Ok(_) => from += piece,
-            }
-        }
-        piece /= 2;
-    }
-    (ops, violation)
 }

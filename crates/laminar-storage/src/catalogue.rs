@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use laminar_vfs::planted;
+
 use crate::keyspace::Namespace;
 
 /// The namespace of the catalogue.
@@ -52,6 +54,9 @@ impl Catalogue {
 
     /// A namespace that was never given out.
     pub(crate) fn fresh_namespace(&self) -> Namespace {
+        if planted("namespace-given-out-again") {
+            return (1..).map(Namespace).find(|namespace| !self.live.contains(namespace)).unwrap_or(CATALOGUE);
+        }
         // Four billion clears do not happen: at one a second they take 136 years.
         Namespace(self.greatest.checked_add(1).expect("namespaces are not used up"))
     }

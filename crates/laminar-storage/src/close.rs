@@ -1,11 +1,12 @@
 //! Leaving a store: in order, or on request with everything looked at.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyReport};
 use laminar_wal::Lsn;
 
-use crate::recover::checkpoint_options;
+use crate::recover::{Commits, checkpoint_options};
 use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
 impl WalStateStore {
@@ -28,7 +29,7 @@ impl WalStateStore {
     }
 
     /// Reads and checks everything that is on disk: the identity, every byte of every checkpoint, and the log from its beginning to
-    /// the last commit.
+    /// the last commit, record by record: each must be one of a store's, and each batch a whole commit.
     /// Changes nothing.
     ///
     /// # Errors
@@ -72,7 +73,10 @@ impl WalStateStore {
     fn verify_log(&self, start: Lsn, report: &mut StoreVerifyReport) -> Result<()> {
         report.log_records = 0;
         let mut records = self.wal.replay(start)?;
+        let mut commits = Commits::beginning_anywhere(&self.dir);
+        let mut offsets = BTreeMap::new();
         while let Some(record) = records.next()? {
+            commits.next(&record, &mut offsets)?;
             report.log_records += 1;
             report.log_end = record.end;
         }

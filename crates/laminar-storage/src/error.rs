@@ -105,6 +105,13 @@ pub enum Error {
     /// The store was closed or dropped before the work was done.
     #[error("the store was closed before the checkpoint was done")]
     Abandoned,
+    /// The making of checkpoints has panicked: a bug. This store makes no more of them, and merges nothing; commits and reads go on.
+    /// Opened again it tries again.
+    #[error("the making of checkpoints has panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
 }
 
 impl Error {

@@ -23,6 +23,8 @@ pub const MAX_VALUE_BYTES: usize = 16 << 20;
 pub const MAX_NAME_BYTES: usize = 4 << 10;
 /// The most source offsets in one commit.
 pub(crate) const MAX_OFFSETS: usize = 1_000_000;
+/// The most bytes of all source offsets of a store, as in a commit record: so any commit fits into one, and all into a manifest.
+pub(crate) const MAX_OFFSET_BYTES: usize = 64 << 20;
 
 const MAGIC: [u8; 8] = *b"laminSTO";
 const VERSION_OFFSET: usize = 8;
@@ -100,8 +102,8 @@ impl Identity {
         let log_id = body.get(LOG_ID_OFFSET..).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT)?;
         let identity =
             Self { log_id: u128::from_le_bytes(*log_id), hash_seed: u64_at(body, HASH_SEED_OFFSET).ok_or(SHORT)? };
-        let reserved_is_zero =
-            u32_at(body, FLAGS_OFFSET) == Some(0) && body.iter().skip(RESERVED_OFFSET).all(|&byte| byte == 0);
+        let reserved_is_zero = u32_at(body, FLAGS_OFFSET) == Some(0)
+            && body.iter().skip(RESERVED_OFFSET).fold(0, |any, byte| any | byte) == 0;
         if !reserved_is_zero || identity.log_id == 0 {
             return Err(BadIdentity::Corrupt("a reserved field is not zero, or the log id is"));
         }
@@ -210,6 +212,11 @@ pub(crate) fn encode_commit(into: &mut Vec<u8>, first: Option<Lsn>, offsets: &BT
         into.extend_from_slice(name.as_bytes());
         into.extend_from_slice(&offset.to_le_bytes());
     }
+}
+
+/// Bytes of a source offset in a commit record.
+pub(crate) fn offset_len(name: &str) -> usize {
+    4 + name.len() + 8
 }
 
 fn put(into: &mut [u8], offset: usize, bytes: &[u8]) {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use laminar_vfs::{Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, publish};
+use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, planted, publish};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
 use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR};
@@ -32,7 +32,7 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     if has(STORE) {
         return Ok(Place::Store);
     }
-    if has(CREATING) {
+    if has(CREATING) || has(WAL_DIR) && planted("store-created-over-another") {
         return Ok(Place::Unfinished);
     }
     if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
@@ -65,8 +65,12 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<(Identity, bool)> {
         }
     }
     let bytes = bytes.split_at(len).0;
-    let copy = |from: usize| Identity::decode(bytes.get(from..from + IDENTITY_BYTES).unwrap_or_default());
-    match (copy(0), copy(SECOND_COPY_OFFSET)) {
+    let block = |from: usize| bytes.get(from..from + IDENTITY_BYTES).unwrap_or_default();
+    let (one, other) = (block(0), block(SECOND_COPY_OFFSET));
+    let first = Identity::decode(one);
+    // What is the same twice need not be read twice.
+    let second = if one == other { first } else { Identity::decode(other) };
+    match (first, second) {
         (Ok(first), Ok(second)) if first == second => Ok((first, false)),
         (Ok(_), Ok(_)) => Err(Error::Corrupt { path, offset: 0, reason: "its two copies differ" }),
         (Ok(identity), Err(_)) | (Err(_), Ok(identity)) => Ok((identity, true)),
@@ -82,6 +86,9 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<(Identity, bool)> {
 
 /// Takes the lock of a store's directory.
 pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Lock> {
+    if planted("store-lock-not-taken") {
+        return Ok(Lock::new(Box::new(())));
+    }
     vfs.lock(&dir.join(LOCK)).map_err(|error| match error.is_locked() {
         true => Error::Locked { path: dir.to_owned() },
         false => error.into(),
@@ -99,8 +106,10 @@ pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
         return Err(Error::Locked { path: dir.to_owned() });
     }
     // Also where the marker is there: the sync of its name may have failed, and another one would prove nothing.
-    publish(vfs, &dir.join(CREATING), &[])?;
-    for part in [WAL_DIR, CHECKPOINTS_DIR] {
+    if !planted("store-creation-not-announced") {
+        publish(vfs, &dir.join(CREATING), &[])?;
+    }
+    for part in [WAL_DIR, CHECKPOINTS_DIR].into_iter().filter(|_| !planted("store-creation-keeps-remains")) {
         remove_tree(vfs, &dir.join(part))?;
     }
     Ok(lock)
@@ -109,26 +118,28 @@ pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
 /// Ends a creation: from here on there is a store.
 pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
     publish(vfs, &dir.join(STORE), &identity.encode())?;
-    sweep(vfs, dir)
+    sweep(vfs, dir, &vfs.list(dir)?)
 }
 
 /// Removes temporaries of an existing store. Where the marker of its creation is among them, nothing says that the name `STORE`
 /// is durable: the sync of it may have failed, and the cache shows it all the same. So it is published again first.
 pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
-    if vfs.kind(&dir.join(CREATING))?.is_some() {
+    let entries = vfs.list(dir)?;
+    if entries.iter().any(|entry| entry.name == CREATING) && !planted("store-believes-its-name") {
         publish(vfs, &dir.join(STORE), &identity.encode())?;
     }
-    sweep(vfs, dir)
+    sweep(vfs, dir, &entries)
 }
 
 /// Removes temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
 /// for an unfinished creation.
-fn sweep(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+fn sweep(vfs: &dyn Vfs, dir: &Path, entries: &[DirEntry]) -> Result<()> {
     let mut swept = false;
-    for entry in vfs.list(dir)? {
-        if entry.kind == Kind::File && is_temporary(&entry.name) {
-            vfs.remove_file(&dir.join(&entry.name))?;
-            swept = true;
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::File && is_temporary(&entry.name)) {
+        match vfs.remove_file(&dir.join(&entry.name)) {
+            // The publication of `STORE` a moment ago has removed its own.
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => swept = true,
         }
     }
     if swept {

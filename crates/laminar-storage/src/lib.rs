@@ -52,6 +52,7 @@ mod state;
 mod store;
 mod sync;
 pub mod table;
+mod view;
 
 pub use catalogue::OperatorId;
 pub use checkpointing::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Phase};
@@ -68,3 +69,4 @@ pub use report::RecoveryReport;
 pub use restore::restore;
 pub use state::{Scan, StateStore};
 pub use store::WalStateStore;
+pub use view::CheckpointView;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 
 use laminar_checkpoint::Checkpoint;
+use laminar_vfs::planted;
 
 use crate::Result;
 use crate::catalogue::CATALOGUE;
@@ -30,6 +31,8 @@ impl LiveKeys {
 
     /// Whether the entry under a full key is part of the state.
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        Namespace::of(key).is_some_and(|namespace| self.0.contains(&namespace))
+        let is_live =
+            |namespace| self.0.contains(&namespace) && (namespace != CATALOGUE || !planted("merge-drops-catalogue"));
+        Namespace::of(key).is_some_and(is_live)
     }
 }

@@ -106,6 +106,14 @@ impl<'a> OperatorView<'a> {
         self.layers.get(self.namespace, key)
     }
 
+    /// Whether there is a value under a key.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn contains(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.get(key)?.is_some())
+    }
+
     /// The entries whose keys begin with `prefix`, ascending.
     #[must_use]
     pub fn prefix_scan(&self, prefix: &[u8]) -> Scan<'a> {

@@ -8,6 +8,9 @@ use laminar_wal::{RecoverTo, SyncPolicy};
 
 use crate::{Error, Result};
 
+/// What entries of a table can take at most, in bytes.
+const MAX_TABLE_BYTES: u64 = 63 << 30;
+
 /// How a store is opened. Values are checked in `open`.
 ///
 /// ```
@@ -30,14 +33,21 @@ pub struct StoreOptions {
     pub(crate) run_log_bytes: u64,
     pub(crate) run_records: usize,
     pub(crate) memory_budget: Option<u64>,
+    pub(crate) table_limit_bytes: u64,
 }
 
 impl StoreOptions {
     /// The defaults: the real machine, commits handed to the operating system, no periodic checkpoints.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Env::real())
+    }
+
+    /// The defaults on another machine than this one; nothing of this one is asked for.
+    #[must_use]
+    pub fn on(env: Env) -> Self {
         Self {
-            env: Env::real(),
+            env,
             segment_bytes: 16 << 20,
             buffer_bytes: 1 << 20,
             sync_policy: SyncPolicy::Manual,
@@ -51,6 +61,7 @@ impl StoreOptions {
             run_log_bytes: 1 << 30,
             run_records: 16 << 20,
             memory_budget: None,
+            table_limit_bytes: MAX_TABLE_BYTES,
         }
     }
 
@@ -94,6 +105,13 @@ impl StoreOptions {
 
     /// What of a checkpoint is verified before it is used. Default [`Verify::Footers`], whose cost does not grow with the state;
     /// every block is verified on first touch all the same. `Verify::All` reads everything first.
+    ///
+    /// The difference shows where more of a run is damaged than its parity makes good. `Verify::All` finds it while there is a choice, and
+    /// passes the checkpoint over for an older one and more log. With `Verify::Footers` the checkpoint is in use by the time a read
+    /// comes to the damage: that read, and every later one that needs the block, is an error that names it, and all else stays readable. The
+    /// store does not change to another checkpoint then, since values of this one may be borrowed, and later changes stand on it; nor does
+    /// a checkpoint hide the damage: one that is made takes the run over as it is, and a merge of it fails. Opened again with
+    /// `Verify::All` it falls back.
     #[must_use]
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
@@ -156,12 +174,27 @@ impl StoreOptions {
         self
     }
 
+    /// The most bytes of memory that entries of the table may take, to within 4 MiB. A change for which there may be no room is refused with
+    /// [`TooLarge`](Error::TooLarge) before it is logged; room comes back as a checkpoint covers entries, where there is a
+    /// [`memory_budget`](Self::memory_budget). A recovery that has more to replay fails with the same error: open with a higher limit,
+    /// or with a memory budget. From 8 MiB to 63 GiB, which is the default.
+    #[must_use]
+    pub fn table_limit_bytes(mut self, bytes: u64) -> Self {
+        self.table_limit_bytes = bytes;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let checks = [
             ("max_retained", self.max_retained >= 2, "at least 2"),
             ("checkpoint_log_bytes", self.checkpoint_log_bytes >= 4096, "at least 4096"),
             ("checkpoint_interval", self.checkpoint_interval != Some(Duration::ZERO), "above zero"),
             ("memory_budget", self.memory_budget.is_none_or(|bytes| bytes >= 1 << 20), "at least 1 MiB"),
+            (
+                "table_limit_bytes",
+                (8 << 20..=MAX_TABLE_BYTES).contains(&self.table_limit_bytes),
+                "from 8 MiB to 63 GiB",
+            ),
             ("run_limits", self.run_log_bytes >= 1 && self.run_records >= 1, "at least 1 each"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {

@@ -5,6 +5,7 @@ use std::iter::Peekable;
 use std::ops::Bound;
 
 use laminar_checkpoint::Checkpoint;
+use laminar_vfs::planted;
 
 use crate::Result;
 use crate::keyspace::{FullKey, Namespace, strip};
@@ -22,7 +23,9 @@ impl<'a> Layers<'a> {
     /// The value under a caller's key in a namespace.
     pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
         let asked = self.table.key(namespace.id(), key);
-        if let Some(entry) = self.table.get(&asked) {
+        if let Some(entry) = self.table.get(&asked)
+            && (entry.value.is_some() || !planted("lookup-goes-below-tombstone"))
+        {
             return Ok(entry.value);
         }
         match self.attached {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
-use laminar_vfs::{Env, Lock};
+use laminar_vfs::{Env, Lock, planted};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
 use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
 use crate::checkpointing::{Checkpointing, Periodic};
-use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
+use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSET_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
 use crate::keyspace::Namespace;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
@@ -59,6 +59,8 @@ pub struct WalStateStore {
     pub(crate) catalogue: Catalogue,
     /// As last set, committed or not.
     pub(crate) offsets: BTreeMap<String, u64>,
+    /// Bytes that all of them take in a commit record.
+    pub(crate) offset_bytes: usize,
     /// Set since the last commit.
     pub(crate) fresh_offsets: BTreeMap<String, u64>,
     /// The first change since the last commit.
@@ -126,7 +128,8 @@ impl WalStateStore {
     /// Notes how far a source has been read. Goes with the next commit, atomically with the changes made since the last one.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for a name over 4 KiB, or over a million names set since the last commit.
+    /// [`Error::TooLarge`] for a name over 4 KiB, over a million names set since the last commit, or names that come to more than 64 MiB
+    /// in all since the store was created, with 12 bytes for each.
     pub fn set_source_offset(&mut self, source: &str, offset: u64) -> Result<()> {
         self.check_open()?;
         check("name", source.len(), MAX_NAME_BYTES)?;
@@ -135,6 +138,11 @@ impl WalStateStore {
             return Ok(());
         }
         check("set of source offsets", self.fresh_offsets.len() + 1, MAX_OFFSETS)?;
+        if !self.offsets.contains_key(source) {
+            let bytes = self.offset_bytes + format::offset_len(source);
+            check("set of source offsets", bytes, MAX_OFFSET_BYTES)?;
+            self.offset_bytes = bytes;
+        }
         self.offsets.insert(source.to_owned(), offset);
         self.fresh_offsets.insert(source.to_owned(), offset);
         Ok(())
@@ -165,6 +173,9 @@ impl WalStateStore {
         self.check_open()?;
         self.adopt_finished();
         if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
+            if planted("store-forgets-offsets") {
+                self.fresh_offsets.clear();
+            }
             format::encode_commit(&mut self.scratch, self.first_change, &self.fresh_offsets);
             let record = &self.scratch;
             let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
@@ -174,6 +185,7 @@ impl WalStateStore {
             self.refused = true;
         }
         if self.refused {
+            self.refused = !planted("store-forgets-refused-commit");
             self.wal.commit()?;
             self.refused = false;
         }
@@ -231,7 +243,8 @@ impl WalStateStore {
         if let Some(periodic) = &mut self.periodic {
             periodic.last = self.env.clock.now();
         }
-        self.checkpointing.start(self.attached.clone(), self.committed)
+        let cut = if planted("checkpoint-cut-past-commit") { self.wal.end_lsn() } else { self.committed };
+        self.checkpointing.start(self.attached.clone(), cut)
     }
 
     /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
@@ -322,10 +335,19 @@ impl WalStateStore {
         Ok(())
     }
 
-    /// Logs a change, then makes it in the table: if the log refuses it, it has not happened.
+    /// Logs a change, then makes it in the table: if either has no room for it, it has not happened.
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
         let (space, part) = (namespace.id(), BatchPart::More);
+        let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
+        if self.table.check_room(&keyed, value_bytes).is_err() {
+            // What a checkpoint covers may go, and then there may be room.
+            self.sweep();
+            self.table.check_room(&keyed, value_bytes)?;
+        }
+        if planted("store-changes-before-logging") {
+            self.table.insert(&keyed, self.wal.end_lsn().get(), value)?;
+        }
         let logged = match value {
             Some(value) => {
                 let len = format::put_len(key, value);
@@ -341,7 +363,7 @@ impl WalStateStore {
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(&self.table.key(space, key), logged.start.get(), value)?;
+        self.table.insert(&keyed, logged.start.get(), value)?;
         self.sweep();
         Ok(())
     }

@@ -128,6 +128,21 @@ impl Table {
         }
     }
 
+    /// Bounds the memory of entries to about so many bytes, if that is less than the 63 GiB that they may take anyway. What is there stays.
+    pub fn set_limit(&mut self, bytes: u64) {
+        self.arena.set_limit(bytes);
+    }
+
+    /// Succeeds if an [`insert`](Self::insert) of this key with a value of so many bytes certainly finds room. Where it does not, it may
+    /// still find the space of the value that it replaces.
+    ///
+    /// # Errors
+    /// `TooLarge`, as the insert would say it.
+    #[inline]
+    pub fn check_room(&self, key: &Key<'_>, value_bytes: usize) -> Result<()> {
+        self.arena.check_room(key.len(), value_bytes)
+    }
+
     /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
     #[inline]
     pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {

@@ -10,8 +10,10 @@
     reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
 )]
 
+use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Verify};
 use laminar_storage::{RecoverTo, RecoveryReport, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;
+use laminar_wal::{Wal, WalOptions};
 
 const DIR: &str = "/store";
 
@@ -174,13 +176,107 @@ fn with_any_one_segment_missing_last_good_recovers_to_what_is_left() {
 
 #[test]
 fn a_missing_segment_that_the_checkpoint_covers_costs_nothing() {
+    let whole = store_of_100(&[30, 60]);
+    // Those that end before the newest checkpoint does, one missing and one unreadable.
+    let below: Vec<String> = segments(&whole).into_iter().take(2).collect();
+    for path in &below {
+        // Gone, or its header is: the middle alone would not be looked at.
+        for ruined_from in [None, Some(0), Some(100)] {
+            let disk = whole.fork();
+            match ruined_from {
+                Some(from) => disk.overwrite(path, from, &[0xA5; 300]).unwrap(),
+                None => disk.remove(path).unwrap(),
+            }
+            try_open(&disk.fork(), RecoverTo::Whole).unwrap_err();
+            let (store, report) = try_open(&disk, RecoverTo::LastGood).unwrap();
+            assert_eq!(number(&store), 100, "{path}: {report:?}");
+            assert!(report.is_degraded() && report.log_given_up.is_none(), "{report:?}");
+            let given_up = report.tail.given_up.unwrap();
+            assert!(given_up.to.get() <= report.replayed_from.get(), "{given_up:?}");
+            assert!(given_up.files.iter().all(|file| disk.files().contains(file)), "{given_up:?}");
+            drop(store);
+            let (store, report) = try_open(&disk.crash_lose_all(), RecoverTo::Whole).unwrap();
+            assert_eq!((number(&store), report.is_degraded()), (100, false), "it goes on like any other");
+        }
+    }
+}
+
+#[test]
+fn beginning_a_log_later_is_all_or_nothing_at_every_disk_operation() {
     let disk = store_of_100(&[30, 60]);
-    // The first one ends before the newest checkpoint does.
-    let first = segments(&disk).into_iter().next().unwrap();
-    disk.remove(&first).unwrap();
-    let (store, report) = try_open(&disk, RecoverTo::LastGood).unwrap();
-    println!("{report:?}");
-    assert!(number(&store) >= 60, "recovered to {}", number(&store));
+    disk.remove(&segments(&disk)[1]).unwrap();
+    let disk = disk.crash_keep_all();
+    for at in 0..2000 {
+        let tried = disk.fork();
+        tried.stop_at(at);
+        let opened = try_open(&tried, RecoverTo::LastGood);
+        for seed in 0..4 {
+            let crashed = tried.crash(seed);
+            let (store, _) = try_open(&crashed, RecoverTo::LastGood).unwrap();
+            assert_eq!(number(&store), 100, "stopped at {at}, seed {seed}");
+        }
+        if opened.is_ok() {
+            assert!(at > 10);
+            return;
+        }
+    }
+    panic!("the opening never ended");
+}
+
+#[test]
+fn a_new_log_whose_creation_was_killed_is_swept() {
+    let disk = store_of_100(&[30, 60]);
+    for path in segments(&disk).iter().skip(1) {
+        disk.remove(path).unwrap();
+    }
+    let disk = disk.crash_keep_all();
+    let is_there = |disk: &SimDisk| disk.files().iter().any(|path| path.starts_with("/store/wal-fresh"));
+    let mut left_behind = 0;
+    for at in 0..2000 {
+        let tried = disk.fork();
+        tried.stop_at(at);
+        let ended = try_open(&tried, RecoverTo::LastGood).is_ok();
+        let killed = tried.crash_keep_all();
+        if is_there(&killed) && killed.files().iter().any(|path| path.starts_with("/store/wal/")) {
+            left_behind += 1;
+            drop(try_open(&killed, RecoverTo::Whole));
+            assert!(!is_there(&killed), "stopped at {at}");
+        }
+        if ended {
+            assert!(left_behind > 0, "no kill left anything behind");
+            return;
+        }
+    }
+    panic!("the opening never ended");
+}
+
+#[test]
+fn verify_reads_the_records_of_the_log_as_commits() {
+    let disk = store_of_100(&[]);
+    // A log that is whole as a log, and is none of a store's.
+    let options = WalOptions::new().env(disk.env());
+    let (wal, _) = Wal::open("/store/wal", options).unwrap();
+    let lsn = wal.append(&[1, 4, 0, 0, 0, 1, 0, 0, 0]).unwrap();
+    wal.close().unwrap();
+    let error = try_open(&disk, RecoverTo::Whole).unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains(&lsn.to_string()), "{error}");
+
+    // Below a checkpoint, where recovery does not come to: found by the check, and by nobody else.
+    let disk = store_of_100(&[]);
+    let (wal, _) = Wal::open("/store/wal", WalOptions::new().env(disk.env())).unwrap();
+    let at = wal.append(&[1, 4, 0, 0, 0, 1, 0, 0, 0]).unwrap();
+    let end = wal.sync().unwrap();
+    let id = wal.log_id().get();
+    wal.close().unwrap();
+    drop(wal);
+    let options = CheckpointOptions::new().env(disk.env()).lineage(id);
+    let manager = CheckpointManager::open("/store/checkpoints", options).unwrap();
+    drop(manager.create(Create::new(end.get())).unwrap());
+    drop(manager);
+    let (store, _) = try_open(&disk, RecoverTo::Whole).unwrap();
+    let report = store.verify(&mut |_| ()).unwrap();
+    let [found] = &report.damaged[..] else { panic!("{report:?}") };
+    assert!(found.to_string().contains(&at.to_string()), "{found} instead of {at}");
 }
 
 #[test]
@@ -267,4 +363,40 @@ fn without_any_usable_checkpoint_and_with_its_log_truncated_a_store_says_so() {
         let message = error.to_string();
         assert!(message.contains("checkpoint 4") && message.contains("checkpoint 3"), "{message}");
     }
+}
+
+#[test]
+fn damage_beyond_parity_is_passed_over_at_once_or_is_an_error_where_it_is_read() {
+    let disk = store_of_100(&[30, 60]);
+    // The newest checkpoint's own run, which the other one does not share.
+    let own = runs(&disk).into_iter().rfind(|path| path.contains("checkpoint-00000000000000000002")).unwrap();
+    ruin(&disk, &own);
+    let open = |disk: &SimDisk, verify| WalStateStore::open(DIR, options(disk).verify(verify)).unwrap();
+    let (mut store, report) = open(&disk, Verify::Footers);
+    assert_eq!((report.checkpoint, report.passed_over.len()), (Some(2), 0));
+    let get = |store: &WalStateStore, n: u64| store.get(&n.to_be_bytes()).map(|value| value.map(<[u8]>::to_vec));
+    let failed: Vec<u64> = (1..=100).filter(|n| get(&store, *n).is_err()).collect();
+    assert!(!failed.is_empty() && failed.len() < 60, "{failed:?}");
+    for n in 1..=100 {
+        // Never another value, and the same answer each time.
+        match get(&store, n) {
+            Ok(value) => assert_eq!(value, Some(vec![n as u8; 300])),
+            Err(error) => {
+                assert!(error.is_corrupt() && failed.contains(&n) && error.to_string().contains(".run"), "{error}")
+            }
+        }
+    }
+    // The store goes on, also with a checkpoint on top.
+    store.put(b"one more", b"1").unwrap();
+    store.commit().unwrap().wait().unwrap();
+    store.checkpoint().unwrap().wait().unwrap();
+    store.commit().unwrap();
+    assert_eq!((0..=100).filter(|n| get(&store, *n).is_err()).collect::<Vec<_>>(), failed);
+    drop(store);
+
+    // Without that checkpoint the one before is still there, with the log behind it.
+    let disk = store_of_100(&[30, 60]);
+    ruin(&disk, &own);
+    let (store, report) = open(&disk, Verify::All);
+    assert_eq!((report.checkpoint, report.passed_over.len(), number(&store)), (Some(1), 1, 100));
 }

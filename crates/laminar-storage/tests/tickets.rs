@@ -14,10 +14,12 @@
 use std::future::IntoFuture;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-use laminar_storage::{CheckpointTicket, Error, StateStore, StoreOptions, WalStateStore};
+use laminar_storage::{CheckpointTicket, Env, Error, StateStore, StoreOptions, WalStateStore};
+use laminar_vfs::Clock;
 use laminar_vfs::sim::SimDisk;
 
 fn on_disk(root: &tempfile::TempDir) -> WalStateStore {
@@ -271,7 +273,7 @@ fn a_store_that_is_dropped_abandons_the_checkpoint_that_is_not_done() {
         let waiter = std::thread::Builder::new().spawn(move || elsewhere.wait()).unwrap();
         if round % 2 == 0 {
             // Into the middle of the work, wherever that is by now.
-            std::thread::sleep(std::time::Duration::from_micros(u64::from(round) * 300));
+            std::thread::sleep(Duration::from_micros(u64::from(round) * 300));
         }
         drop(store);
         let result = ticket.wait();
@@ -304,4 +306,61 @@ fn close_waits_for_the_checkpoint_that_runs() {
     assert!(!ticket.is_done());
     store.close().unwrap();
     assert_eq!(ticket.wait().unwrap().id, 1);
+}
+
+/// A clock that panics when the checkpoint job asks for the time, once that is wanted.
+#[derive(Debug)]
+struct Bomb {
+    clock: Arc<dyn Clock>,
+    armed: AtomicBool,
+}
+
+impl Clock for Bomb {
+    fn now(&self) -> Duration {
+        let is_job = std::thread::current().name() == Some("checkpoints");
+        assert!(!(is_job && self.armed.load(Ordering::SeqCst)), "a planted panic");
+        self.clock.now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+}
+
+#[test]
+fn a_panic_in_the_making_of_a_checkpoint_is_an_error_for_everyone_who_waits() {
+    let root = tempfile::tempdir().unwrap();
+    let mut env = Env::real();
+    let bomb = Arc::new(Bomb { clock: Arc::clone(&env.clock), armed: AtomicBool::new(false) });
+    env.clock = Arc::clone(&bomb) as Arc<dyn Clock>;
+    let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    store.put(b"k", b"1").unwrap();
+    store.commit().unwrap();
+    assert_eq!(store.checkpoint().unwrap().wait().unwrap().id, 1);
+    store.put(b"k", b"2").unwrap();
+    store.commit().unwrap();
+    bomb.armed.store(true, Ordering::SeqCst);
+    let is_panic = |error: &Error| matches!(error, Error::Panicked { message } if message.contains("a planted panic"));
+    let ticket = store.checkpoint().unwrap();
+    assert!(is_panic(&ticket.wait().unwrap_err()), "{:?}", ticket.wait());
+    assert!(is_panic(&block_on(ticket).unwrap_err()));
+    assert!(store.take_upkeep_error().is_some_and(|error| is_panic(&error)));
+    // And later ones: on a thread of its own, so that one that hangs fails the test.
+    store.commit().unwrap();
+    for _ in 0..2 {
+        let later = store.checkpoint().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::Builder::new().spawn(move || sender.send(later.wait())).unwrap();
+        let told = receiver.recv_timeout(Duration::from_secs(60)).expect("the ticket waits for ever");
+        assert!(is_panic(&told.unwrap_err()));
+    }
+    // The store itself goes on.
+    store.put(b"k", b"3").unwrap();
+    store.commit().unwrap().wait().unwrap();
+    assert_eq!(store.get(b"k").unwrap(), Some(&b"3"[..]));
+    store.close().unwrap();
+    drop(store);
+    let mut store = on_disk(&root);
+    assert_eq!(store.get(b"k").unwrap(), Some(&b"3"[..]));
+    assert_eq!(store.checkpoint().unwrap().wait().unwrap().id, 2);
 }

@@ -1,10 +1,11 @@
 //! Background work as jobs that are stepped: by a thread of their own in production, inline in a simulation.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
+use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::{Error, Op, Result};
 
@@ -24,6 +25,13 @@ pub enum Step {
 pub trait Job: Send {
     /// Does the next piece of work, if there is one.
     fn step(&mut self) -> Step;
+
+    /// A step has panicked with this message, on a thread of the job's own: the job tells those who wait for it, and says whether it goes
+    /// on to be stepped. By default it does not, and is dropped. Where it has no thread, the panic is its driver's instead.
+    fn panicked(&mut self, message: &str) -> bool {
+        let _ = message;
+        false
+    }
 }
 
 /// The handle of a running job. Dropping it stops the job as [`stop`](Self::stop) does.
@@ -102,7 +110,7 @@ impl Spawn for Threads {
     fn spawn(&self, name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
         let control = Arc::new(Control::default());
         let for_thread = Arc::clone(&control);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(job, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
@@ -115,7 +123,12 @@ fn run(mut job: Box<dyn Job>, control: &Control) {
         if control.signal.lock().stopped {
             return;
         }
-        match job.step() {
+        let step = catch_unwind(AssertUnwindSafe(|| job.step())).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            if job.panicked(text.unwrap_or("no message")) { Step::Again } else { Step::Done }
+        });
+        match step {
             Step::Again => {}
             Step::Done => return,
             Step::Wait(limit) => {
@@ -152,7 +165,7 @@ impl Worker for ThreadWorker {
         self.control.signal.lock().stopped = true;
         self.control.changed.notify_one();
         // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
-        if std::thread::current().id() == self.id {
+        if thread::current().id() == self.id {
             return;
         }
         let mut thread = self.thread.lock();

@@ -31,11 +31,15 @@ mod env;
 mod error;
 mod job;
 mod pages;
+mod planted;
 mod publish;
 mod real;
 mod region;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(laminar_model)]
+pub mod sync;
+#[cfg(not(laminar_model))]
 mod sync;
 mod vfs;
 
@@ -44,6 +48,11 @@ pub use env::{Clock, Env, Random};
 pub use error::{Error, Op, Result};
 pub use job::{Inline, Job, Spawn, Step, Threads, Worker};
 pub use pages::{PageSource, Pages};
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use planted::plant;
+#[doc(hidden)]
+pub use planted::planted;
 pub use publish::{TEMPORARY_SUFFIX, create_dir_durable, is_temporary, publish, temporary_name};
 pub use real::{RealClock, RealDisk, RealRandom};
 pub use region::{ReadMode, Region};

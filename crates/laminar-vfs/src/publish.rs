@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use crate::{Error, Kind, Op, OpenMode, Result, Vfs};
+use crate::{Error, Kind, Op, OpenMode, Result, Vfs, planted};
 
 /// What the name of every unfinished file or directory ends with. Whoever opens a directory of ours may remove them.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -37,7 +37,7 @@ pub fn publish(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<()> {
         drop(vfs.remove_file(&temporary));
     }
     written?;
-    vfs.sync_dir(dir)
+    if planted("publish-name-not-synced") { Ok(()) } else { vfs.sync_dir(dir) }
 }
 
 fn write_and_rename(vfs: &dyn Vfs, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
@@ -47,7 +47,12 @@ fn write_and_rename(vfs: &dyn Vfs, temporary: &Path, path: &Path, bytes: &[u8]) 
     }
     let file = vfs.open(temporary, OpenMode::CreateNew)?;
     file.write_all_at(bytes, 0)?;
-    file.sync_data()?;
+    if planted("publish-renamed-before-synced") {
+        return vfs.rename(temporary, path).and_then(|()| file.sync_data());
+    }
+    if !planted("publish-bytes-not-synced") {
+        file.sync_data()?;
+    }
     vfs.rename(temporary, path)
 }
 
@@ -89,7 +94,7 @@ pub fn create_dir_durable(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
         }
         created => created?,
     }
-    let synced = vfs.sync_dir(parent);
+    let synced = if planted("new-directory-not-synced") { Ok(()) } else { vfs.sync_dir(parent) };
     if synced.is_err() {
         // Another sync of the same name would prove nothing, so the next attempt must find none.
         drop(vfs.remove_dir(dir));

@@ -50,7 +50,7 @@
 //!
 //! # Speed
 //!
-//! Copies share all pages until one is written, so [`SimDisk::fork`] and a crash take time by the number of files,
+//! Copies share all sectors until one is written, so [`SimDisk::fork`] and a crash take time by the number of files,
 //! not of bytes, and zeros take no memory. Copies that two threads use at once also share reference counts: give
 //! each thread a workload of its own.
 

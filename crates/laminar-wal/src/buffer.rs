@@ -3,6 +3,8 @@
 //! Positions are given out here, so everything that decides them is here too: where the open group starts, how much
 //! room its segment has, and whether the group before it was closed in order to sync. No input or output.
 
+use laminar_vfs::planted;
+
 use crate::Lsn;
 use crate::format::{
     FRAMING, GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, PAGE, SECTOR_LEN, group_trailer, in_memory,
@@ -176,7 +178,7 @@ impl Buffer {
         let at = self.group + start as u64;
         let Some(frame) = self.bytes.get_mut(start..start + FRAMING + len) else { unreachable!("room was checked") };
         fill(frame.split_at_mut(FRAMING).1);
-        seal_frame(frame, self.seed, at, more);
+        seal_frame(frame, self.seed, at, more && !planted("log-forgets-batches"));
         self.used = start + FRAMING + len;
         self.end = self.group + self.used as u64;
         if !more {
@@ -213,7 +215,7 @@ impl Buffer {
         let header = GroupHeader {
             kind,
             len: u32::try_from(self.used).unwrap_or(u32::MAX),
-            durable,
+            durable: if planted("log-claims-more-is-durable") { self.prev_end } else { durable },
             prev_end: self.prev_end,
             batch_end: self.batch_end_before,
             successor: 0,
@@ -226,7 +228,9 @@ impl Buffer {
         let (trailer, rest) = rest.split_at_mut(GROUP_TRAILER);
         trailer.copy_from_slice(&group_trailer(&encoded));
         // What an earlier group left there must not be written: gaps are zero.
-        rest.split_at_mut(padded - self.used - GROUP_TRAILER).0.fill(0);
+        if !planted("log-padding-not-zeroed") {
+            rest.split_at_mut(padded - self.used - GROUP_TRAILER).0.fill(0);
+        }
         std::mem::swap(&mut self.bytes, back);
         if self.bytes.len() > self.largest {
             // The storage of one outsized record is not kept.

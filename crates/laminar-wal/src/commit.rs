@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use laminar_vfs::VfsFile;
+use laminar_vfs::{VfsFile, planted};
 
 use crate::log::{Log, count};
 use crate::sync::{Arc, MutexGuard, Ordering};
@@ -158,8 +158,10 @@ impl Log {
         self.check_poison()?;
         let clock = &self.dir.env.clock;
         let started = clock.now();
-        if let Err(error) = file.sync_data() {
-            return Err(self.poison_with(error));
+        let synced = if planted("log-acknowledges-before-sync") { Ok(()) } else { file.sync_data() };
+        let synced = if planted("log-retries-failed-sync") { synced.or_else(|_| file.sync_data()) } else { synced };
+        if let Err(error) = synced {
+            return Err(if planted("log-failed-sync-is-not-final") { error.into() } else { self.poison_with(error) });
         }
         let ended = clock.now();
         count(&self.counters.syncs, 1);

@@ -24,7 +24,7 @@ impl Dir {
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        name::join(&self.path, name)
     }
 
     /// A generation: random, never 0.

@@ -35,9 +35,26 @@ pub(crate) enum Name {
     Other,
 }
 
+/// The path of a file in a directory, made without a second allocation.
+pub(crate) fn join(dir: &Path, name: &str) -> PathBuf {
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
+    path.push(dir);
+    path.push(name);
+    path
+}
+
 /// `00000000000000000000.wal`
 pub(crate) fn segment(dir: &Path, first: u64) -> PathBuf {
-    dir.join(format!("{first:020}{SEGMENT_SUFFIX}"))
+    // By hand: a recovery makes many of these, and most of them only to look.
+    let mut name = [b'0'; DIGITS + SEGMENT_SUFFIX.len()];
+    let (digits, suffix) = name.split_at_mut(DIGITS);
+    suffix.copy_from_slice(SEGMENT_SUFFIX.as_bytes());
+    let mut rest = first;
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+    }
+    join(dir, std::str::from_utf8(&name).unwrap_or_default())
 }
 
 /// Where the old last segment is kept when recovery cuts something from it.
@@ -52,7 +69,8 @@ pub(crate) fn lost_aside(dir: &Path, first: u64, mark: u64) -> PathBuf {
 
 /// Where `path` is prepared.
 pub(crate) fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = std::ffi::OsString::with_capacity(path.as_os_str().len() + TEMPORARY_SUFFIX.len());
+    name.push(path);
     name.push(TEMPORARY_SUFFIX);
     PathBuf::from(name)
 }

@@ -42,7 +42,8 @@ pub enum RecoverTo {
     #[default]
     Whole,
     /// Every record is read and verified; the log ends at the last whole batch before the first damage, and what is
-    /// damaged or comes after it is moved aside and reported ([`TailReport::given_up`](crate::TailReport)).
+    /// damaged or comes after it is moved aside and reported ([`TailReport::given_up`](crate::TailReport)). Where only what lies before
+    /// [`WalOptions::needed_from`] is damaged, the log begins behind it instead.
     LastGood,
 }
 
@@ -64,14 +65,21 @@ pub struct WalOptions {
     pub(crate) start: Lsn,
     pub(crate) create: CreateMode,
     pub(crate) recover_to: RecoverTo,
+    pub(crate) needed_from: Lsn,
 }
 
 impl WalOptions {
     /// The defaults: this machine, 16 MiB segments, a 1 MiB buffer, [`SyncPolicy::Manual`].
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Env::real())
+    }
+
+    /// The defaults on another machine than this one; nothing of this one is asked for.
+    #[must_use]
+    pub fn on(env: Env) -> Self {
         Self {
-            env: Env::real(),
+            env,
             segment_bytes: 16 << 20,
             buffer_bytes: 1 << 20,
             sync_policy: SyncPolicy::Manual,
@@ -81,6 +89,7 @@ impl WalOptions {
             start: Lsn::ZERO,
             create: CreateMode::IfNothing,
             recover_to: RecoverTo::Whole,
+            needed_from: Lsn::ZERO,
         }
     }
 
@@ -157,6 +166,14 @@ impl WalOptions {
     #[must_use]
     pub fn recover_to(mut self, recover_to: RecoverTo) -> Self {
         self.recover_to = recover_to;
+        self
+    }
+
+    /// From which position on the log is needed, because everything before it is kept elsewhere: with [`RecoverTo::LastGood`] damage to
+    /// segments that end before it gives up those segments, and what came before them, not what comes after. 0 by default.
+    #[must_use]
+    pub fn needed_from(mut self, lsn: Lsn) -> Self {
+        self.needed_from = lsn;
         self
     }
 

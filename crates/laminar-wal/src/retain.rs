@@ -1,5 +1,7 @@
 //! Who removes segments: this file, on request, whole ones, oldest first; the identity says so before.
 
+use laminar_vfs::planted;
+
 use crate::format::Identity;
 use crate::log::Log;
 use crate::segment::Segment;
@@ -45,14 +47,20 @@ impl Log {
         let going: Vec<Segment> = {
             let segments = self.segments.lock();
             let (_, entered) = segments.split_last().ok_or(Error::Closed)?;
-            entered.iter().take_while(|segment| segment.end() <= lsn.get()).copied().collect()
+            let is_below = |segment: &&Segment| match planted("log-trims-one-segment-too-many") {
+                true => segment.first() <= lsn.get(),
+                false => segment.end() <= lsn.get(),
+            };
+            entered.iter().take_while(is_below).copied().collect()
         };
         let Some(last) = going.last() else { return Ok(Truncated::default()) };
         let mut identity = *published;
         identity.first_segment = last.end();
         identity.start = last.end();
         identity.epoch += 1;
-        self.dir.publish_identity(&identity)?;
+        if !planted("log-unlinks-before-saying-so") {
+            self.dir.publish_identity(&identity)?;
+        }
         *published = identity;
         self.segments.lock().retain(|segment| segment.first() >= identity.first_segment);
         self.start.store(identity.start, Ordering::Release);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::dir::Dir;
 use crate::format::{
@@ -25,7 +25,8 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn new(header: SegmentHeader) -> Self {
-        Self { seed: header.seed(), header }
+        let named = if planted("generation-ignored") { SegmentHeader { generation: 1, ..header } } else { header };
+        Self { seed: named.seed(), header }
     }
 
     /// A segment that nothing has been written to, with a generation of its own.
@@ -89,7 +90,7 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
     let temporary = name::temporary(&path);
     let made = fill(dir, segment, &temporary).and_then(|()| {
         dir.vfs().rename(&temporary, &path)?;
-        dir.vfs().sync_dir(&dir.path)
+        if planted("segment-name-not-synced") { Ok(()) } else { dir.vfs().sync_dir(&dir.path) }
     });
     if made.is_err() {
         // A name whose sync failed must not be used later, when a sync of the directory seems to succeed.
@@ -106,7 +107,7 @@ fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<(
         fill_with_zeros(&*file, BLOCK as u64, segment.header.length)?;
     }
     file.write_all_at(&segment.header.encode(), 0)?;
-    file.sync_data()
+    if planted("segment-header-not-synced") { Ok(()) } else { file.sync_data() }
 }
 
 /// What the start of a segment file tells.
@@ -130,7 +131,7 @@ pub(crate) fn survey(dir: &Dir, identity: &Identity, first: u64) -> Result<Surve
     };
     let file = dir.vfs().open(&path, OpenMode::Write)?;
     let length = file.len()?;
-    if length < 3 * PAGE {
+    if length < 3 * PAGE && !planted("segment-length-not-checked") {
         return Err(corrupt(length, "the file is shorter than any segment"));
     }
     let mut pages = [0; 2 * PAGE_LEN];

@@ -4,7 +4,7 @@
 //! tried; what comes after it waits. A segment is left in three steps that can each be taken up again: its last group
 //! is written, its seal is written, the file is synced; only then is anything written to the next.
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::buffer::{Buffer, Closed, Fit};
 use crate::format::{
@@ -142,7 +142,11 @@ impl Log {
         let offset = writer.segment.offset(group.at);
         self.before_write(writer, offset + group.padded as u64)?;
         let bytes = writer.back.get(..group.padded).unwrap_or_default();
-        self.written_or_poisoned(writer.file.write_all_at(bytes, offset))?;
+        let written = writer.file.write_all_at(bytes, offset);
+        if planted("log-drops-refused-group") {
+            writer.outgoing = None;
+        }
+        self.written_or_poisoned(written)?;
         writer.outgoing = None;
         count(&self.counters.groups, 1);
         count(&self.counters.bytes_written, group.padded as u64);
@@ -190,7 +194,13 @@ impl Log {
     }
 
     fn written_or_poisoned(&self, written: laminar_vfs::Result<()>) -> Result<()> {
-        written.map_err(|error| if error.is_no_space() { error.into() } else { self.poison_with(error) })
+        written.map_err(|error| {
+            if error.is_no_space() && !planted("log-full-disk-poisons") {
+                error.into()
+            } else {
+                self.poison_with(error)
+            }
+        })
     }
 
     /// Lets the buffer go on in the next segment, which has room for `bytes`. The file follows when the old segment is
@@ -249,8 +259,12 @@ impl Log {
         rest.split_at_mut(GROUP_TRAILER).0.copy_from_slice(&group_trailer(&seal));
         let offset = writer.segment.offset(seal_at);
         self.before_write(writer, offset + SECTOR)?;
-        self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
-        self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+        if !planted("log-leaves-without-seal") {
+            self.written_or_poisoned(writer.file.write_all_at(&sector, offset))?;
+        }
+        if !planted("log-enters-next-before-seal-synced") {
+            self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+        }
         let Some(leaving) = writer.leaving.take() else { return Ok(()) };
         debug_assert_eq!(leaving.seal_end(), seal_end, "the seal is where the next group will say it is");
         self.segments.lock().push(leaving.next);

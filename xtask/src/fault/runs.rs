@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use laminar_sim::Reference;
+use laminar_sim::{Met, Reference, Target};
 
 use crate::Outcome;
 use crate::steps::seconds;
@@ -19,11 +19,11 @@ const LOT: usize = 512;
 
 /// What one run did, or many.
 #[derive(Debug, Default, Clone, Copy)]
-struct Counts {
+pub(super) struct Counts {
     /// Kills and power cuts; of a small workload, the moments at which the power was cut in many ways.
-    crashes: u64,
+    pub(super) crashes: u64,
     /// Disks that a crash left, recovered and compared whole.
-    recovered: u64,
+    pub(super) recovered: u64,
 }
 
 impl AddAssign for Counts {
@@ -44,21 +44,55 @@ struct Part {
 }
 
 /// The parts done so far.
-#[derive(Default)]
 pub(super) struct Parts {
     done: Vec<Part>,
+    /// The bug that every thread acts out.
+    bug: Option<&'static str>,
+}
+
+#[cfg(feature = "planted")]
+fn find(name: &str) -> Outcome<&'static str> {
+    let bug = laminar_sim::find_planted(name).ok_or_else(|| format!("there is no bug `{name}`"))?;
+    Ok(bug.name)
+}
+
+#[cfg(not(feature = "planted"))]
+fn find(name: &str) -> Outcome<&'static str> {
+    Err(format!("this build has no bugs, so not `{name}` either: start it by `cargo xtask fault --plant {name}`")
+        .into())
+}
+
+/// This thread acts out the bug from now on.
+fn plant(bug: Option<&'static str>) {
+    #[cfg(feature = "planted")]
+    laminar_sim::plant(bug);
+    #[cfg(not(feature = "planted"))]
+    debug_assert!(bug.is_none(), "a build without bugs finds none");
 }
 
 impl Parts {
-    /// Every crash of all workloads of up to `ops` operations.
-    pub(super) fn small_workloads(&mut self, ops: u32) -> Outcome {
+    /// No part yet; in this thread and those of all parts with the bug of this name.
+    pub(super) fn new(bug: Option<&str>) -> Outcome<Self> {
+        let bug = bug.map(find).transpose()?;
+        plant(bug);
+        Ok(Self { done: Vec::new(), bug })
+    }
+
+    /// Every crash of all workloads of fewer than `ops` operations, and of every `step`-th one of `ops`.
+    pub(super) fn small_workloads(&mut self, ops: u32, step: u64) -> Outcome {
         let first_of = |ops: u32| -> u64 { (0..ops).map(laminar_sim::workloads).sum() };
+        let shorter = first_of(ops);
         // Counted through: first those of no operation, then of one, and so on.
         let run = |index: u64| {
+            let index = if index < shorter { index } else { shorter + (index - shorter) * step };
             let ops = (0..=ops).rev().find(|ops| first_of(*ops) <= index).unwrap_or(0);
             small_workload(ops, index - first_of(ops))
         };
-        self.take(format!("workloads of up to {ops} operations"), 0..first_of(ops + 1), run)
+        let name = match step {
+            1 => format!("workloads of up to {ops} operations"),
+            _ => format!("workloads of under {ops} operations, one of {step} of {ops}"),
+        };
+        self.take(name, 0..shorter + laminar_sim::workloads(ops).div_ceil(step), run)
     }
 
     /// Every crash of one small workload.
@@ -78,10 +112,10 @@ impl Parts {
         })
     }
 
-    /// Every damage of all references, or of one; of the flipped bits every `bit_step`-th. A damage counts as a crash.
-    pub(super) fn damages(&mut self, only: Option<&str>, bit_step: usize) -> Outcome {
+    /// Every damage of all references, or of one; or a sample, see [`Reference::damages`]. A damage counts as a crash.
+    pub(super) fn damages(&mut self, only: Option<&str>, step: usize) -> Outcome {
         for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
-            let damages = Reference::new(name)?.damages(bit_step);
+            let damages = Reference::new(name)?.damages(step);
             let lots = damages.len().div_ceil(LOT) as u64;
             self.take(format!("damages of {name}, in lots of {LOT}"), 0..lots, |lot| {
                 // One for each lot, since copies that threads share slow each other down.
@@ -123,19 +157,45 @@ impl Parts {
         self.take(format!("failing call {case}"), 0..1, |_| one_fault(case))
     }
 
+    /// So many mutations of each kind of hostile bytes, raw and mended. What was refused counts as a crash, what was read as recovered.
+    pub(super) fn hostile(&mut self, count: u64) -> Outcome {
+        let kinds = Target::ALL.map(|target| [(target, false), (target, true)]).concat();
+        self.take("hostile bytes".to_owned(), 0..count * kinds.len() as u64, |number| {
+            let (seed, kind) = (number / kinds.len() as u64, index(number % kinds.len() as u64));
+            let Some((target, mend)) = kinds.get(kind) else { return Ok(Counts::default()) };
+            let met = laminar_sim::meet_mutation(*target, *mend, seed).map_err(|violation| violation.to_string())?;
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+        })
+    }
+
+    /// One mutation, which is kept as a case of the tests.
+    pub(super) fn one_hostile(&mut self, case: &str) -> Outcome {
+        let parts: Vec<&str> = case.split(':').collect();
+        let [target, how, seed] = parts[..] else { return Err(format!("`{case}` is not TARGET:HOW:SEED").into()) };
+        let (target, seed) = (target.parse::<Target>()?, seed.parse()?);
+        let path = format!("crates/laminar-sim/tests/hostile/{target}/{seed}");
+        std::fs::write(&path, laminar_sim::mutation(target, seed)?)?;
+        println!("kept in {path}");
+        self.take(format!("hostile bytes {case}"), 0..1, |_| {
+            let met =
+                laminar_sim::meet_mutation(target, how == "mended", seed).map_err(|violation| violation.to_string())?;
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+        })
+    }
+
     /// Runs every number of a range, until one fails.
-    fn take(
+    pub(super) fn take(
         &mut self,
         name: String,
         numbers: Range<u64>,
         run: impl Fn(u64) -> Result<Counts, String> + Sync,
     ) -> Outcome {
-        let style = ProgressStyle::with_template("{msg}\n{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} to go")?;
-        let bar = ProgressBar::new(numbers.end - numbers.start).with_style(style).with_message(name.clone());
+        let bar = bar(&name, numbers.end - numbers.start)?;
         let part = Part { name, runs: 0, counts: Counts::default(), time: Duration::ZERO, failure: None };
         let (part, start) = (Mutex::new(part), Instant::now());
         let next = AtomicU64::new(numbers.start);
         let work = || {
+            plant(self.bug);
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= numbers.end {
@@ -167,6 +227,36 @@ impl Parts {
         Ok(())
     }
 
+    /// Fails where the parts done so far recovered fewer disks than that.
+    pub(super) fn expect_recovered(&self, least: u64) -> Outcome {
+        let recovered: u64 = self.done.iter().map(|part| part.counts.recovered).sum();
+        let failed = self.done.iter().any(|part| part.failure.is_some());
+        if failed || recovered >= least {
+            Ok(())
+        } else {
+            Err(format!("only {recovered} disks were recovered, not {least}").into())
+        }
+    }
+
+    /// One part whose runs build on each other, and tell the bar themselves.
+    pub(super) fn take_in_turn(
+        &mut self,
+        name: String,
+        runs: u64,
+        run: impl FnOnce(&ProgressBar) -> Result<Counts, String>,
+    ) -> Outcome {
+        let (bar, start) = (bar(&name, runs)?, Instant::now());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let (counts, failure) = match run(&bar) {
+            Ok(counts) => (counts, None),
+            Err(failure) => (Counts::default(), Some((0, failure))),
+        };
+        let runs = bar.position();
+        bar.finish_and_clear();
+        self.done.push(Part { name, runs, counts, time: start.elapsed(), failure });
+        Ok(())
+    }
+
     /// Prints the table.
     ///
     /// # Errors
@@ -188,10 +278,19 @@ impl Parts {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
+        println!(
+            "Recovered and compared: each is a whole disk that a crash left, opened with the store's own code and held whole"
+        );
+        println!("against the oracle; disks that happen to be equal are recovered again and counted again.");
         let failures: Vec<String> =
             self.done.into_iter().filter_map(|part| part.failure).map(|(_, failure)| failure).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     }
+}
+
+fn bar(name: &str, runs: u64) -> Outcome<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg}\n{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} to go")?;
+    Ok(ProgressBar::new(runs).with_style(style).with_message(name.to_owned()))
 }
 
 fn index(number: u64) -> usize {
@@ -204,12 +303,6 @@ fn one_fault(case: laminar_sim::FaultCase) -> Result<Counts, String> {
 }
 
 fn small_workload(ops: u32, number: u64) -> Result<Counts, String> {
-    let workload = laminar_sim::workload(ops, number);
-    let counts = catch_unwind(AssertUnwindSafe(|| laminar_sim::enumerate(&workload, true)));
-    let failure = match counts {
-        Ok(Ok(counts)) => return Ok(Counts { crashes: counts.crash_points, recovered: counts.images }),
-        Ok(Err(violation)) => violation.to_string(),
-        Err(_) => "a panic, see above".to_owned(),
-    };
-    Err(format!("workload {workload:?}: {failure}\nreplay: cargo xtask fault --ops {ops} --workload {number}"))
+    let counts = laminar_sim::enumerate_number(ops, number).map_err(|failure| failure.to_string())?;
+    Ok(Counts { crashes: counts.crash_points, recovered: counts.images })
 }

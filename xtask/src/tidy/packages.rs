@@ -3,7 +3,7 @@
 use super::{Finding, Tree};
 
 /// What may stand at the root. Anything else has a better place.
-const ROOT_ENTRIES: [&str; 17] = [
+const ROOT_ENTRIES: [&str; 18] = [
     ".cargo",
     ".ci",
     ".gitignore",
@@ -18,13 +18,14 @@ const ROOT_ENTRIES: [&str; 17] = [
     "clippy.toml",
     "crates",
     "examples",
+    "fuzz",
     "rust-toolchain.toml",
     "rustfmt.toml",
     "xtask",
 ];
 
 /// The layers: each package and the packages of ours that it may use, in code and in tests.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("laminar-vfs", &[]),
     ("laminar-wal", &["laminar-vfs"]),
     ("laminar-checkpoint", &["laminar-vfs"]),
@@ -33,6 +34,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("laminar-benches", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-examples", &["laminar-vfs", "laminar-wal", "laminar-checkpoint", "laminar-storage"]),
     ("laminar-torture", &["laminar-wal", "laminar-checkpoint", "laminar-storage"]),
+    ("laminar-fuzz", &["laminar-sim"]),
+    ("laminar-peers", &["laminar-wal", "laminar-storage", "laminar-benches"]),
     ("xtask", &["laminar-sim"]),
 ];
 

@@ -1,6 +1,6 @@
 //! Rebuilds a block from the others of its lane, the parity among them.
 
-use laminar_vfs::Region;
+use laminar_vfs::{Region, planted};
 
 use super::file::RunFile;
 use crate::error::{LostBlock, Reason};
@@ -40,7 +40,7 @@ impl RunFile {
         }
         let combined = self
             .chapter(at)
-            .filter(|_| block.kind != Kind::Parity)
+            .filter(|_| block.kind != Kind::Parity && !planted("damaged-block-not-healed"))
             .and_then(|chapter| self.combine(at, chapter, block));
         let whole = combined.filter(|bytes| checked(bytes, block.kind, self.seed, block.offset).is_some());
         let Some(bytes) = whole else {
@@ -72,6 +72,9 @@ impl RunFile {
                 seal(bytes, block.kind, self.seed, block.offset, 0);
             } else if !matches!(self.read_checked(block, bytes), Ok(true)) {
                 return None;
+            }
+            if planted("healing-combines-too-little") && block.kind != Kind::Parity {
+                continue;
             }
             crc ^= if block.kind == Kind::Parity { stated_word(bytes)? } else { stated_crc(bytes)? };
             let (payload, _) = bytes.split_at(block.bytes - TRAILER);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};
-use laminar_storage::{Env, StoreOptions, SyncPolicy, WalStateStore};
+use laminar_storage::{Env, ReadMode, StoreOptions, SyncPolicy, WalStateStore};
 use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 use laminar_wal::{Wal, WalOptions};
@@ -40,7 +40,7 @@ pub(super) enum Left {
     AtRest,
 }
 
-pub(super) const DIR: &str = "/reference";
+pub(crate) const DIR: &str = "/reference";
 pub(super) const SOURCE: &str = "commit";
 
 pub(super) fn write(name: &'static str) -> Result<Written, Violation> {
@@ -60,8 +60,15 @@ fn failed(error: impl std::fmt::Display) -> Violation {
     Violation::new(format!("writing the reference failed: {error}"))
 }
 
-pub(super) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
-    StoreOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(8192).sync_policy(policy)
+pub(crate) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
+    // Both ways to read, so that both check what they read.
+    let read_mode = if policy == SyncPolicy::EveryCommit { ReadMode::Owned } else { ReadMode::Mapped };
+    StoreOptions::new()
+        .env(env)
+        .segment_bytes(SEGMENT_BYTES)
+        .buffer_bytes(8192)
+        .sync_policy(policy)
+        .read_mode(read_mode)
 }
 
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
@@ -159,20 +166,36 @@ fn store(left: Left, policy: SyncPolicy) -> Result<Written, Violation> {
     Ok(Written { disk: disk.fork(), older, subject: Subject::Store(subject), left })
 }
 
-pub(super) fn log_options(env: Env) -> WalOptions {
+/// Before this round the power is cut.
+const LOST_ROUND: usize = 6;
+/// The number of the older disk from before that.
+pub(super) const LOST_OLDER: u64 = 1;
+
+pub(crate) fn log_options(env: Env) -> WalOptions {
     WalOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(4096)
 }
 
-/// A log of several segments. Some payloads hold whole sectors of zeros.
+/// A log of several segments, one of which was written again after a power cut. Some payloads hold whole sectors of zeros.
 fn log(left: Left) -> Result<Written, Violation> {
-    let disk = SimDisk::new(12);
+    let mut disk = SimDisk::new(12);
     let mut random = fastrand::Rng::with_seed(5);
     let mut older = Vec::new();
     let mut records = Vec::new();
     let mut before_last = 0;
-    let (env, workers) = disk.env_and_workers();
-    let wal = Wal::open(DIR, log_options(env)).map_err(failed)?.0;
+    let (mut env, mut workers) = disk.env_and_workers();
+    let mut wal = Wal::open(DIR, log_options(env)).map_err(failed)?.0;
     for round in 0..14usize {
+        if round == LOST_ROUND {
+            // Lost by a power cut, and something else is written in its place: the older disk still has it.
+            wal.append(b"lost").map_err(failed)?;
+            wal.commit().map_err(failed)?;
+            older.push(disk.fork());
+            disk = disk.crash_lose_all();
+            (env, workers) = disk.env_and_workers();
+            wal = Wal::open(DIR, log_options(env)).map_err(failed)?.0;
+            records.push((wal.append(b"in its place").map_err(failed)?, b"in its place".to_vec()));
+            wal.sync().map_err(failed)?;
+        }
         if matches!(round, 4 | 9 | 13) {
             older.push(disk.fork());
         }
@@ -209,7 +232,7 @@ fn log(left: Left) -> Result<Written, Violation> {
     Ok(Written { disk: disk.fork(), older, subject: Subject::Log(subject), left })
 }
 
-pub(super) fn checkpoint_options(env: Env) -> CheckpointOptions {
+pub(crate) fn checkpoint_options(env: Env) -> CheckpointOptions {
     CheckpointOptions::new().env(env).hash_seed(7)
 }
 
@@ -221,6 +244,7 @@ fn checkpoints() -> Result<Written, Violation> {
     let mut older = Vec::new();
     let mut base = None;
     let mut model = Entries::new();
+    drop(manager.create(Create::new(5).entries([("retired", Some("before it is damaged"))])).map_err(failed)?);
     for round in 0..3u32 {
         let mut changes = Vec::new();
         for number in 0..[300, 60, 40][round as usize] {
@@ -244,6 +268,8 @@ fn checkpoints() -> Result<Written, Violation> {
         older.push(disk.fork());
     }
     older.pop();
+    drop(base);
+    manager.cleanup_old(models.len()).map_err(failed)?;
     let subject = Subject::Checkpoints(CheckpointsSubject { models });
     Ok(Written { disk: disk.fork(), older, subject, left: Left::Closed })
 }

@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
 
 use super::RunLimits;
@@ -89,29 +90,22 @@ impl Collector {
 
     /// Sorts what was scanned, keeps the newest record of each key, and returns how many there are.
     pub(crate) fn sort(&mut self) -> Result<usize> {
-        // A comparison can't fail, so the first error is kept beside the sort and returned after it.
+        // A comparison can't fail, so the first error is kept beside the sort and returned after it. A record that can't be read
+        // has no key and sorts before those that have one: an order all the same, as sorting demands.
         let mut failed = None;
         let view = &self.view;
+        let mut key = |slot: &Slot| match change_at(view, slot.lsn) {
+            Ok(change) => Some(change.key),
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        };
         self.slots.sort_unstable_by(|a, b| {
-            a.head.cmp(&b.head).then_with(|| match keys(view, a.lsn, b.lsn) {
-                Ok((a_key, b_key)) => a_key.cmp(b_key).then(b.lsn.cmp(&a.lsn)),
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    Ordering::Equal
-                }
-            })
+            a.head.cmp(&b.head).then_with(|| key(a).cmp(&key(b)).then(newest_first(a.lsn, b.lsn)))
         });
-        self.slots.dedup_by(|later, kept| {
-            // The newest of a key comes first, so it is the one kept.
-            later.head == kept.head
-                && match keys(view, later.lsn, kept.lsn) {
-                    Ok((later_key, kept_key)) => later_key == kept_key,
-                    Err(error) => {
-                        failed.get_or_insert(error);
-                        false
-                    }
-                }
-        });
+        // The newest of a key comes first, so it is the one kept.
+        self.slots.dedup_by(|later, kept| later.head == kept.head && key(later) == key(kept));
         match failed {
             Some(error) => Err(error),
             None => Ok(self.slots.len()),
@@ -130,8 +124,8 @@ fn head(key: &[u8]) -> [u64; 2] {
     [number(key), number(key.get(8..).unwrap_or_default())]
 }
 
-fn keys(view: &LogView, a: u64, b: u64) -> Result<(&[u8], &[u8])> {
-    Ok((change_at(view, a)?.key, change_at(view, b)?.key))
+fn newest_first(a: u64, b: u64) -> Ordering {
+    if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
 }
 
 fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergedRun, Meta, RunWriter};
-use laminar_vfs::{Env, Job, Step};
+use laminar_vfs::{Completer, Env, Job, Step, planted};
 use laminar_wal::{Lsn, Wal};
 
 use super::collect::Collector;
 use super::retain::retire;
 use super::ticket::{CheckpointInfo, Counter, Phase};
 use super::{Mailbox, Request, RunLimits};
-use crate::Result;
 use crate::merging::LiveKeys;
 use crate::sync::Mutex;
+use crate::{Error, Result};
 
 /// Records scanned or entries written in one step: a few milliseconds of work.
 const STEP_RECORDS: usize = 16 << 10;
@@ -30,10 +30,14 @@ pub(super) struct CheckpointJob {
     limits: RunLimits,
     mailbox: Arc<Mutex<Mailbox>>,
     current: Option<Making>,
+    /// Who waits for the checkpoint that is being made. Apart from it, so that it outlives a panic in its making.
+    waiting: Option<Completer<Result<CheckpointInfo>>>,
     merging: Option<MergeJob>,
     merged: Option<MergedRun>,
     /// Runs of the newest checkpoint.
     runs: usize,
+    /// A step has panicked: what this job holds is not to be relied on, and every request fails with this.
+    broken: Option<Error>,
 }
 
 impl CheckpointJob {
@@ -44,11 +48,23 @@ impl CheckpointJob {
         limits: RunLimits,
         mailbox: Arc<Mutex<Mailbox>>,
     ) -> Self {
-        Self { wal, manager, env, limits, mailbox, current: None, merging: None, merged: None, runs: 0 }
+        Self {
+            wal,
+            manager,
+            env,
+            limits,
+            mailbox,
+            current: None,
+            waiting: None,
+            merging: None,
+            merged: None,
+            runs: 0,
+            broken: None,
+        }
     }
 
     /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
-    fn finish(&mut self, making: Making, result: Result<(Checkpoint, CheckpointInfo)>) {
+    fn finish(&mut self, result: Result<(Checkpoint, CheckpointInfo)>) {
         let (checkpoint, info) = match result {
             Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
             Err(error) => {
@@ -58,7 +74,9 @@ impl CheckpointJob {
             }
         };
         self.mailbox.lock().finished = Some(checkpoint.clone());
-        making.request.completer.complete(info);
+        if let Some(waiting) = self.waiting.take() {
+            waiting.complete(info);
+        }
         if let Some(checkpoint) = checkpoint {
             let upkeep = self.clean_up(&checkpoint);
             if let Err(error) = upkeep {
@@ -96,18 +114,28 @@ impl CheckpointJob {
 
 impl Job for CheckpointJob {
     fn step(&mut self) -> Step {
+        if let Some(error) = &self.broken {
+            let Some(request) = self.mailbox.lock().request.take() else { return Step::Wait(None) };
+            request.completer.complete(Err(error.clone()));
+            return Step::Again;
+        }
         if let Some(mut making) = self.current.take() {
             match making.step(self) {
                 Ok(None) => self.current = Some(making),
-                Ok(Some(done)) => self.finish(making, Ok(done)),
-                Err(error) => self.finish(making, Err(error)),
+                Ok(Some(done)) => self.finish(Ok(done)),
+                Err(error) => {
+                    // What it had written goes before anyone learns of the failure.
+                    drop(making);
+                    self.finish(Err(error));
+                }
             }
             return Step::Again;
         }
         let merge_first = self.merging.is_some() && self.runs >= MANY_RUNS;
         let request = if merge_first { None } else { self.mailbox.lock().request.take() };
-        if let Some(request) = request {
-            self.current = Some(Making::new(request, self.env.clock.now()));
+        if let Some(Request { base, cut, completer, progress }) = request {
+            self.waiting = Some(completer);
+            self.current = Some(Making::new(base, cut, progress, self.env.clock.now()));
             return Step::Again;
         }
         if let Some(merging) = self.merging.take() {
@@ -116,11 +144,25 @@ impl Job for CheckpointJob {
         }
         Step::Wait(None)
     }
+
+    /// A bug in the making of a checkpoint does not take the store down with it, nor leave anyone waiting for ever.
+    fn panicked(&mut self, message: &str) -> bool {
+        let error = Error::Panicked { message: message.to_owned() };
+        self.broken = Some(error.clone());
+        (self.current, self.merging, self.merged) = (None, None, None);
+        self.mailbox.lock().upkeep_error = Some(error.clone());
+        if let Some(waiting) = self.waiting.take() {
+            waiting.complete(Err(error));
+        }
+        true
+    }
 }
 
 /// A checkpoint being made.
 struct Making {
-    request: Request,
+    base: Option<Checkpoint>,
+    cut: Lsn,
+    progress: Arc<Counter>,
     begun: Duration,
     stage: Stage,
     offsets: BTreeMap<String, u64>,
@@ -142,8 +184,8 @@ enum Stage {
 }
 
 impl Making {
-    fn new(request: Request, begun: Duration) -> Self {
-        Self { request, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
+    fn new(base: Option<Checkpoint>, cut: Lsn, progress: Arc<Counter>, begun: Duration) -> Self {
+        Self { base, cut, progress, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
     }
 
     /// The next piece of work. After an error the stage is `Ended`, and the draft is gone with its files.
@@ -161,16 +203,20 @@ impl Making {
     }
 
     fn progress(&self) -> &Counter {
-        &self.request.progress
+        &self.progress
     }
 
     /// A checkpoint is never ahead of the durable log; then the runs of the base are taken over, and the log behind it is read.
     fn begin(&mut self, job: &mut CheckpointJob) -> Result<()> {
-        job.wal.wait_durable(self.request.cut)?;
+        if !planted("checkpoint-ahead-of-log") {
+            job.wal.wait_durable(self.cut)?;
+        }
         let mut draft = job.manager.draft()?;
         let mut from = job.wal.start_lsn();
-        if let Some(base) = &self.request.base {
-            self.offsets = base.source_offsets().clone();
+        if let Some(base) = &self.base {
+            if !planted("checkpoint-forgets-older-offsets") {
+                self.offsets = base.source_offsets().clone();
+            }
             from = Lsn::new(base.wal_position());
             self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
         }
@@ -180,7 +226,7 @@ impl Making {
 
     /// The scan of what is left behind `from`, or the publication if nothing is.
     fn next_stretch(&self, job: &CheckpointJob, draft: Draft, from: Lsn) -> Result<Stage> {
-        let cut = self.request.cut;
+        let cut = self.cut;
         if from >= cut {
             return Ok(Stage::Publish { draft });
         }
@@ -191,15 +237,15 @@ impl Making {
     fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
         let done = collector.cursor().get() - collector.from().get();
-        self.progress().set(Phase::Scanning, done, self.request.cut.get() - collector.from().get());
+        self.progress().set(Phase::Scanning, done, self.cut.get() - collector.from().get());
         let Some(end) = collector.end() else {
             self.stage = Stage::Scan { draft, collector };
             return Ok(());
         };
         let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
-        let is_oldest = draft.is_empty();
-        let position = if is_oldest { 0 } else { collector.from().get() };
+        let is_oldest = draft.is_empty() || planted("run-drops-tombstones");
+        let position = if draft.is_empty() { 0 } else { collector.from().get() };
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, total as u64);
         self.stage = Stage::Write { draft, collector, writer, next: 0, total };
@@ -227,7 +273,7 @@ impl Making {
             return Ok(());
         }
         draft.add_run(writer.finish()?)?;
-        let end = collector.end().unwrap_or(self.request.cut);
+        let end = collector.end().unwrap_or(self.cut);
         drop(collector);
         self.stage = self.next_stretch(job, draft, end)?;
         Ok(())
@@ -235,11 +281,14 @@ impl Making {
 
     fn publish(&mut self, job: &CheckpointJob, draft: Draft) -> Result<(Checkpoint, CheckpointInfo)> {
         self.progress().set(Phase::Publishing, 0, 1);
-        let meta = Meta::new(self.request.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        let meta = Meta::new(self.cut.get()).source_offsets(std::mem::take(&mut self.offsets));
+        if planted("log-trimmed-before-checkpoint") {
+            job.wal.truncate_below(self.cut)?;
+        }
         let checkpoint = draft.publish(meta)?;
         let info = CheckpointInfo {
             id: checkpoint.id(),
-            wal_position: self.request.cut,
+            wal_position: self.cut,
             runs: checkpoint.runs().len(),
             entries_written: checkpoint.stats().entries_written,
             bytes_written: checkpoint.stats().bytes_written - self.bytes_merged,

@@ -1,6 +1,7 @@
 //! Who deletes: old checkpoints first, then the log that no retained checkpoint needs.
 
 use laminar_checkpoint::CheckpointManager;
+use laminar_vfs::planted;
 use laminar_wal::{Lsn, Wal};
 
 use crate::Result;
@@ -20,7 +21,7 @@ pub(crate) fn retire(manager: &CheckpointManager, wal: &Wal, keep: usize) -> Res
         }
     }
     positions.sort_unstable_by(|a, b| b.cmp(a));
-    if let Some(&oldest) = positions.get(keep - 1) {
+    if let Some(&oldest) = positions.get(if planted("log-trimmed-to-newest") { 0 } else { keep - 1 }) {
         wal.truncate_below(Lsn::new(oldest))?;
     }
     Ok(())

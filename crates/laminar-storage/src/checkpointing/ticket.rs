@@ -115,8 +115,8 @@ impl CheckpointTicket {
     /// Blocks until the checkpoint is published, or has failed.
     ///
     /// # Errors
-    /// What made it fail; [`Error::Abandoned`] if the store was closed or dropped before it was done. A failed
-    /// checkpoint leaves nothing behind, and the next one begins where it began.
+    /// What made it fail; [`Error::Abandoned`] if the store was closed or dropped before it was done; [`Error::Panicked`] for this one
+    /// and all later ones of the store after a bug. A failed checkpoint leaves nothing behind, and the next one begins where it began.
     pub fn wait(&self) -> Result<CheckpointInfo> {
         // The store may be gone, and the worker with it: then the completion is settled.
         let worker = self.worker.upgrade();

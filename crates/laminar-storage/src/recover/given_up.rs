@@ -10,7 +10,7 @@ use super::log_options;
 use crate::format::Identity;
 use crate::identity::remove_tree;
 use crate::name::{FRESH_WAL_DIR, WAL_DIR};
-use crate::{Result, StoreOptions};
+use crate::{Error, Result, StoreOptions};
 
 /// Moves `DIR/wal` to the first free `DIR/wal-given-up-N` and creates a log at `position`. Returns it and where the old one is.
 pub(super) fn replace_log(
@@ -44,12 +44,20 @@ pub(super) fn replace_log(
     Ok((wal, aside))
 }
 
-/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between.
+/// Puts a complete new log in the place of the one that was moved aside, if a crash came in between; one that came before leaves a
+/// new log that nobody needs, and it is removed.
+///
+/// # Errors
+/// `Missing` where there is neither.
 pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
-    if vfs.kind(&wal)?.is_none() && vfs.kind(&fresh)?.is_some() {
-        vfs.rename(&fresh, &wal)?;
-        vfs.sync_dir(dir)?;
+    match (vfs.kind(&wal)?.is_some(), vfs.kind(&fresh)?.is_some()) {
+        (true, false) => Ok(()),
+        (true, true) => remove_tree(vfs, &fresh),
+        (false, true) => {
+            vfs.rename(&fresh, &wal)?;
+            Ok(vfs.sync_dir(dir)?)
+        }
+        (false, false) => Err(Error::Missing { path: wal }),
     }
-    Ok(())
 }

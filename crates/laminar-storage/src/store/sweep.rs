@@ -1,6 +1,7 @@
 //! What leaves the table: a few entries are looked at with every change, so that nothing has to stop for it.
 
 use laminar_checkpoint::{Checkpoint, hash_key};
+use laminar_vfs::planted;
 
 use super::WalStateStore;
 use crate::keyspace::Namespace;
@@ -41,8 +42,9 @@ impl WalStateStore {
             return;
         }
         let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
-        let under_way = self.checkpointing.running().is_some();
+        let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
         let committed = self.first_change.unwrap_or(self.committed).get();
+        let committed = if planted("tombstone-swept-before-commit") { u64::MAX } else { committed };
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
         let mut left = false;
         let swept = self.table.sweep(STEPS, &mut |key, entry| {
@@ -51,9 +53,16 @@ impl WalStateStore {
             }
             if entry.value.is_some() {
                 // What the attached checkpoint holds too is only cached here.
-                return if over_budget && entry.lsn < covered { Keep::No } else { Keep::Yes };
+                return if over_budget && (entry.lsn < covered || planted("eviction-of-what-is-not-covered")) {
+                    Keep::No
+                } else {
+                    Keep::Yes
+                };
             }
-            let denied = || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)));
+            let denied = || {
+                planted("tombstone-swept-over-run")
+                    || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)))
+            };
             if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
                 return Keep::No;
             }

@@ -27,8 +27,6 @@ const CHUNKS: usize = 1 << (32 - CELL_BITS);
 /// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
 /// so it never fails half way.
 const RESERVED_CHUNKS: usize = 128;
-/// The most that entries can take, in bytes.
-const LIMIT_BYTES: u64 = ((CHUNKS - RESERVED_CHUNKS) * CHUNK_CELLS * CELL_BYTES) as u64;
 /// The end of a free list.
 const NO_SLOT: Slot = Slot::MAX;
 /// The LSN field of free blocks: both top bits, and the previous free block in the low half.
@@ -63,6 +61,8 @@ pub(super) struct Arena {
     resident_cells: usize,
     /// Chunk and cell where [`Arena::walk`] goes on: the start of a block.
     hand: (usize, usize),
+    /// Chunks that entries may have.
+    entry_chunks: usize,
 }
 
 #[expect(clippy::indexing_slicing, reason = "slots are made here, and name cells of chunks that exist")]
@@ -77,12 +77,41 @@ impl Arena {
             spare: None,
             resident_cells: 0,
             hand: (0, 0),
+            entry_chunks: CHUNKS - RESERVED_CHUNKS,
         }
     }
 
     /// More memory of the table, in ordinary pages where it is the `first`: a small table takes what it touches.
     pub(super) fn pages(&self, is_first: bool) -> Pages {
         if is_first { Pages::zeroed(PageSource::BYTES) } else { self.source.take() }
+    }
+
+    /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
+    pub(super) fn set_limit(&mut self, bytes: u64) {
+        let chunks = usize::try_from(bytes / (CHUNK_CELLS * CELL_BYTES) as u64).unwrap_or(usize::MAX);
+        self.entry_chunks = chunks.clamp(1, CHUNKS - RESERVED_CHUNKS);
+    }
+
+    /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now.
+    ///
+    /// # Errors
+    /// As the insert would say it.
+    #[inline]
+    pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
+        // With a chunk to spare there is room for anything.
+        if self.vacant.last().copied().unwrap_or(self.chunks.len()) < self.entry_chunks {
+            return Ok(());
+        }
+        let cells = Layout::new(key_bytes, value_bytes).cells();
+        let class = class_of(cells);
+        let open = self.chunks.get(self.open).map_or(0, |open| open.cells() - open.used);
+        let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
+        if fits { Ok(()) } else { Err(self.full(cells)) }
+    }
+
+    fn full(&self, cells: usize) -> Error {
+        let limit = (self.entry_chunks * CHUNK_CELLS * CELL_BYTES) as u64;
+        Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
     }
 
     /// Bytes in use: cells handed out at least once in chunks that are kept.
@@ -119,11 +148,7 @@ impl Arena {
             return Err(Error::TooLarge { what: "key or value", bytes: longest as u64, limit: MAX_BYTES as u64 });
         }
         let layout = Layout::new(key.len(), value_bytes);
-        let slot = self.allocate(layout.cells(), CHUNKS - RESERVED_CHUNKS).ok_or_else(|| Error::TooLarge {
-            what: "table",
-            bytes: LIMIT_BYTES + (layout.cells() * CELL_BYTES) as u64,
-            limit: LIMIT_BYTES,
-        })?;
+        let slot = self.allocate(layout.cells(), self.entry_chunks).ok_or_else(|| self.full(layout.cells()))?;
         block::write(self.bytes_mut(slot), layout, lsn, &[&key.space, key.name], value);
         Ok(slot)
     }

@@ -34,7 +34,7 @@ fn counter(wait: Option<Duration>) -> (Arc<AtomicU32>, Box<dyn Job>) {
 
 fn until(condition: impl Fn() -> bool) {
     while !condition() {
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -87,11 +87,11 @@ fn a_thread_steps_again_after_the_time_it_asked_for() {
 fn stopping_drops_the_job_before_it_returns_to_anyone() {
     let (dropped, is_dropped) = completion::<()>();
     let step = || {
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
         Step::Again
     };
     let worker = Threads::new().spawn("busy", Box::new(Steps { step, _dropped: Some(dropped) })).unwrap();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 worker.stop();

@@ -83,6 +83,10 @@ impl NameOp {
         self.gives.iter().chain(&self.takes)
     }
 
+    fn is_within(&self, dir: Ino) -> bool {
+        self.sets().all(|set| set.dir == dir)
+    }
+
     fn touches(&self, dir: Ino) -> bool {
         self.sets().any(|set| set.dir == dir)
     }
@@ -135,6 +139,15 @@ impl State {
 
     /// Makes the names in `dir` durable, and whatever they can't be durable without.
     pub(super) fn sync_dir(&mut self, dir: Ino) {
+        if self.names.is_empty() && self.dir(dir).is_ok_and(|dir| dir.cache.same(&dir.disk)) {
+            return;
+        }
+        if self.names.iter().all(|op| op.is_within(dir)) && self.dir(dir).is_ok_and(|dir| !dir.diverged) {
+            // The usual case: everything that is pending is in this directory.
+            self.names.clear();
+            self.edit_dir(dir, |dir| dir.disk = dir.cache.clone());
+            return self.sweep();
+        }
         let mut synced = self.split_by_sync(dir);
         // What is durable needs what it depends on, back to front.
         for later in (0..self.names.len()).rev() {

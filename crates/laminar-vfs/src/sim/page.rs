@@ -1,4 +1,4 @@
-//! The bytes of one file: 4 KiB pages that copies share until one of them is written.
+//! The bytes of one file: pages of 4 KiB, of sectors that copies share until one of them is written.
 #![expect(clippy::indexing_slicing, reason = "places within a page are bounded by the loops that make them")]
 
 use crate::sync::{AtomicU64, Ordering};
@@ -16,17 +16,50 @@ const SECTORS: usize = PAGE_BYTES / SECTOR_BYTES;
 const _: () = assert!(SECTORS == u8::BITS as usize, "a mask of sectors is a byte");
 
 static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+static ZERO_SECTOR: Sector = [0; SECTOR_BYTES];
 static HOLE: Slot = Slot::Hole;
 
+type Sector = [u8; SECTOR_BYTES];
+
+/// Space is given out in pages; memory in sectors, of which a small log writes few.
+#[derive(Default)]
 pub(super) struct Page {
-    bytes: [u8; PAGE_BYTES],
+    /// Nothing stands for zeros.
+    sectors: [Option<Arc<Sector>>; SECTORS],
     /// The hash of the bytes once someone asked for it, else 0.
     hash: AtomicU64,
 }
 
 impl Clone for Page {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes, hash: AtomicU64::new(0) }
+        Self { sectors: self.sectors.clone(), hash: AtomicU64::new(0) }
+    }
+}
+
+impl Page {
+    fn sector(&self, sector: usize) -> &Sector {
+        self.sectors[sector].as_deref().unwrap_or(&ZERO_SECTOR)
+    }
+
+    fn put(&mut self, at: usize, data: &[u8]) {
+        self.hash = AtomicU64::new(0);
+        let mut rest = data;
+        for SectorPiece { sector, at, len } in sector_pieces(at, data.len()) {
+            let (chunk, after) = rest.split_at(len);
+            rest = after;
+            let place = &mut self.sectors[sector];
+            match (place.as_mut(), chunk.first_chunk::<SECTOR_BYTES>()) {
+                (_, Some(whole)) if *whole == ZERO_SECTOR => *place = None,
+                (_, Some(whole)) => *place = Some(Arc::new(*whole)),
+                (Some(old), None) => Arc::make_mut(old)[at..at + len].copy_from_slice(chunk),
+                (None, None) if *chunk == ZERO_SECTOR[..len] => {}
+                (None, None) => {
+                    let mut bytes = ZERO_SECTOR;
+                    bytes[at..at + len].copy_from_slice(chunk);
+                    *place = Some(Arc::new(bytes));
+                }
+            }
+        }
     }
 }
 
@@ -42,13 +75,6 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    fn bytes(&self) -> &[u8; PAGE_BYTES] {
-        match self {
-            Self::Data(page) => &page.bytes,
-            Self::Hole | Self::Zero => &ZEROS,
-        }
-    }
-
     pub(super) fn hash(&self) -> u64 {
         let Self::Data(page) = self else { return 0 };
         // The hash depends on nothing but the bytes, so two threads that race here store the same value.
@@ -56,8 +82,10 @@ impl Slot {
         if known != 0 {
             return known;
         }
-        // A page of zeros must hash alike, whether it was written or never was.
-        let hash = if page.bytes == ZEROS { 0 } else { xxh3_64(&page.bytes).max(1) };
+        // A sector of zeros must hash alike, whether it was written or never was.
+        let written = page.sectors.iter().enumerate().filter_map(|(place, bytes)| Some((place, bytes.as_deref()?)));
+        let hashes = written.filter(|(_, bytes)| **bytes != ZERO_SECTOR);
+        let hash = hashes.fold(0, |sum, (place, bytes)| sum ^ mix(xxh3_64(bytes) ^ mix(place as u64)).max(1));
         page.hash.store(hash, Ordering::Relaxed);
         hash
     }
@@ -69,8 +97,32 @@ impl Slot {
         body.slot(0).clone()
     }
 
-    pub(super) fn sector(&self, sector: usize) -> &[u8] {
-        &self.bytes()[sector * SECTOR_BYTES..][..SECTOR_BYTES]
+    pub(super) fn sector(&self, sector: usize) -> &Sector {
+        match self {
+            Self::Data(page) => page.sector(sector),
+            Self::Hole | Self::Zero => &ZERO_SECTOR,
+        }
+    }
+
+    fn read(&self, at: usize, into: &mut [u8]) {
+        let Self::Data(page) = self else { return into.fill(0) };
+        let mut rest = into;
+        for SectorPiece { sector, at, len } in sector_pieces(at, rest.len()) {
+            let (chunk, after) = rest.split_at_mut(len);
+            rest = after;
+            match &page.sectors[sector] {
+                Some(bytes) => chunk.copy_from_slice(&bytes[at..at + len]),
+                None => chunk.fill(0),
+            }
+        }
+    }
+
+    /// Whether nothing but zeros stands from `at` on.
+    fn is_zero_from(&self, at: usize) -> bool {
+        let Self::Data(page) = self else { return true };
+        sector_pieces(at, PAGE_BYTES - at).all(|SectorPiece { sector, at, len }| {
+            page.sectors[sector].as_ref().is_none_or(|bytes| bytes[at..at + len] == ZERO_SECTOR[..len])
+        })
     }
 }
 
@@ -105,8 +157,7 @@ impl Body {
         let len = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let mut filled = 0;
         for piece in pieces(offset, len) {
-            let into = &mut buf[filled..][..piece.len];
-            into.copy_from_slice(&self.slot(piece.page).bytes()[piece.at..][..piece.len]);
+            self.slot(piece.page).read(piece.at, &mut buf[filled..][..piece.len]);
             filled += piece.len;
         }
         len
@@ -116,13 +167,17 @@ impl Body {
     pub(super) fn copy_onto_zeros(&self, into: &mut [u8]) {
         for (slot, into) in self.slots.iter().zip(into.chunks_mut(PAGE_BYTES)) {
             if let Slot::Data(page) = slot {
-                into.copy_from_slice(&page.bytes[..into.len()]);
+                for (sector, into) in page.sectors.iter().zip(into.chunks_mut(SECTOR_BYTES)) {
+                    if let Some(bytes) = sector {
+                        into.copy_from_slice(&bytes[..into.len()]);
+                    }
+                }
             }
         }
     }
 
-    /// Puts `data` at `at` within a page; the length stays.
-    pub(super) fn put(&mut self, page: usize, at: usize, data: &[u8]) {
+    /// The slot of a page, which takes space from here on.
+    fn take_slot(&mut self, page: usize) -> &mut Slot {
         let slots = Arc::make_mut(&mut self.slots);
         if slots.len() <= page {
             slots.resize(page + 1, Slot::Hole);
@@ -130,18 +185,20 @@ impl Body {
         let slot = &mut slots[page];
         if matches!(slot, Slot::Hole) {
             self.allocated += 1;
+            *slot = Slot::Zero;
         }
-        let whole = data.len() == PAGE_BYTES;
+        slot
+    }
+
+    /// Puts `data` at `at` within a page; the length stays.
+    pub(super) fn put(&mut self, page: usize, at: usize, data: &[u8]) {
+        let slot = self.take_slot(page);
         match slot {
-            Slot::Data(page) if !whole => {
-                let page = Arc::make_mut(page);
-                page.bytes[at..][..data.len()].copy_from_slice(data);
-                page.hash = AtomicU64::new(0);
-            }
+            Slot::Data(page) if data.len() < PAGE_BYTES => Arc::make_mut(page).put(at, data),
             _ if *data == ZEROS[..data.len()] => *slot = Slot::Zero,
             _ => {
-                let mut page = Page { bytes: ZEROS, hash: AtomicU64::new(0) };
-                page.bytes[at..][..data.len()].copy_from_slice(data);
+                let mut page = Page::default();
+                page.put(at, data);
                 *slot = Slot::Data(Arc::new(page));
             }
         }
@@ -149,33 +206,35 @@ impl Body {
 
     /// Takes the sectors of `mask` from `from`.
     pub(super) fn put_sectors(&mut self, page: usize, mask: u8, from: &Slot) {
+        let slot = self.take_slot(page);
         if mask == u8::MAX {
-            let slots = Arc::make_mut(&mut self.slots);
-            if slots.len() <= page {
-                slots.resize(page + 1, Slot::Hole);
-            }
-            if matches!(slots[page], Slot::Hole) && !matches!(from, Slot::Hole) {
-                self.allocated += 1;
-            }
-            slots[page] = from.clone();
+            *slot = if let Slot::Data(_) = from { from.clone() } else { Slot::Zero };
             return;
         }
-        for sector in sectors(mask) {
-            self.put(page, sector * SECTOR_BYTES, from.sector(sector));
+        let of = |sector: usize| if let Slot::Data(page) = from { page.sectors[sector].clone() } else { None };
+        if let Slot::Zero = slot {
+            *slot = Slot::Data(Arc::default());
+        }
+        if let Slot::Data(page) = slot {
+            let page = Arc::make_mut(page);
+            page.hash = AtomicU64::new(0);
+            sectors(mask).for_each(|sector| page.sectors[sector] = of(sector));
         }
     }
 
     /// The sectors of a page that `data` at `at` would change.
     pub(super) fn changed(&self, page: usize, at: usize, data: &[u8]) -> u8 {
-        let old = self.slot(page).bytes();
-        let touched = touched(at, data.len());
-        sectors(touched)
-            .filter(|sector| {
-                let from = at.max(sector * SECTOR_BYTES);
-                let to = (at + data.len()).min((sector + 1) * SECTOR_BYTES);
-                old[from..to] != data[from - at..to - at]
-            })
-            .fold(0, |mask, sector| mask | 1 << sector)
+        let old = self.slot(page);
+        let mut rest = data;
+        let mut mask = 0;
+        for SectorPiece { sector, at, len } in sector_pieces(at, data.len()) {
+            let (chunk, after) = rest.split_at(len);
+            rest = after;
+            if old.sector(sector)[at..at + len] != *chunk {
+                mask |= 1 << sector;
+            }
+        }
+        mask
     }
 
     /// Cuts or extends; what is added is a hole.
@@ -193,7 +252,7 @@ impl Body {
     pub(super) fn trim(&mut self) {
         let (pages, tail) = place(self.len);
         let kept = pages + usize::from(tail > 0);
-        let tail_is_zero = tail == 0 || self.slot(pages).bytes()[tail..] == ZEROS[tail..];
+        let tail_is_zero = tail == 0 || self.slot(pages).is_zero_from(tail);
         if self.slots.len() <= kept && tail_is_zero {
             return;
         }
@@ -229,6 +288,26 @@ pub(super) fn pieces(offset: u64, len: usize) -> impl Iterator<Item = Piece> {
         let piece = (len > 0).then_some(Piece { page, at, len });
         left -= len;
         page += 1;
+        at = 0;
+        piece
+    })
+}
+
+/// The part of a range within a page that lies in one sector.
+struct SectorPiece {
+    sector: usize,
+    at: usize,
+    len: usize,
+}
+
+/// A range within a page, sector by sector.
+fn sector_pieces(at: usize, len: usize) -> impl Iterator<Item = SectorPiece> {
+    let (mut sector, mut at, mut left) = (at / SECTOR_BYTES, at % SECTOR_BYTES, len);
+    std::iter::from_fn(move || {
+        let len = left.min(SECTOR_BYTES - at);
+        let piece = (len > 0).then_some(SectorPiece { sector, at, len });
+        left -= len;
+        sector += 1;
         at = 0;
         piece
     })

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Error as IoError, ErrorKind};
-use std::path::{Path, is_separator};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::file::FileNode;
@@ -13,6 +13,9 @@ use super::state::{Inode, Node, State};
 pub(super) type Ino = usize;
 /// The directory that every path starts from, also a relative one.
 pub(super) const ROOT: Ino = 0;
+
+/// So many names are searched one by one.
+const FEW_NAMES: usize = 16;
 
 /// One name in a directory.
 #[derive(Clone)]
@@ -38,6 +41,11 @@ pub(super) struct Entries(Arc<Vec<Entry>>);
 
 impl Entries {
     pub(super) fn get(&self, name: &[u8]) -> Option<Ino> {
+        // Of a few names, the length tells most apart without a look at their bytes.
+        if self.0.len() <= FEW_NAMES {
+            let is_it = |entry: &&Entry| entry.name.len() == name.len() && entry.name.as_encoded_bytes() == name;
+            return self.0.iter().find(is_it).map(|entry| entry.ino);
+        }
         let found = self.search(name).ok()?;
         self.0.get(found).map(|entry| entry.ino)
     }
@@ -78,7 +86,7 @@ impl Entries {
 
 /// The components of a path; a leading separator and `.` mean nothing here.
 fn components(path: &Path) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let separates = |byte: &u8| byte.is_ascii() && is_separator(char::from(*byte));
+    let separates = |byte: &u8| *byte == b'/' || (cfg!(windows) && *byte == b'\\');
     path.as_os_str().as_encoded_bytes().split(separates).filter(|part| !part.is_empty() && *part != b".")
 }
 
@@ -106,8 +114,12 @@ impl State {
     /// Where a name stands, or would.
     fn spot<'a>(&self, path: &'a Path) -> Result<Spot<'a>, IoError> {
         let mut parents = components(path);
-        let (Some(last), Some(name)) = (parents.next_back(), path.file_name()) else {
-            return Err(ErrorKind::InvalidInput.into());
+        let Some(last) = parents.next_back() else { return Err(ErrorKind::InvalidInput.into()) };
+        // A path's own search for its last name is a slow one.
+        let name = match std::str::from_utf8(last) {
+            Ok("..") => return Err(ErrorKind::InvalidInput.into()),
+            Ok(name) => OsStr::new(name),
+            Err(_) => path.file_name().ok_or(ErrorKind::InvalidInput)?,
         };
         let mut dir = ROOT;
         for parent in parents {

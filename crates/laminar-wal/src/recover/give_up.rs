@@ -6,7 +6,9 @@ use crate::buffer::Resume;
 use crate::dir::Dir;
 use crate::format::Identity;
 use crate::open::Listing;
-use crate::recover::{Chain, Recovered, Scan, Tail, Verdict, is_entered, missing, remove_unentered, rewrite, scan};
+use crate::recover::{
+    Chain, Recovered, Scan, Tail, Verdict, at, is_entered, missing, remove_unentered, rewrite, scan, window,
+};
 use crate::segment::{Segment, Surveyed, prepare, survey};
 use crate::{Error, GivenUp, Lsn, Result, TailReport, name};
 
@@ -29,9 +31,17 @@ pub(super) fn recover(
     identity: Identity,
     listing: &Listing,
     firsts: &[u64],
+    needed_from: u64,
     report: &mut TailReport,
 ) -> Result<Recovered> {
-    let Whole { found, tail, damage } = walk_whole(dir, &identity, firsts)?;
+    let whole = walk_whole(dir, &identity, firsts)?;
+    if let Some(damage) = &whole.damage
+        && whole.end(&identity) < needed_from
+        && let Some(at) = needed_segment(dir, &identity, firsts, needed_from)?
+    {
+        return begin_later(dir, identity, listing, firsts.split_at(at), damage, report);
+    }
+    let Whole { found, tail, damage } = whole;
     if listing.closed {
         // It may name what is moved aside.
         dir.remove_if_there(&dir.join(name::CLOSED))?;
@@ -40,9 +50,10 @@ pub(super) fn recover(
         return start_over(dir, identity, firsts, damage, report);
     };
     let last = found.len() - 1;
+    let window = window(at(&found, last));
     let Some(damage) = damage else {
         let unentered: Vec<u64> = firsts.iter().skip(found.len()).copied().collect();
-        let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report)?;
+        let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain, window }, report)?;
         remove_unentered(dir, unentered.into_iter())?;
         return Ok(recovered);
     };
@@ -59,9 +70,58 @@ pub(super) fn recover(
     }
     let to = end_of(firsts, &identity).max(scan.dirty_to);
     let scan = Scan { verdict: Verdict::Clean, ..scan };
-    let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain }, report)?;
+    let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain, window }, report)?;
     report.cut = None;
     report.given_up = Some(given_up(recovered.resume.end, to, &damage, files));
+    Ok(recovered)
+}
+
+impl Whole {
+    /// How far it reaches, by whole batches.
+    fn end(&self, identity: &Identity) -> u64 {
+        self.tail.as_ref().and_then(|(scan, _)| scan.batch_end).unwrap_or(identity.start)
+    }
+}
+
+/// The index of the segment that `needed_from` lies in, if a log that begins with it is whole up to there.
+fn needed_segment(dir: &Dir, identity: &Identity, firsts: &[u64], needed_from: u64) -> Result<Option<usize>> {
+    let Some(at) = firsts.partition_point(|first| *first <= needed_from).checked_sub(1) else { return Ok(None) };
+    let later = beginning_with(*identity, firsts.split_at(at).1);
+    let whole = walk_whole(dir, &later, firsts.split_at(at).1)?;
+    Ok((!whole.found.is_empty() && whole.end(&later) >= needed_from).then_some(at))
+}
+
+fn beginning_with(identity: Identity, firsts: &[u64]) -> Identity {
+    let first = firsts.first().copied().unwrap_or(identity.first_segment);
+    Identity { first_segment: first, start: first, ..identity }
+}
+
+/// Moves everything aside that comes before the segments that are needed, and begins the log with these.
+fn begin_later(
+    dir: &Dir,
+    identity: Identity,
+    listing: &Listing,
+    (before, needed): (&[u64], &[u64]),
+    damage: &Error,
+    report: &mut TailReport,
+) -> Result<Recovered> {
+    let mut files = Vec::new();
+    for first in before.iter().rev() {
+        files.push(move_aside(dir, *first)?);
+    }
+    // A crash before the identity says so leaves a log whose beginning is missing: then it is done once more.
+    dir.vfs().sync_dir(&dir.path)?;
+    let mut later = beginning_with(identity, needed);
+    later.epoch += 1;
+    dir.publish_identity(&later)?;
+    let recovered = recover(dir, later, listing, needed, 0, report)?;
+    let mut lost = given_up(identity.start, later.start, damage, files);
+    if let Some(more) = report.given_up.take() {
+        lost.to = more.to;
+        lost.reason = format!("{}; {}", lost.reason, more.reason);
+        lost.files.extend(more.files);
+    }
+    report.given_up = Some(lost);
     Ok(recovered)
 }
 
@@ -70,6 +130,7 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
     let mut whole = Whole { found: Vec::new(), tail: None, damage: None };
     let mut expected = identity.first_segment;
     let mut rest = firsts.iter();
+    let mut shown = None;
     loop {
         let surveyed = match rest.next() {
             Some(first) if *first == expected => survey(dir, identity, *first),
@@ -86,7 +147,7 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
         let chain = whole.tail.as_ref().and_then(|(scan, _)| {
             Some(Chain { seal_end: scan.seal_end?, groups_end: scan.good_to, batch_end: scan.batch_end? })
         });
-        let scanned = scan(dir, &surveyed, chain)?;
+        let scanned = scan(dir, &surveyed, chain, shown.get_or_insert_with(|| window(&surveyed)))?;
         if chain.is_some() && scanned.dirty_to <= surveyed.segment.data() && !is_entered(&surveyed) {
             // It was never entered: the one before is the last.
             return Ok(whole);

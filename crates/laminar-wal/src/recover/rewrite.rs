@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, VfsFile};
+use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::buffer::Resume;
 use crate::dir::Dir;
@@ -35,6 +35,12 @@ struct Plan {
     aside: Option<PathBuf>,
 }
 
+/// The last segment as it was found, and what was read of it.
+struct Old<'a> {
+    surveyed: &'a Surveyed,
+    window: Window,
+}
+
 /// Makes the log end where `tail` says, durably.
 pub(super) fn finish(
     dir: &Dir,
@@ -44,11 +50,12 @@ pub(super) fn finish(
     tail: Tail,
     report: &mut TailReport,
 ) -> Result<Recovered> {
-    let Tail { last, scan, chain } = tail;
+    let Tail { last, scan, chain, window } = tail;
     let unentered = found.split_off(last + 1);
     let Some(old) = found.last() else { unreachable!("the tail is in one of the segments") };
     let segment = old.segment;
-    let known = scan.batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
+    let batch_end = if planted("log-keeps-open-batch") { Some(scan.records_to) } else { scan.batch_end };
+    let known = batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
     let end = known.max(identity.start);
     let torn = matches!(scan.verdict, Verdict::Torn);
     let cut_here = torn || scan.records_to > end.max(segment.data());
@@ -64,8 +71,9 @@ pub(super) fn finish(
         let bytes = scan.dirty_to.max(segment.first()) - end;
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
-    let unproven = !is_entered(old) && !cut_here;
-    let kept = if unproven { segment } else { rewrite(dir, old, &plan, listing.reserve, report)? };
+    let unproven = !is_entered(old) && !cut_here || planted("log-believes-the-cache");
+    let kept =
+        if unproven { segment } else { rewrite(dir, Old { surveyed: old, window }, &plan, listing.reserve, report)? };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
@@ -81,7 +89,7 @@ fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHe
     SegmentHeader {
         generation: dir.generation(),
         proven_to: end.max(old.data()),
-        cut_from: if cut_before { Some(end) } else { old.header.cut_from },
+        cut_from: if cut_before && !planted("log-forgets-cut-batch") { Some(end) } else { old.header.cut_from },
         zero_filled: dir.zero_filled,
         ..old.header
     }
@@ -96,39 +104,42 @@ pub(super) fn resume(segment: &Segment, end: u64, chain: Option<Chain>) -> Resum
 }
 
 /// Writes the segment again and gives the new file its name.
-fn rewrite(dir: &Dir, old: &Surveyed, plan: &Plan, has_reserve: bool, report: &mut TailReport) -> Result<Segment> {
-    let path = name::segment(&dir.path, old.segment.first());
+fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: &mut TailReport) -> Result<Segment> {
+    let segment = old.surveyed.segment;
+    let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
     let written = dir.create_over(&temporary).map_err(Error::from).and_then(|file| {
         file.set_len(plan.new.header.length)?;
-        write(&*file, old, plan, 0)
+        write(&*file, &mut old, plan, 0)
     });
     let source = match written {
         Ok(()) => temporary,
         Err(error) => {
             drop(dir.vfs().remove_file(&temporary));
-            let proven = old.segment.header.proven_to >= plan.end && plan.aside.is_none();
+            let proven = segment.header.proven_to >= plan.end && plan.aside.is_none();
             if error.is_no_space() && has_reserve {
-                write_into_reserve(dir, old, plan)?
-            } else if error.is_no_space() && proven && plan.new.header.cut_from == old.segment.header.cut_from {
+                write_into_reserve(dir, &mut old, plan)?
+            } else if error.is_no_space() && proven && plan.new.header.cut_from == segment.header.cut_from {
                 // An earlier recovery has written it, and no log goes on without space.
-                return Ok(old.segment);
+                return Ok(segment);
             } else {
                 return Err(error);
             }
         }
     };
-    if let Some(aside) = &plan.aside {
-        keep_aside(dir, &path, aside, &old.file)?;
+    if let Some(aside) = plan.aside.as_ref().filter(|_| !planted("log-cut-not-kept-aside")) {
+        keep_aside(dir, &path, aside, &old.surveyed.file)?;
     }
     dir.vfs().rename(&source, &path)?;
-    dir.vfs().sync_dir(&dir.path)?;
+    if !planted("log-recovered-name-not-synced") {
+        dir.vfs().sync_dir(&dir.path)?;
+    }
     report.rewritten_bytes = plan.end.max(plan.new.data()) - plan.new.first();
     Ok(plan.new)
 }
 
 /// The reserve's space was had before the log was written, so that it is there on a full disk.
-fn write_into_reserve(dir: &Dir, old: &Surveyed, plan: &Plan) -> Result<PathBuf> {
+fn write_into_reserve(dir: &Dir, old: &mut Old<'_>, plan: &Plan) -> Result<PathBuf> {
     let path = dir.join(name::RESERVE);
     let file = dir.vfs().open(&path, OpenMode::Write)?;
     let had = file.len()?;
@@ -138,7 +149,7 @@ fn write_into_reserve(dir: &Dir, old: &Surveyed, plan: &Plan) -> Result<PathBuf>
 }
 
 /// Writes header and kept groups, and zeros up to `zeros_to`; then the length, then the sync.
-fn write(file: &dyn VfsFile, old: &Surveyed, plan: &Plan, zeros_to: u64) -> Result<()> {
+fn write(file: &dyn VfsFile, old: &mut Old<'_>, plan: &Plan, zeros_to: u64) -> Result<()> {
     let mut stage = Stage { file, bytes: Vec::new(), at: 0 };
     stage.push(&plan.new.header.encode())?;
     if plan.end > plan.new.data() {
@@ -150,18 +161,19 @@ fn write(file: &dyn VfsFile, old: &Surveyed, plan: &Plan, zeros_to: u64) -> Resu
     if file.len()? != plan.new.header.length {
         file.set_len(plan.new.header.length)?;
     }
-    Ok(file.sync_data()?)
+    if planted("log-recovered-bytes-not-synced") { Ok(()) } else { Ok(file.sync_data()?) }
 }
 
 /// The groups of the old file up to the plan's end, record by record, each checksum under the new seed.
-fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()> {
-    let (segment, new) = (old.segment, plan.new);
-    let mut window = Window::new(Arc::clone(&old.file), segment.header.length);
+fn copy_groups(stage: &mut Stage<'_>, old: &mut Old<'_>, plan: &Plan) -> Result<()> {
+    let (segment, new) = (old.surveyed.segment, plan.new);
+    let window = &mut old.window;
+    window.show(&old.surveyed.file, segment.header.length);
     let mut walk = Walk::new(segment, None, None);
     let mut trailer = None;
     while walk.frame_position() < plan.end {
         let position = walk.frame_position();
-        match walk.step(&mut window)? {
+        match walk.step(window)? {
             Item::Group(header) if header.kind != GroupKind::Seal => {
                 let start = walk.frame_position() - GROUP_HEADER as u64;
                 let end = walk.position().min(plan.end);
@@ -185,7 +197,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &Surveyed, plan: &Plan) -> Result<()>
                 let reason = "the segment reads differently the second time";
                 let offset = segment.offset(position);
                 let (from, to) = (Lsn::new(position), Lsn::new(plan.end));
-                return Err(Error::Corrupt { path: old.file.path().to_owned(), offset, from, to, reason });
+                return Err(Error::Corrupt { path: old.surveyed.file.path().to_owned(), offset, from, to, reason });
             }
         }
     }

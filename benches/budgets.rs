@@ -1,0 +1,154 @@
+//! What the figures are held against: every budget of the project, each with the rows that it speaks of.
+//!
+//! A budget that compares with a floor or a map is judged within one program of ours; one that compares with a peer, within the
+//! programs `peers...`, where our store ran in turns with theirs. So no ratio is made of figures from two runs.
+
+mod rule;
+
+pub use rule::{Budget, Finding, Verdict};
+use rule::{at_least, at_most};
+
+use crate::names::*;
+
+/// The size that some budgets speak of.
+const LARGE: u64 = 10_000_000;
+
+const MS: f64 = 1e6;
+const US: f64 = 1e3;
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// All of them, in the order of the report.
+#[must_use]
+pub fn all() -> Vec<Budget> {
+    let mut all = log();
+    all.extend(points());
+    all.extend(scans());
+    all.extend(checkpoints());
+    all.extend(recovery());
+    all.extend(nexmark());
+    all
+}
+
+fn log() -> Vec<Budget> {
+    let durable = format!("{LOG_DURABLE}/p50");
+    let (group_8, group_32) = (format!("{LOG_GROUP_8}{RECORDS_PER_SYNC}"), format!("{LOG_GROUP_32}{RECORDS_PER_SYNC}"));
+    vec![
+        at_most("log append, buffered, 100 B", LOG_APPEND, "log").times(2.0, LOG_APPEND, F_CPU).plus(20.0, "ns"),
+        at_most("log append: calls that write, a record", LOG_APPEND_CALLS, "log").plus(0.001, ""),
+        at_most("log append: allocations, a record", LOG_APPEND_ALLOCATIONS, "log").plus(0.001, ""),
+        at_most("log append against the fastest log of others", LOG_APPEND, "peers").best(0.2, &LOG_PEERS),
+        at_most("log durable append, one thread, p50", &durable, "log")
+            .times(1.05, &durable, F_SYNC)
+            .plus(5.0 * US, "ns"),
+        at_most("log durable append: writes, a record", &format!("{LOG_DURABLE_CALLS}/writes"), "log").plus(1.01, ""),
+        at_most("log durable append: syncs, a record", &format!("{LOG_DURABLE_CALLS}/syncs"), "log").plus(1.01, ""),
+        at_least("group commit, 8 threads: records a sync", &group_8, "log").plus(0.9 * 8.0, "records/sync"),
+        at_least("group commit, 32 threads: records a sync", &group_32, "log").plus(0.9 * 32.0, "records/sync"),
+        at_most("group commit, 8 threads, p50", &format!("{LOG_GROUP_8}/p50"), "log").times(1.5, &durable, F_SYNC),
+        at_least("replay, records of 116 B a second and core", LOG_REPLAY, "log").plus(5e6, "records/s"),
+        at_most("replay: allocations, a record", LOG_REPLAY_ALLOCATIONS, "log").plus(0.001, ""),
+    ]
+}
+
+fn points() -> Vec<Budget> {
+    let mut points = vec![
+        at_least("put, random load, log on", PUT, "peers").best(8.0, &DURABLE_PEERS),
+        at_least("put against a hash map without durability", PUT, "store").times(1.0, PUT, HASHBROWN),
+        at_most("the longest put", PUT_LONGEST, "store").plus(2.0 * MS, "ns").at(LARGE),
+        at_most("memory an entry: 1.5 x keys and values", MEMORY_ENTRY, "store").plus(1.5 * 116.0, "bytes"),
+        at_least("get, hit, in memory, against LMDB", GET_HIT, "peers").best(6.0, &[LMDB]),
+        at_least("get, hit, in memory, against a hash map", GET_HIT, "store").times(1.2, GET_HIT, HASHBROWN),
+        at_least("get, hit, from a checkpoint", GET_HIT_OPENED, "peers").best(4.0, &[LMDB]),
+        at_least("get, miss, in memory", GET_MISS, "peers").best(2.0, &DURABLE_PEERS),
+        at_least("get, miss, from a checkpoint", GET_MISS_OPENED, "peers").best(1.2, &DURABLE_PEERS),
+        at_least("zipf 0.99, half get half put", ZIPF, "peers").best(8.0, &DURABLE_PEERS),
+        at_least("delete, random", DELETE, "peers").best(3.0, &DURABLE_PEERS),
+        at_least("state larger than memory: gets", GET_HIT_QUARTER, "peers").best(1.0, &[LMDB]),
+        at_least("ten thousand operators: puts, within 5 % of noise", PUT_OPERATORS, "store").times(
+            0.95,
+            PUT_OPERATORS,
+            ONE_OPERATOR,
+        ),
+        at_least("ten thousand operators: gets, within 5 % of noise", GET_OPERATORS, "store").times(
+            0.95,
+            GET_OPERATORS,
+            ONE_OPERATOR,
+        ),
+    ];
+    for bench in [PUT, GET_HIT, GET_MISS, GET_HIT_OPENED, ZIPF, DELETE, SCAN, SCAN_OPENED] {
+        points.push(at_least(&format!("{bench}: from 1 M to 10 M keys"), bench, "store").growth(0.5));
+    }
+    points
+}
+
+fn scans() -> Vec<Budget> {
+    vec![
+        at_least("prefix scan of 10, in memory", SCAN, "peers").best(1.2, &[LMDB]),
+        at_least("prefix scan of 10, from a checkpoint", SCAN_OPENED, "peers").best(1.5, &[LMDB]),
+    ]
+}
+
+fn checkpoints() -> Vec<Budget> {
+    let (during, quiet) = (format!("{WRITER_CHECKPOINT}/p99.9"), format!("{WRITER_QUIET}/p99.9"));
+    let (longest, longest_quiet) = (format!("{WRITER_CHECKPOINT}/max"), format!("{WRITER_QUIET}/max"));
+    let changed = CHECKPOINT_CHANGED_BYTES;
+    vec![
+        at_most("checkpoint: p99.9 of puts while it runs", &during, "writer").times(1.2, &quiet, LAMINAR),
+        at_most("checkpoint: longest put while it runs", &longest, "writer")
+            .times(1.0, &longest_quiet, LAMINAR)
+            .plus(MS, "ns"),
+        at_most("checkpoint: p99.9 of puts, from 1 M to 10 M keys", &during, "writer").growth(1.2),
+        at_most("checkpoint: bytes, 1 % changed", changed, "checkpoint")
+            .times(1.35, changed, CHANGED_BYTES)
+            .plus(64.0 * KIB, "bytes"),
+        at_most("checkpoint: bytes, 1 % changed, against RocksDB", changed, "peers").best(1.2, &[ROCKSDB]),
+        at_most("100 checkpoints, the same 1 %: bytes over changed bytes", SERIES_SAME, "series").plus(1.5, ""),
+        at_most("100 checkpoints, a random 1 %: bytes over changed bytes", SERIES_UNIFORM, "series").plus(3.3, ""),
+        at_most("100 checkpoints: runs", SERIES_RUNS, "series").plus(16.0, ""),
+        at_most("checkpoint: time, full", CHECKPOINT_FULL, "checkpoint")
+            .times(1.3, CHECKPOINT_FULL, F_BW)
+            .per_key(200.0, "ns"),
+        at_most("checkpoint: time, 1 % changed, against RocksDB", CHECKPOINT_CHANGED, "peers").best(1.0, &[ROCKSDB]),
+        at_most("checkpoint: memory, every key changed", CHECKPOINT_MEMORY, "checkpoint")
+            .plus(64.0 * MIB, "bytes")
+            .per_key(24.0, "bytes"),
+        at_most("space over live state, averaged over 100 checkpoints", SERIES_SPACE, "series").plus(1.5, "").at(LARGE),
+        at_most("space over live state, at most", SERIES_SPACE_PEAK, "series").plus(2.7, "").at(LARGE),
+    ]
+}
+
+fn recovery() -> Vec<Budget> {
+    vec![
+        at_most("open to first get, empty tail", OPEN_EMPTY_TAIL, "recovery").plus(2.0 * MS, "ns"),
+        at_most("open to first get, 100,000 records in the tail", OPEN_TAIL, "peers").best(0.25, &[ROCKSDB]),
+        at_most("open to 100,000 random gets", OPEN_GETS, "peers").best(1.0, &[LMDB]),
+    ]
+}
+
+fn nexmark() -> Vec<Budget> {
+    let mut nexmark = Vec::new();
+    for query in NEXMARK_QUERIES {
+        let rate = format!("nexmark/{query}");
+        let (quiet, during) = (format!("{rate}{NEXMARK_QUIET}/p99.9"), format!("{rate}{NEXMARK_CHECKPOINT}/p99.9"));
+        nexmark.push(at_least(&format!("Nexmark {query}: events/s"), &rate, "peers").best(3.0, &DURABLE_PEERS));
+        let latency = format!("Nexmark {query}: p99.9 of events while a checkpoint runs");
+        nexmark.push(at_most(&latency, &during, "peers").times(1.5, &quiet, LAMINAR));
+    }
+    nexmark
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_budget_has_a_name_of_its_own() {
+        let mut names = HashSet::new();
+        for budget in all() {
+            assert!(names.insert(budget.text().to_owned()), "{}", budget.text());
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The form of a budget: one figure of ours, at most or at least so many times another figure, plus something.
+
+use crate::names::LAMINAR;
+use crate::quantity;
+use crate::row::{Row, Rows};
+
+/// A budget.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    text: String,
+    bench: String,
+    /// A program, or the beginning of the names of several.
+    program: String,
+    sense: Sense,
+    factor: f64,
+    against: Against,
+    plus: f64,
+    per_key: f64,
+    /// Of `plus` and `per_key`.
+    unit: String,
+    /// The one size that it speaks of, if it does.
+    only: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    AtMost,
+    AtLeast,
+}
+
+/// The other figure.
+#[derive(Debug, Clone)]
+enum Against {
+    Nothing,
+    /// Of a floor or a map, in the same program and at the same size.
+    Row {
+        bench: String,
+        store: String,
+    },
+    /// The same bench of the best of some stores, in the same program and at the same size.
+    Best(Vec<String>),
+    /// Our own figure at the next smaller size.
+    SmallerSize,
+}
+
+/// Whether a budget holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "read by the report alone")]
+pub enum Verdict {
+    /// It holds.
+    Met,
+    /// It does not.
+    Missed,
+    /// A figure is missing.
+    NotMeasured,
+}
+
+/// What became of a budget at one size.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "read by the report alone")]
+pub struct Finding {
+    /// Keys in the store; 0 where it has none.
+    pub keys: u64,
+    /// Unit of the figures.
+    pub unit: String,
+    /// Our figure.
+    pub measured: Option<f64>,
+    /// The figure that it is held against, with its name.
+    pub against: Option<(String, f64)>,
+    /// What our figure may be at most, or must be at least.
+    pub limit: Option<f64>,
+    /// Whether it holds.
+    pub verdict: Verdict,
+}
+
+impl Finding {
+    /// Our figure over the one it is held against, or over the limit where there is no such figure.
+    #[must_use]
+    pub fn ratio(&self) -> Option<f64> {
+        let base = self.against.as_ref().map(|(_, value)| *value).or(self.limit)?;
+        (base != 0.0).then_some(self.measured? / base)
+    }
+}
+
+/// A budget on what a figure of ours may be at most.
+pub(super) fn at_most(text: &str, bench: &str, program: &str) -> Budget {
+    budget(text, bench, program, Sense::AtMost)
+}
+
+/// A budget on what a figure of ours must be at least.
+pub(super) fn at_least(text: &str, bench: &str, program: &str) -> Budget {
+    budget(text, bench, program, Sense::AtLeast)
+}
+
+fn budget(text: &str, bench: &str, program: &str, sense: Sense) -> Budget {
+    let (text, bench, program) = (text.to_owned(), bench.to_owned(), program.to_owned());
+    Budget {
+        text,
+        bench,
+        program,
+        sense,
+        factor: 1.0,
+        against: Against::Nothing,
+        plus: 0.0,
+        per_key: 0.0,
+        unit: String::new(),
+        only: None,
+    }
+}
+
+impl Budget {
+    /// So many times a floor, or a map.
+    pub(super) fn times(self, factor: f64, bench: &str, store: &str) -> Self {
+        let against = Against::Row { bench: bench.to_owned(), store: store.to_owned() };
+        Self { factor, against, ..self }
+    }
+
+    /// So many times the best of some stores.
+    pub(super) fn best(self, factor: f64, stores: &[&str]) -> Self {
+        let against = Against::Best(stores.iter().map(|store| (*store).to_owned()).collect());
+        Self { factor, against, ..self }
+    }
+
+    /// So many times our own figure at a smaller size.
+    pub(super) fn growth(self, factor: f64) -> Self {
+        Self { factor, against: Against::SmallerSize, ..self }
+    }
+
+    /// And so much more, in the unit of the bench.
+    pub(super) fn plus(self, plus: f64, unit: &str) -> Self {
+        Self { plus, unit: unit.to_owned(), ..self }
+    }
+
+    /// And so much more for each key, in the unit of the bench.
+    pub(super) fn per_key(self, per_key: f64, unit: &str) -> Self {
+        Self { per_key, unit: unit.to_owned(), ..self }
+    }
+
+    /// At this size only.
+    pub(super) fn at(self, keys: u64) -> Self {
+        Self { only: Some(keys), ..self }
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The rule as people read it.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        let sense = if self.sense == Sense::AtMost { "<=" } else { ">=" };
+        let mut terms = Vec::new();
+        match &self.against {
+            Against::Nothing => {}
+            Against::Row { bench, store } if *bench == self.bench => terms.push(format!("{} x {store}", self.factor)),
+            Against::Row { bench, .. } => terms.push(format!("{} x {bench}", self.factor)),
+            Against::Best(stores) => match stores.as_slice() {
+                [store] => terms.push(format!("{} x {store}", self.factor)),
+                _ => terms.push(format!("{} x the best peer", self.factor)),
+            },
+            Against::SmallerSize => terms.push(format!("{} x at the smaller size", self.factor)),
+        }
+        if self.plus != 0.0 {
+            terms.push(quantity::with_unit(self.plus, &self.unit));
+        }
+        if self.per_key != 0.0 {
+            terms.push(format!("{} a key", quantity::with_unit(self.per_key, &self.unit)));
+        }
+        format!("{sense} {}", terms.join(" + "))
+    }
+
+    /// What became of it, at every size that was measured.
+    #[must_use]
+    pub fn judge(&self, rows: &Rows) -> Vec<Finding> {
+        let ours: Vec<(&str, &Row)> = rows
+            .iter()
+            .filter(|(program, row)| self.is_of(program) && row.bench == self.bench && row.store == LAMINAR)
+            .filter(|(_, row)| self.only.is_none_or(|keys| keys == row.keys))
+            .collect();
+        let mut findings: Vec<Finding> =
+            ours.into_iter().filter_map(|(program, row)| self.judge_one(rows, program, row)).collect();
+        findings.sort_by_key(|finding| finding.keys);
+        if findings.is_empty() {
+            let verdict = Verdict::NotMeasured;
+            findings.push(Finding {
+                keys: 0,
+                unit: String::new(),
+                measured: None,
+                against: None,
+                limit: None,
+                verdict,
+            });
+        }
+        findings
+    }
+
+    fn is_of(&self, program: &str) -> bool {
+        program == self.program || (self.program == "peers" && program.starts_with("peers"))
+    }
+
+    /// Nothing where the size has no smaller one to be held against.
+    fn judge_one(&self, rows: &Rows, program: &str, ours: &Row) -> Option<Finding> {
+        let against = match &self.against {
+            Against::Nothing => None,
+            Against::Row { bench, store } => self.figure(rows.find(program, bench, store, ours.keys)),
+            Against::Best(stores) => {
+                let known = stores.iter().filter_map(|store| rows.find(program, &self.bench, store, ours.keys));
+                let order = |a: &&Row, b: &&Row| a.median.total_cmp(&b.median);
+                self.figure(if self.sense == Sense::AtMost { known.min_by(order) } else { known.max_by(order) })
+            }
+            Against::SmallerSize => {
+                let sizes = rows.sizes(program, &self.bench, LAMINAR);
+                let smaller = sizes.into_iter().rfind(|size| *size < ours.keys)?;
+                let row = rows.find(program, &self.bench, LAMINAR, smaller)?;
+                Some((format!("{smaller} keys"), row.median))
+            }
+        };
+        let base = match (&self.against, &against) {
+            (Against::Nothing, _) => Some(0.0),
+            (_, against) => against.as_ref().map(|(_, value)| self.factor * value),
+        };
+        let limit = base.map(|base| base + self.plus + self.per_key * ours.keys as f64);
+        let verdict = match (limit, self.sense) {
+            (None, _) => Verdict::NotMeasured,
+            (Some(limit), Sense::AtMost) if ours.median <= limit => Verdict::Met,
+            (Some(limit), Sense::AtLeast) if ours.median >= limit => Verdict::Met,
+            _ => Verdict::Missed,
+        };
+        Some(Finding { keys: ours.keys, unit: ours.unit.clone(), measured: Some(ours.median), against, limit, verdict })
+    }
+
+    fn figure(&self, row: Option<&Row>) -> Option<(String, f64)> {
+        let row = row?;
+        let name = if row.store == LAMINAR { row.bench.clone() } else { row.store.clone() };
+        Some((name, row.median))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &[(&str, &str, &str, u32, f64)]) -> Rows {
+        let mut all = Rows::default();
+        for (program, bench, store, keys, value) in rows {
+            all.insert(program, Row::of_one(bench, store, *keys, "ns", *value));
+        }
+        all
+    }
+
+    #[test]
+    fn a_floor_is_of_the_same_program_and_size() {
+        let budget = at_most("append", "append", "log").times(2.0, "append", "floor").plus(20.0, "ns");
+        let judge =
+            |value| budget.judge(&rows(&[("log", "append", "laminar", 0, value), ("log", "append", "floor", 0, 15.0)]));
+        assert_eq!(judge(50.0)[0].verdict, Verdict::Met);
+        assert_eq!(judge(50.5)[0].verdict, Verdict::Missed);
+        assert_eq!(judge(30.0)[0].ratio(), Some(2.0));
+        let elsewhere = rows(&[("log", "append", "laminar", 0, 1.0), ("store", "append", "floor", 0, 15.0)]);
+        assert_eq!(budget.judge(&elsewhere)[0].verdict, Verdict::NotMeasured);
+        assert_eq!(budget.rule(), "<= 2 x floor + 20 ns");
+    }
+
+    #[test]
+    fn the_best_peer_is_the_fastest_one() {
+        let speed = at_least("get", "get", "peers").best(2.0, &["a", "b"]);
+        let all = rows(&[
+            ("peers-x", "get", "laminar", 7, 5.0),
+            ("peers-x", "get", "a", 7, 1.0),
+            ("peers-x", "get", "b", 7, 3.0),
+        ]);
+        let finding = speed.judge(&all).remove(0);
+        assert_eq!((finding.verdict, finding.limit, finding.keys), (Verdict::Missed, Some(6.0), 7));
+        let time = at_most("get", "get", "peers").best(5.0, &["a", "b"]);
+        assert_eq!(time.judge(&all)[0].limit, Some(5.0));
+        assert_eq!(at_least("get", "get", "store").best(2.0, &["a"]).judge(&all)[0].verdict, Verdict::NotMeasured);
+    }
+
+    #[test]
+    fn growth_is_judged_at_the_larger_size_only() {
+        let budget = at_least("put grows", "put", "store").growth(0.5);
+        let all = rows(&[("store", "put", "laminar", 1, 10.0), ("store", "put", "laminar", 10, 4.0)]);
+        let findings = budget.judge(&all);
+        assert_eq!(findings.iter().map(|finding| finding.keys).collect::<Vec<_>>(), [10]);
+        assert_eq!(findings[0].verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn a_budget_may_speak_of_one_size() {
+        let budget = at_most("space", "space", "series").plus(1.5, "").at(10);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 1, 1.0)]))[0].verdict, Verdict::NotMeasured);
+        assert_eq!(budget.judge(&rows(&[("series", "space", "laminar", 10, 1.6)]))[0].verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn a_limit_may_grow_with_the_keys() {
+        let budget = at_most("memory", "memory", "checkpoint").plus(100.0, "bytes").per_key(24.0, "bytes");
+        let judge = |value| budget.judge(&rows(&[("checkpoint", "memory", "laminar", 10, value)])).remove(0).verdict;
+        assert_eq!((judge(340.0), judge(341.0)), (Verdict::Met, Verdict::Missed));
+    }
+}

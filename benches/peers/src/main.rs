@@ -1,0 +1,54 @@
+//! Our store and log beside their peers: the same work for all of them, in turns, each part in a process and a directory of its
+//! own. What is run, with which settings, and how to build it stands in `README.md`.
+//!
+//! `peers [--quick] [--large] [--keys N] [--rounds N] [FILTER]` writes rows to `target/bench/peers-*.jsonl`; the budgets are
+//! computed from them by `cargo xtask bench`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use laminar_benches::{Settings, child};
+
+mod backend;
+mod logs;
+mod measure;
+mod nexmark;
+mod part;
+mod stores;
+
+use backend::{Outcome, Store};
+
+fn main() -> ExitCode {
+    let outcome = match child::part() {
+        Some((name, arguments)) => run_part(&name, &arguments),
+        None => run(&Settings::from_arguments()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(settings: &Settings) -> Outcome {
+    stores::run(settings)?;
+    logs::run(settings)?;
+    nexmark::run(settings)
+}
+
+fn run_part(name: &str, arguments: &[String]) -> Outcome {
+    match name {
+        "nexmark" => return nexmark::part(arguments, false),
+        "nexmark-recover" => return nexmark::part(arguments, true),
+        "log" => return logs::part(arguments),
+        _ => {}
+    }
+    let [store, dir, keys] = arguments else { return Err(format!("{name} with other arguments").into()) };
+    let dir = Path::new(dir);
+    std::fs::create_dir_all(dir)?;
+    let told = part::run(name, Store::find(store)?, part::Task { dir, keys: keys.parse()? })?;
+    child::tell(&told);
+    Ok(())
+}

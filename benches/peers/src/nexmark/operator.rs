@@ -1,0 +1,261 @@
+//! An operator at work: batches of events, commits with the offset and the results in them, checkpoints beside it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use laminar_benches::workload::Key;
+use laminar_benches::{Latency, child, memory, names, time};
+
+use super::event::{Event, Source};
+use super::query::{Dedup, Query, Results};
+use super::{Name, Plan, Told, Work};
+use crate::backend::{self, Backend, Checkpoint, Outcome, Setup};
+use crate::measure::BATCH;
+
+/// The row that is committed with every batch: offset, results, and the word of the operator.
+const PROGRESS: Key = [0xFF; 16];
+/// Events between two hashes that are told.
+const HASH_EVERY: u64 = 50_000;
+/// Between two looks at the memory, which take microseconds and stand outside of all latencies.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// More than a store holds at the end of any of the queries, for the sizes of caches.
+const KEYS: usize = 4_000_000;
+
+/// What both parts are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) name: Name,
+    pub(crate) dir: &'a Path,
+    pub(crate) events: &'a Path,
+    pub(crate) plan: Plan,
+}
+
+/// Runs until the time is over, tells, and goes on until it is killed.
+pub(crate) struct Run<'a>(pub(crate) Job<'a>);
+
+/// Opens what a killed run has left, and goes on to the next hash.
+pub(crate) struct Recover<'a>(pub(crate) Job<'a>);
+
+impl backend::Job for Run<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self) -> Outcome {
+        struct Running<'a, B>(Job<'a>, std::marker::PhantomData<B>);
+        impl<B: Backend> Work for Running<'_, B> {
+            type Output = Outcome;
+            fn run<Q: Query>(self) -> Outcome {
+                run::<B, Q>(self.0)
+            }
+        }
+        self.0.name.run(Running::<B>(self.0, std::marker::PhantomData))
+    }
+}
+
+impl backend::Job for Recover<'_> {
+    type Output = ();
+
+    fn run<B: Backend>(self) -> Outcome {
+        struct Recovering<'a, B>(Job<'a>, std::marker::PhantomData<B>);
+        impl<B: Backend> Work for Recovering<'_, B> {
+            type Output = Outcome;
+            fn run<Q: Query>(self) -> Outcome {
+                recover::<B, Q>(self.0)
+            }
+        }
+        self.0.name.run(Recovering::<B>(self.0, std::marker::PhantomData))
+    }
+}
+
+fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
+    let mut operator = Operator::<B, Q>::open(job)?;
+    if job.name == Name::Dedup {
+        Dedup::prepare(&mut operator.store, job.plan.known)?;
+    }
+    let mut checkpoints = Checkpoints::new(job);
+    let (written, begin) = (memory::written(), time::now());
+    let (mut peak, mut looked) = (anonymous()?, begin);
+    let until = Duration::from_millis(job.plan.millis);
+    // The map runs to the end: what it finds, the others are held against.
+    while (!B::IS_DURABLE || begin.elapsed() < until) && operator.batch(checkpoints.running.is_some())? {
+        if B::IS_DURABLE {
+            checkpoints.tick(&mut operator.store)?;
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            (peak, looked) = (peak.max(anonymous()?), time::now());
+        }
+    }
+    let mut told = Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
+    let mut figure = |name: &str, unit: &str, value: f64| told.figures.push((name.into(), unit.into(), value));
+    figure("", "ops/s", operator.offset as f64 / begin.elapsed().as_secs_f64());
+    figure(names::NEXMARK_WRITTEN, "bytes", memory::written().since(written).bytes as f64);
+    figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
+    for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
+        if latency.count() > 0 {
+            told.figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
+        }
+    }
+    child::tell(&told);
+    while operator.batch(false)? {
+        if B::IS_DURABLE {
+            checkpoints.tick(&mut operator.store)?;
+        }
+    }
+    // Out of events before the signal: it dies with its files as they are all the same.
+    std::thread::sleep(Duration::from_secs(60));
+    Err("nobody has killed a process that was to die".into())
+}
+
+fn recover<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
+    let begin = time::now();
+    let mut operator = Operator::<B, Q>::open(job)?;
+    let (offset, first) = (operator.offset, operator.first_event()?);
+    let recovery = first.map_or(begin.elapsed(), |first| first - begin);
+    let mut told = Told { figures: Vec::new(), hashes: vec![(offset, operator.results.hash)], checkpoints: 0 };
+    // Only offsets between hashes are known to the others.
+    told.hashes.retain(|(offset, _)| offset.is_multiple_of(HASH_EVERY) && *offset > 0);
+    if offset > 0 {
+        while operator.hashes.is_empty() && operator.batch(false)? {}
+        told.hashes.append(&mut operator.hashes);
+    }
+    told.figures.push((names::NEXMARK_RECOVERY.into(), "ns".into(), recovery.as_secs_f64() * 1e9));
+    told.figures.push(("/recovered-offset".into(), "events".into(), offset as f64));
+    child::tell(&told);
+    Ok(())
+}
+
+/// A query over a store, at an offset of its events.
+struct Operator<B, Q> {
+    store: B,
+    query: Q,
+    source: Source,
+    batch: Vec<Event>,
+    offset: u64,
+    results: Results,
+    hashes: Vec<(u64, u64)>,
+    quiet: Latency,
+    beside: Latency,
+}
+
+impl<B: Backend, Q: Query> Operator<B, Q> {
+    /// Opens the store, and goes on where it ends.
+    fn open(job: Job<'_>) -> Outcome<Self> {
+        let known = usize::try_from(job.plan.known)?;
+        let mut store = B::open(&job.dir.join("store"), Setup::for_keys(KEYS.max(known)))?;
+        let progress = store.get(&PROGRESS, |value| {
+            let mut words = [0; 4];
+            for (word, bytes) in words.iter_mut().zip(value.as_chunks().0) {
+                *word = u64::from_le_bytes(*bytes);
+            }
+            words
+        })?;
+        let [offset, hash, count, word] = progress.unwrap_or_default();
+        Ok(Self {
+            store,
+            query: Q::restore(word),
+            source: Source::open(job.events, offset)?,
+            batch: Vec::with_capacity(BATCH),
+            offset,
+            results: Results { hash, count },
+            hashes: Vec::new(),
+            quiet: Latency::new(),
+            beside: Latency::new(),
+        })
+    }
+
+    /// Takes one event alone, with its commit, and tells when it was done. None at the end.
+    fn first_event(&mut self) -> Outcome<Option<Instant>> {
+        let mut first = None;
+        self.source.next(BATCH, &mut self.batch)?;
+        for event in std::mem::take(&mut self.batch) {
+            self.query.apply(&mut self.store, event, &mut self.results)?;
+            first.get_or_insert_with(time::now);
+            self.offset += 1;
+        }
+        self.commit()?;
+        Ok(first)
+    }
+
+    /// Takes the next events and commits them; the commit belongs to the latency of the last one. False at the end.
+    fn batch(&mut self, beside_checkpoint: bool) -> Outcome<bool> {
+        self.source.next(BATCH, &mut self.batch)?;
+        let batch = std::mem::take(&mut self.batch);
+        let Some((last, others)) = batch.split_last() else { return Ok(false) };
+        let mut start = time::now();
+        for event in others {
+            self.query.apply(&mut self.store, *event, &mut self.results)?;
+            let latency = if beside_checkpoint { &mut self.beside } else { &mut self.quiet };
+            start = latency.record_since(start);
+        }
+        self.query.apply(&mut self.store, *last, &mut self.results)?;
+        self.offset += batch.len() as u64;
+        self.commit()?;
+        let latency = if beside_checkpoint { &mut self.beside } else { &mut self.quiet };
+        latency.record_since(start);
+        self.batch = batch;
+        Ok(true)
+    }
+
+    fn commit(&mut self) -> Outcome {
+        let mut progress = [0; 32];
+        let words = [self.offset, self.results.hash, self.results.count, self.query.save()];
+        for (bytes, word) in progress.as_chunks_mut().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+        self.store.put(&PROGRESS, &progress)?;
+        self.store.commit()?;
+        if self.offset.is_multiple_of(HASH_EVERY) {
+            self.hashes.push((self.offset, self.results.hash));
+        }
+        Ok(())
+    }
+}
+
+/// Checkpoints, one after the other, the next one due a while after the start of the last.
+struct Checkpoints {
+    dir: PathBuf,
+    interval: Duration,
+    started: Instant,
+    running: Option<Checkpoint>,
+    made: u64,
+    /// Those of peers that are still there. Two stay, as with our store.
+    kept: Vec<PathBuf>,
+}
+
+impl Checkpoints {
+    fn new(job: Job<'_>) -> Self {
+        let interval = Duration::from_millis(job.plan.interval_millis);
+        let dir = job.dir.to_path_buf();
+        Self { dir, interval, started: time::now(), running: None, made: 0, kept: Vec::new() }
+    }
+
+    /// Called between two batches.
+    fn tick<B: Backend>(&mut self, store: &mut B) -> Outcome {
+        if let Some(done) = self.running.take_if(|running| running.is_done()) {
+            let ours = matches!(done, Checkpoint::Ours(..));
+            let place = done.wait()?;
+            self.made += 1;
+            // Ours retires its own.
+            if !ours {
+                self.kept.push(place);
+            }
+            if self.kept.len() > 2 {
+                let oldest = self.kept.remove(0);
+                // Beside the writer, as whoever keeps checkpoints does it.
+                std::thread::spawn(move || std::fs::remove_dir_all(oldest));
+            }
+        }
+        if self.running.is_none() && self.started.elapsed() >= self.interval {
+            self.started = time::now();
+            self.running = Some(store.checkpoint(&self.dir.join(format!("checkpoint-{}", self.made)))?);
+        }
+        Ok(())
+    }
+}
+
+/// Anonymous memory of this process by the counter of the kernel, which is cheap to look at.
+fn anonymous() -> Outcome<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
+    let kibibytes: u64 = line.split_whitespace().next().ok_or("no number")?.parse()?;
+    Ok(kibibytes << 10)
+}

@@ -1,0 +1,51 @@
+//! Passes on what has not come before, out of millions of keys.
+
+use super::{Event, Kinds, Query, Results, bytes, key};
+use crate::backend::{Backend, Outcome};
+use crate::measure::BATCH;
+
+const IDS: u8 = 1;
+
+/// Keeps every number that it has seen.
+pub(crate) struct Dedup {
+    scratch: Vec<u8>,
+}
+
+impl Dedup {
+    /// Takes the first `count` numbers, with commits in between.
+    pub(crate) fn prepare<B: Backend>(store: &mut B, count: u64) -> Outcome {
+        let mut scratch = Vec::new();
+        for id in 0..count {
+            store.put(&Self::key(id), bytes([id], &mut scratch))?;
+            if id % BATCH as u64 == 0 {
+                store.commit()?;
+            }
+        }
+        store.commit()
+    }
+
+    /// Scattered, as the hash of an event's identity is.
+    fn key(id: u64) -> laminar_benches::workload::Key {
+        let mixed = (id ^ (id >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        key(IDS, mixed >> 8, id)
+    }
+}
+
+impl Query for Dedup {
+    /// None of the generator's kinds: its input is [`seen`](crate::nexmark::event::seen).
+    const KINDS: Kinds = Kinds { persons: false, auctions: false, bids: false };
+
+    fn restore(_: u64) -> Self {
+        Self { scratch: Vec::new() }
+    }
+
+    fn apply<B: Backend>(&mut self, store: &mut B, event: Event, results: &mut Results) -> Outcome {
+        let Event::Seen { id } = event else { return Ok(()) };
+        let key = Self::key(id);
+        if store.get(&key, |_| ())?.is_none() {
+            store.put(&key, bytes([id], &mut self.scratch))?;
+            results.emit(&[id]);
+        }
+        Ok(())
+    }
+}

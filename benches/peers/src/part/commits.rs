@@ -1,0 +1,50 @@
+//! One put a commit: handed to the operating system, and durable.
+
+use laminar_benches::workload::{self, Values};
+use laminar_benches::{Latency, names, time};
+
+use super::{Task, Told};
+use crate::backend::{Backend, Durability, Job, Outcome, Setup};
+use crate::measure;
+
+/// Puts of keys that are there, each with its commit.
+pub(crate) struct Commits<'a>(pub(crate) Task<'a>);
+
+/// Durable commits: enough for a p99, few enough for a store that needs 10 ms for one.
+const DURABLE: usize = 500;
+
+impl Job for Commits<'_> {
+    type Output = Told;
+
+    fn run<B: Backend>(self) -> Outcome<Told> {
+        let Self(task) = self;
+        let (keys, values) = (workload::keys(task.keys), Values::new());
+        let setup = Setup::for_keys(keys.len());
+        let mut told = Told::default();
+        let mut store = B::open(&task.dir.join("process"), setup)?;
+        measure::load(&mut store, &keys, &values, 0)?;
+        let changed = workload::picks(&keys, task.operations() / 10, 10);
+        let each = measure::rate(&changed, |_, key| {
+            store.put(key, values.of(key, 1))?;
+            store.commit()
+        })?;
+        told.figure(names::PUT_COMMIT_EACH, "ops/s", each);
+        store.close()?;
+        let mut store = B::open(&task.dir.join("power"), setup.durability(Durability::Power))?;
+        // What others hold does not matter to a sync; what the commits touch is spread over all of it.
+        let held = keys.get(..keys.len().min(200_000)).unwrap_or(&keys);
+        measure::load(&mut store, held, &values, 0)?;
+        let mut latency = Latency::new();
+        let start = time::now();
+        for key in workload::picks(held, DURABLE, 11) {
+            let start = time::now();
+            store.put(&key, values.of(&key, 1))?;
+            store.commit()?;
+            latency.record_since(start);
+        }
+        told.figure(names::PUT_DURABLE_EACH, "ops/s", measure::per_second(DURABLE, start.elapsed()));
+        told.add(latency.figures(names::PUT_DURABLE_EACH));
+        store.close()?;
+        Ok(told)
+    }
+}

@@ -1,0 +1,184 @@
+//! Drawings: lines with two axes, and bars.
+
+use std::fmt::Write as _;
+
+use laminar_benches::names::{LAMINAR, PLOT_LATENCY};
+use laminar_benches::{Series, quantity};
+
+use crate::html::escaped;
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 320.0;
+const LEFT: f64 = 70.0;
+const BOTTOM: f64 = 46.0;
+const TOP: f64 = 12.0;
+const RIGHT: f64 = 12.0;
+
+const COLOURS: [&str; 8] = ["#0b6bcb", "#d9822b", "#6b4fbb", "#2a9d5c", "#c0392b", "#7f8c8d", "#b5851b", "#17a2a2"];
+
+/// How values lie on an axis.
+#[derive(Clone, Copy, PartialEq)]
+enum Scale {
+    Linear,
+    Logarithmic,
+    /// Percentiles: each nine takes the same room.
+    Nines,
+}
+
+impl Scale {
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Logarithmic => value.max(1e-9).log10(),
+            Self::Nines => -(1.0 - value / 100.0).max(1e-5).log10(),
+        }
+    }
+
+    /// Values with a label between two places.
+    fn ticks(self, low: f64, high: f64) -> Vec<f64> {
+        match self {
+            Self::Linear => (0..=5).map(|step| low + (high - low) * f64::from(step) / 5.0).collect(),
+            Self::Logarithmic => {
+                let decades = |from: f64, to: f64| {
+                    std::iter::successors(Some(from.ceil()), |place| Some(place + 1.0))
+                        .take_while(move |place| *place <= to)
+                };
+                let ticks: Vec<f64> = decades(low, high).map(|place| 10f64.powf(place)).collect();
+                if ticks.len() >= 2 { ticks } else { vec![10f64.powf(low), 10f64.powf(high)] }
+            }
+            Self::Nines => vec![10.0, 50.0, 90.0, 99.0, 99.9, 99.99, 100.0],
+        }
+    }
+}
+
+struct Axis {
+    scale: Scale,
+    low: f64,
+    high: f64,
+}
+
+impl Axis {
+    fn new(scale: Scale, values: impl Iterator<Item = f64>) -> Self {
+        let places = values.map(|value| scale.place(value));
+        let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), place| (low.min(place), high.max(place)));
+        let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
+        let low = if scale == Scale::Linear { low.min(0.0) } else { low };
+        Self { scale, low, high: if high - low < 1e-9 { low + 1.0 } else { high } }
+    }
+
+    /// From 0 at the low end to 1 at the high one.
+    fn share(&self, value: f64) -> f64 {
+        ((self.scale.place(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+    }
+}
+
+/// Lines of one plot; stretches that are marked lie behind them.
+pub(crate) fn lines(series: &[Series]) -> String {
+    let Some(first) = series.first() else { return String::new() };
+    let points = || series.iter().flat_map(|series| series.points.iter().copied());
+    let x_scale = match (first.plot.as_str(), first.x.as_str()) {
+        (PLOT_LATENCY, _) => Scale::Nines,
+        (_, "keys") => Scale::Logarithmic,
+        _ => Scale::Linear,
+    };
+    let (lowest, highest) = points().fold((f64::MAX, 0.0), |(low, high), (_, y)| (y.min(low), y.max(high)));
+    let y_scale = if lowest > 0.0 && highest / lowest > 20.0 { Scale::Logarithmic } else { Scale::Linear };
+    let x_axis = Axis::new(x_scale, points().map(|point| point.0));
+    let y_axis = Axis::new(y_scale, points().map(|point| point.1));
+    let x = |value: f64| LEFT + x_axis.share(value) * (WIDTH - LEFT - RIGHT);
+    let y = |value: f64| HEIGHT - BOTTOM - y_axis.share(value) * (HEIGHT - BOTTOM - TOP);
+    let mut drawing = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" role=\"img\">");
+    let mut draw = |part: String| drawing.push_str(&part);
+    for (from, to) in series.iter().flat_map(|series| &series.marks) {
+        let (left, width) = (x(*from), (x(*to) - x(*from)).max(1.0));
+        let height = HEIGHT - BOTTOM - TOP;
+        draw(format!("<rect x=\"{left:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\" fill=\"#8883\"/>"));
+    }
+    for value in x_axis.scale.ticks(x_axis.low, x_axis.high) {
+        let (at, below) = (x(value), HEIGHT - BOTTOM + 16.0);
+        draw(format!("<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{}</text>", tick(value, x_scale)));
+    }
+    for value in y_axis.scale.ticks(y_axis.low, y_axis.high) {
+        let (at, right) = (y(value), WIDTH - RIGHT);
+        draw(format!("<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#8883\"/>"));
+        let text = if first.y.starts_with("ns") { quantity::with_unit(value, "ns") } else { quantity::short(value) };
+        draw(format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 6.0, at + 4.0));
+    }
+    let middle = LEFT + (WIDTH - LEFT - RIGHT) / 2.0;
+    let axes = escaped(&format!("{} / {}", first.y, first.x));
+    draw(format!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{axes}</text>", HEIGHT - 8.0));
+    for (index, series) in series.iter().enumerate() {
+        let colour = colour(index);
+        let points: Vec<String> = series.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
+        draw(format!(
+            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\" points=\"{}\"/>",
+            points.join(" ")
+        ));
+        let (at, name) = (TOP + 14.0 + 16.0 * index as f64, escaped(&series.store));
+        draw(format!("<text x=\"{}\" y=\"{at}\" style=\"fill: {colour}\">{name}</text>", LEFT + 8.0));
+    }
+    drawing + "</svg>"
+}
+
+fn tick(value: f64, scale: Scale) -> String {
+    if scale == Scale::Nines { format!("{value}") } else { quantity::short((value * 100.0).round() / 100.0) }
+}
+
+/// A bar for each name; ours stands out.
+pub(crate) fn bars(values: &[(String, f64, String)]) -> String {
+    const LINE: f64 = 22.0;
+    const BAR_LEFT: f64 = 100.0;
+    let height = LINE * values.len() as f64 + 4.0;
+    let (width, room) = (420.0, 200.0);
+    let highest = values.iter().map(|(_, value, _)| *value).fold(f64::MIN_POSITIVE, f64::max);
+    let mut drawing = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">");
+    for (index, (name, value, label)) in values.iter().enumerate() {
+        let top = LINE * index as f64 + 2.0;
+        let (length, base) = ((value / highest * room).max(1.0), top + 14.0);
+        let colour = if name == LAMINAR { colour(0) } else { "#888" };
+        write!(
+            drawing,
+            "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{}</text>\
+             <rect x=\"{BAR_LEFT}\" y=\"{top}\" width=\"{length:.1}\" height=\"18\" fill=\"{colour}\"/>\
+             <text x=\"{:.1}\" y=\"{base}\">{}</text>",
+            BAR_LEFT - 6.0,
+            escaped(name),
+            BAR_LEFT + length + 6.0,
+            escaped(label)
+        )
+        .expect("a string takes everything");
+    }
+    drawing + "</svg>"
+}
+
+fn colour(index: usize) -> &'static str {
+    COLOURS.get(index % COLOURS.len()).copied().unwrap_or("#888")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_is_on_the_drawing() {
+        let series = Series {
+            plot: "test".to_owned(),
+            store: LAMINAR.to_owned(),
+            keys: 0,
+            x: "keys".to_owned(),
+            y: "ms".to_owned(),
+            points: vec![(1e5, 1.0), (1e6, 100.0), (1e7, 1000.0)],
+            marks: vec![(1e5, 1e6)],
+        };
+        let drawing = lines(&[series]);
+        assert!(drawing.contains("points=\"70.0,274.0 309.0,"), "{drawing}");
+        assert!(drawing.contains("548.0,12.0\""), "{drawing}");
+        assert!(drawing.contains("<rect") && drawing.contains("1 M"));
+    }
+
+    #[test]
+    fn the_longest_bar_fills_the_room() {
+        let drawing = bars(&[(LAMINAR.to_owned(), 10.0, "10".to_owned()), ("other".to_owned(), 5.0, "5".to_owned())]);
+        assert!(drawing.contains("width=\"200.0\"") && drawing.contains("width=\"100.0\""));
+    }
+}

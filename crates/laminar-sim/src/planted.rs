@@ -1,0 +1,190 @@
+//! Planted bugs: mistakes that a maintainer could make, each acted out at one place of the code on request, and the ordinary runs
+//! that notice it.
+//!
+//! A test is worth what it catches. Each bug here breaks one promise in one way; the runs that find it are those that
+//! `cargo xtask fault` makes anyway, with the same seeds and the same rules. A change to the runs must keep them all caught.
+
+use std::fmt;
+
+use crate::{Break, Op, Reference, check_fault, enumerate, fault_cases, run_ops, workload, workloads};
+
+mod list;
+
+pub use laminar_vfs::plant;
+pub use list::PLANTED;
+
+/// Operations of a random run.
+const STEPS: usize = 100;
+/// Random runs that a hunt makes at most.
+const SEEDS: u64 = 1_000;
+/// Operations of the longest small workload.
+const OPS: u32 = 3;
+/// From one case of a long list to the next that is tried: a prime, so that all are, and soon some of every kind.
+const STRIDE: usize = 7919;
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Planted {
+    /// What it is called, in the code that it spoils too; begins with no crate's name, so that the rows of a table stay short.
+    pub name: &'static str,
+    /// The crate that it is in.
+    pub owner: &'static str,
+    /// The promise that it breaks.
+    pub promise: &'static str,
+    /// What goes wrong.
+    pub what: &'static str,
+    /// The runs that notice it.
+    pub hunt: Hunt,
+}
+
+/// A kind of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an unpublished crate's own list")]
+pub enum Hunt {
+    /// Power cuts at every change of the disk, in small workloads.
+    Workloads,
+    /// Random runs by seed.
+    Seeds,
+    /// Damage at rest to the reference of this name.
+    Damage(&'static str),
+    /// Calls that fail.
+    Calls,
+}
+
+impl fmt::Display for Hunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workloads => f.write_str("small workloads"),
+            Self::Seeds => f.write_str("random runs"),
+            Self::Damage(reference) => write!(f, "damages of {reference}"),
+            Self::Calls => f.write_str("calls that fail"),
+        }
+    }
+}
+
+/// How a bug was noticed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Caught {
+    /// How many runs it took.
+    pub runs: u64,
+    /// What the run saw.
+    pub seen: String,
+    /// The command that makes this run again, with the bug.
+    pub replay: String,
+}
+
+/// The bug of this name.
+#[must_use]
+pub fn find_planted(name: &str) -> Option<&'static Planted> {
+    PLANTED.iter().find(|bug| bug.name == name)
+}
+
+/// Makes the runs of one kind with a bug, until one of them notices it, there are no more, or `is_over`. The bug is gone from the
+/// thread when this returns.
+#[must_use]
+pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Caught> {
+    plant(Some(bug.name));
+    let mut runs = 0;
+    let mut next = || {
+        runs += 1;
+        !is_over()
+    };
+    let seen = match kind {
+        Hunt::Workloads => small_workloads(&mut next),
+        Hunt::Seeds => seeds(&mut next),
+        Hunt::Damage(reference) => damages(reference, &mut next),
+        Hunt::Calls => calls(&mut next),
+    };
+    plant(None);
+    seen.map(|(seen, arguments)| {
+        let replay = format!("cargo xtask fault --plant {} {arguments}", bug.name);
+        Caught { runs, seen, replay }
+    })
+}
+
+/// What a run saw, and the arguments that make it again.
+type Seen = Option<(String, String)>;
+
+fn small_workloads(next: &mut dyn FnMut() -> bool) -> Seen {
+    for ops in 0..=OPS {
+        for number in 0..workloads(ops) {
+            if !next() {
+                return None;
+            }
+            let seen = crate::seeds::caught(|| enumerate(&workload(ops, number), true).map(drop));
+            if let Err(violation) = seen {
+                return Some((violation.to_string(), format!("--ops {ops} --workload {number}")));
+            }
+        }
+    }
+    None
+}
+
+fn seeds(next: &mut dyn FnMut() -> bool) -> Seen {
+    for seed in 0..SEEDS {
+        if !next() {
+            return None;
+        }
+        // As `run_seed`, but not shortened: that is for people.
+        if let Err(violation) = run_ops(seed, &Op::run(seed, STEPS)) {
+            return Some((violation.to_string(), format!("--seed {seed} --steps {STEPS}")));
+        }
+    }
+    None
+}
+
+fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
+    let reference = match crate::seeds::caught(|| Reference::new(name)) {
+        Ok(reference) => reference,
+        Err(violation) => return Some((violation.to_string(), format!("--reference {name}"))),
+    };
+    // Whole files first, then bits and sectors in turn: of bits there are a thousand to each sector.
+    let (whole, parts): (Vec<_>, Vec<_>) = reference
+        .damages(1)
+        .into_iter()
+        .partition(|damage| matches!(damage.how, Break::Remove | Break::Directory | Break::StaleFile(_)));
+    let (bits, sectors): (Vec<_>, Vec<_>) = parts.into_iter().partition(|damage| matches!(damage.how, Break::Flip(_)));
+    let mut sectors_left = strided(sectors.len());
+    let in_turn = strided(bits.len()).flat_map(|bit| [Some(&bits[bit]), sectors_left.next().map(|at| &sectors[at])]);
+    for damage in whole.iter().chain(in_turn.flatten()) {
+        if !next() {
+            return None;
+        }
+        if let Err(violation) = reference.check(damage) {
+            return Some((violation.to_string(), format!("--reference {name} --damage {damage}")));
+        }
+    }
+    None
+}
+
+fn calls(next: &mut dyn FnMut() -> bool) -> Seen {
+    let cases = match crate::seeds::caught(|| fault_cases(1)) {
+        Ok(cases) => cases,
+        Err(violation) => return Some((violation.to_string(), "--quick".to_owned())),
+    };
+    for at in strided(cases.len()) {
+        if !next() {
+            return None;
+        }
+        let case = cases[at];
+        if let Err(violation) = check_fault(case) {
+            return Some((violation.to_string(), format!("--case {case}")));
+        }
+    }
+    None
+}
+
+/// All numbers below `len`, each once, far from one to the next.
+fn strided(len: usize) -> impl Iterator<Item = usize> {
+    let step = (STRIDE..).find(|step| is_coprime(*step, len)).unwrap_or(1);
+    (0..len).map(move |at| at * step % len)
+}
+
+fn is_coprime(mut a: usize, mut b: usize) -> bool {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a == 1
+}

@@ -1,0 +1,96 @@
+//! Limits that are noticed in time: what is refused was not logged, so that log and table never disagree.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_lossless,
+    clippy::big_endian_bytes,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
+)]
+
+use laminar_storage::{Error, StateStore, StoreOptions, WalStateStore, format};
+use laminar_vfs::sim::SimDisk;
+
+fn open(disk: &SimDisk, options: StoreOptions) -> WalStateStore {
+    WalStateStore::open("/store", options.env(disk.env()).segment_bytes(1 << 20)).unwrap().0
+}
+
+fn small_table() -> StoreOptions {
+    StoreOptions::new().table_limit_bytes(8 << 20)
+}
+
+/// Puts until the table is full, and returns how many there was room for.
+fn fill(store: &mut WalStateStore) -> u64 {
+    for n in 0..1_000_000_u64 {
+        match store.put(&n.to_be_bytes(), &[n as u8; 500]) {
+            Ok(()) => {}
+            Err(Error::TooLarge { what: "table", limit: 8_388_608, .. }) => return n,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the table is never full");
+}
+
+#[test]
+fn a_full_table_refuses_before_it_logs() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk, small_table());
+    let count = fill(&mut store);
+    assert!(count > 10, "{count}");
+    // Neither has it happened here, nor is it in the log.
+    assert_eq!(store.get(&count.to_be_bytes()).unwrap(), None);
+    assert_eq!(store.len().unwrap(), count);
+    store.commit().unwrap().wait().unwrap();
+    drop(store);
+    let store = open(&disk.crash_lose_all(), StoreOptions::new());
+    assert_eq!(store.len().unwrap(), count, "what was refused is in the log");
+    assert_eq!(store.get(&count.to_be_bytes()).unwrap(), None);
+}
+
+#[test]
+fn a_full_table_opens_again_and_takes_what_fits() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk, small_table());
+    let count = fill(&mut store);
+    store.commit().unwrap().wait().unwrap();
+    drop(store);
+    let mut store = open(&disk, small_table());
+    assert_eq!(store.len().unwrap(), count);
+    // A deleted entry's space is there again for one of its size, once the deletion is committed and swept.
+    store
+        .delete(&0_u64.to_be_bytes())
+        .unwrap_or_else(|error| assert!(matches!(error, Error::TooLarge { .. }), "{error}"));
+    store.commit().unwrap().wait().unwrap();
+}
+
+#[test]
+fn source_offsets_are_bounded_by_bytes_so_that_every_commit_fits_into_a_record() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk, StoreOptions::new());
+    let name = |n: u64| format!("{n:08}{}", "x".repeat(format::MAX_NAME_BYTES - 8));
+    let mut set = 0;
+    let refused = loop {
+        match store.set_source_offset(&name(set), set) {
+            Ok(()) => set += 1,
+            Err(error) => break error,
+        }
+        // Bounded over commits too: all of them go into every manifest.
+        if set == 5000 {
+            store.commit().unwrap();
+        }
+        assert!(set < 100_000, "the names are never too many");
+    };
+    assert!(matches!(refused, Error::TooLarge { what: "set of source offsets", limit: 67_108_864, .. }), "{refused}");
+    assert_eq!(store.source_offset(&name(set)), None);
+    // What is known can be set on, and all of it is committed.
+    for n in (7..set).step_by(100) {
+        store.set_source_offset(&name(n), n + 1).unwrap();
+    }
+    store.commit().unwrap().wait().unwrap();
+    drop(store);
+    let store = open(&disk.crash_lose_all(), StoreOptions::new());
+    assert_eq!(store.source_offsets().len() as u64, set);
+    assert_eq!(store.source_offset(&name(7)), Some(8));
+}

@@ -1,0 +1,10 @@
+//! Edits of a store's directory, as they are.
+#![no_main]
+
+use laminar_sim::{Target, meet};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Err(violation) = meet(Target::Directory, bytes, false) {
+        panic!("{violation}");
+    }
+});

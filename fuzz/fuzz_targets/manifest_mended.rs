@@ -1,0 +1,10 @@
+//! Bytes in the place of a manifest, with checksums that hold.
+#![no_main]
+
+use laminar_sim::{Target, meet};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Err(violation) = meet(Target::Manifest, bytes, true) {
+        panic!("{violation}");
+    }
+});

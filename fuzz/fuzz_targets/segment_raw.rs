@@ -1,0 +1,10 @@
+//! Bytes in the place of a segment, as they are.
+#![no_main]
+
+use laminar_sim::{Target, meet};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Err(violation) = meet(Target::Segment, bytes, false) {
+        panic!("{violation}");
+    }
+});
