@@ -165,6 +165,7 @@ impl Reader {
             Some(segment) => segment,
             None => log.segments.lock().first().copied().ok_or_else(|| misplaced.clone())?,
         };
+        log.check_link(&segment)?;
         let file = log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read)?;
         let cut = log.cut_after(segment.first()).map(|(from, to)| (from, to.first()));
         let window = Window::new(file, in_segment(&log, &segment, limit));
@@ -200,6 +201,7 @@ impl Reader {
             end: Lsn::new(self.log.written.load(Ordering::Acquire)),
         };
         let segment = self.log.segment_at(first).filter(|segment| segment.first() == first).ok_or_else(gone)?;
+        self.log.check_link(&segment)?;
         let file = match self.log.dir.vfs().open(&name::segment(&self.log.dir.path, first), OpenMode::Read) {
             Err(error) if error.is_not_found() && self.log.start_lsn().get() > first => return Err(gone()),
             opened => opened?,

@@ -209,7 +209,7 @@ impl Log {
         self.finish(writer)?;
         self.begin(writer)?;
         let length = length_for(writer.segment.header.stride, bytes);
-        let next = self.take_next(writer.segment.end(), length)?;
+        let next = self.take_next(&writer.segment, length)?;
         let path = name::segment(&self.dir.path, next.first());
         let next_file = match self.dir.vfs().open(&path, OpenMode::Write) {
             Ok(file) => file,
