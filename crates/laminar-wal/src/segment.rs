@@ -104,7 +104,7 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
         dir.vfs().rename(&temporary, &path)?;
         if planted("segment-name-not-synced") { Ok(()) } else { dir.vfs().sync_dir(&dir.path) }
     });
-    if made.is_err() {
+    if made.is_err() && !planted("log-segment-kept-after-failed-sync") {
         // A name whose sync failed must not be used later, when a sync of the directory seems to succeed.
         drop(dir.vfs().remove_file(&temporary));
         drop(dir.vfs().remove_file(&path));

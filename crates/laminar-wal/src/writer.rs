@@ -182,8 +182,12 @@ impl Log {
     /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
         if !writer.begun.closed_is_gone {
-            self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
-            self.dir.vfs().sync_dir(&self.dir.path)?;
+            if !planted("log-close-mark-kept") {
+                self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
+            }
+            if !planted("log-close-mark-removal-not-synced") {
+                self.dir.vfs().sync_dir(&self.dir.path)?;
+            }
             writer.begun.closed_is_gone = true;
         }
         if !writer.begun.identity_is_proven {
