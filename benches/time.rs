@@ -18,6 +18,18 @@ pub fn of<R>(work: impl FnOnce() -> R) -> (R, Duration) {
     (result, start.elapsed())
 }
 
+/// How long this thread has been on a processor: time without waiting, and without what others took of the machine.
+///
+/// # Panics
+/// Where there is no `/proc` as Linux has it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the system tells it in a file of its own")]
+pub fn on_processor() -> Duration {
+    let text = std::fs::read("/proc/thread-self/schedstat").expect("the system tells it");
+    let nanos = String::from_utf8_lossy(&text).split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.expect("a number comes first"))
+}
+
 /// Nanoseconds for each of `count` pieces of `work`.
 pub fn nanos_per<R>(count: usize, work: impl FnOnce() -> R) -> f64 {
     of(work).1.as_secs_f64() * 1e9 / count as f64

@@ -47,19 +47,18 @@ const HOSTILE: [u64; 2] = [200, 100_000];
 
 /// Which runs.
 #[derive(clap::Args)]
-#[group(id = "what", multiple = false, args = ["quick", "small", "workload", "reference", "case", "hostile", "logs", "kill", "interleavings", "planted"])]
 pub(crate) struct Arguments {
     /// A short round, as `cargo xtask test` makes it
-    #[arg(long, conflicts_with_all = ["ops", "seeds", "seed", "steps"])]
+    #[arg(long, group = "what", conflicts_with_all = ["ops", "seeds", "seed", "steps"])]
     quick: bool,
     /// Cut the power everywhere in all workloads of up to N operations
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=5))]
     ops: u32,
     /// Nothing but these workloads
-    #[arg(long)]
+    #[arg(long, group = "what")]
     small: bool,
     /// Only this workload of exactly --ops operations
-    #[arg(long, value_name = "NUMBER", requires = "ops")]
+    #[arg(long, group = "what", value_name = "NUMBER", requires = "ops")]
     workload: Option<u64>,
     /// How many random runs to make [default: 1000, or 1 where --seed is given]
     #[arg(long, value_name = "N")]
@@ -71,28 +70,28 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 200)]
     steps: usize,
     /// Only damage at rest, and only to the reference directory of this name; with --damage only this one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, group = "what", value_name = "NAME")]
     reference: Option<String>,
     /// Only this damage
     #[arg(long, value_name = "PATH:KIND:AT", requires = "reference")]
     damage: Option<String>,
     /// Only this failing call of a workload
-    #[arg(long, value_name = "WORKLOAD:CALL:KIND:HOW")]
+    #[arg(long, group = "what", value_name = "WORKLOAD:CALL:KIND:HOW")]
     case: Option<String>,
     /// Only hostile bytes: so many mutations of each kind, or one, which is also kept as a case of the tests
-    #[arg(long, value_name = "COUNT|TARGET:raw|mended:SEED")]
+    #[arg(long, group = "what", value_name = "COUNT|TARGET:raw|mended:SEED")]
     hostile: Option<String>,
     /// Only random runs on a log alone, that many, the first with --seed
-    #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = LONG_LOGS)]
+    #[arg(long, group = "what", value_name = "COUNT", num_args = 0..=1, default_missing_value = LONG_LOGS)]
     logs: Option<u64>,
     /// Only kill real processes, that many one after the other on one directory, and fill a real file system
-    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS)]
+    #[arg(long, group = "what", value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS)]
     kill: Option<u64>,
     /// Only schedules of the real code under the model checker: so many lots of each model, the first with --seed
-    #[arg(long, value_name = "LOTS", num_args = 0..=1, default_missing_value = interleavings::LOTS)]
+    #[arg(long, group = "what", value_name = "LOTS", num_args = 0..=1, default_missing_value = interleavings::LOTS)]
     interleavings: Option<u64>,
     /// Only whether the runs notice every bug of a list of bugs
-    #[arg(long)]
+    #[arg(long, group = "what")]
     planted: bool,
     /// With this bug of that list, whatever runs are asked for
     #[arg(long, value_name = "NAME", conflicts_with = "planted")]
