@@ -120,7 +120,7 @@ impl Parts {
         let name = format!("runs of {steps} operations on a log alone, seeds {}..{}", seeds.start, seeds.end);
         self.take(name, seeds, |seed| {
             let summary = laminar_sim::run_log(seed, steps).map_err(|failure| failure.to_string())?;
-            Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries })
+            Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries, ..Counts::default() })
         })
     }
 

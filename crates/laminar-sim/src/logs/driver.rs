@@ -233,7 +233,13 @@ impl LogDriver {
                 }
             }
             LogOp::Reopen => {
-                wal.close()?;
+                match wal.close() {
+                    Ok(()) => {}
+                    Err(error) if self.disk.operations() >= self.dies_at() => return Err(error.into()),
+                    // Only the mark of it could not be made: the log is whole, and at its end.
+                    Err(error) if matches!(wal.commit(), Err(Error::Closed)) => self.may_fail(&error)?,
+                    Err(error) => return Err(error.into()),
+                }
                 self.records.note(wal);
                 self.wal = None;
                 return Ok(self.open(true)?);
@@ -262,6 +268,7 @@ impl LogDriver {
             Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
         }
+        self.struck_before = self.disk.faults_struck();
         // Only now, so that nothing which a dropped log does reaches the disk that goes on.
         self.wal = None;
         (self.env, self.workers) = self.disk.env_and_workers();
