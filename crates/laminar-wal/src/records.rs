@@ -156,7 +156,9 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader whose next record is the first at or past `from`; nothing past `limit` is looked at.
     pub(crate) fn new(log: Arc<Log>, from: Lsn, limit: u64) -> Result<Self> {
-        let (start, end) = (log.start_lsn(), Lsn::new(limit));
+        let start = log.start_lsn();
+        // All that was handed over may have been truncated: then nothing is read, from the start on.
+        let end = Lsn::new(limit).max(start);
         let misplaced = Error::BadPosition { lsn: from, start, end };
         if from < start || from > end {
             return Err(misplaced);

@@ -227,10 +227,10 @@ impl LogDriver {
                 let _ = self.workers.step_all();
             }
             LogOp::Read => {
-                if !self.is_struck() {
-                    self.records.replay(wal)?;
-                    self.records.view(wal)?;
-                }
+                // What was written is read whatever has failed before; while a call fails, nothing can be asked of reading.
+                self.disk.clear_faults();
+                self.records.replay(wal)?;
+                self.records.view(wal)?;
             }
             LogOp::Reopen => {
                 match wal.close() {
@@ -324,6 +324,8 @@ impl LogDriver {
             }
             opened => opened.map_err(failed)?,
         };
+        // A fault that has not struck yet would strike the comparing.
+        self.disk.clear_faults();
         let floor = self.records.whole_floor();
         let least = if killed { floor.committed } else { floor.durable };
         let found = self.found(&self.disk, &wal, &report, least)?;
