@@ -18,6 +18,12 @@ mod runs;
 #[cfg(feature = "fault")]
 pub(crate) use kill::{Work, work};
 
+/// How many random runs on a log alone there are in a long round, and where no number is given.
+const LONG_LOGS: &str = "5000";
+/// And in a short one.
+#[cfg(feature = "fault")]
+const QUICK_LOGS: u64 = 100;
+
 /// How many processes are killed, in the long round and where no number is given.
 const KILLS: &str = "5000";
 
@@ -75,6 +81,9 @@ pub(crate) struct Arguments {
     /// Only hostile bytes: so many mutations of each kind, or one, which is also kept as a case of the tests
     #[arg(long, group = "what", value_name = "COUNT|TARGET:raw|mended:SEED")]
     hostile: Option<String>,
+    /// Only random runs on a log alone, that many, the first with --seed
+    #[arg(long, group = "what", value_name = "COUNT", num_args = 0..=1, default_missing_value = LONG_LOGS)]
+    logs: Option<u64>,
     /// Only kill real processes, that many one after the other on one directory, and fill a real file system
     #[arg(long, group = "what", value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS)]
     kill: Option<u64>,
@@ -126,6 +135,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         parts.small_workloads(arguments.ops, 1)?;
     } else if let Some(number) = arguments.workload {
         parts.one_workload(arguments.ops, number)?;
+    } else if let Some(count) = arguments.logs {
+        let first = arguments.seed.unwrap_or(0);
+        parts.log_runs(first..first.saturating_add(count), arguments.steps)?;
     } else if let Some(rounds) = arguments.kill {
         let seed = arguments.seed.unwrap_or(0);
         parts.kills(seed, rounds)?;
@@ -155,6 +167,7 @@ fn short_round(parts: &mut runs::Parts) -> Outcome {
     parts.small_workloads(QUICK_OPS, QUICK_WORKLOAD_STEP)?;
     parts.expect_disks(QUICK_DISKS)?;
     parts.random_runs(0..200, 100)?;
+    parts.log_runs(0..QUICK_LOGS, 100)?;
     parts.damages(None, QUICK_DAMAGE_STEP)?;
     parts.faults(QUICK_CALL_STEP)?;
     parts.hostile(HOSTILE[0])?;
@@ -166,6 +179,7 @@ fn short_round(parts: &mut runs::Parts) -> Outcome {
 fn long_round(parts: &mut runs::Parts, arguments: &Arguments) -> Outcome {
     parts.small_workloads(arguments.ops, 1)?;
     parts.random_runs(0..arguments.seeds.unwrap_or(1_000), arguments.steps)?;
+    parts.log_runs(0..LONG_LOGS.parse()?, 100)?;
     parts.damages(None, 1)?;
     parts.faults(1)?;
     parts.hostile(HOSTILE[1])?;

@@ -212,9 +212,7 @@ impl Reference {
             (1..len / SECTOR).step_by(sector_step).for_each(|sector| add(Break::Swap(sector - 1)));
             for older in older {
                 (0..sectors).step_by(sector_step).for_each(|sector| add(Break::Stale(older, sector)));
-                if !self.is_of_another_life(older) {
-                    add(Break::StaleFile(older));
-                }
+                add(Break::StaleFile(older));
             }
             // Every length; of bytes that are tried elsewhere, those around a sector's end.
             let near_sector = |cut: &u64| step == 1 || matches!(cut % SECTOR, 0 | 1 | 511);
@@ -231,12 +229,6 @@ impl Reference {
         dirs.dedup();
         all.extend(dirs.iter().map(|dir| Damage { path: dir.to_path_buf(), how: Break::Remove }));
         all
-    }
-
-    /// Whether the older disk of this number is from before a recovery that has written a segment again: put back whole, that segment
-    /// speaks for itself, and replaying it shows its last record before what follows contradicts it.
-    fn is_of_another_life(&self, older: u64) -> bool {
-        self.name.starts_with("log") && older == reference::LOST_OLDER
     }
 
     /// Whether every bit of these bytes is flipped elsewhere: those of a shared run under its other name, and those of checkpoints in

@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 #[cfg(laminar_model)]
 pub mod interleavings;
+mod logs;
 mod op;
 mod oracle;
 #[cfg(feature = "planted")]
@@ -26,6 +27,7 @@ pub use driver::{Driver, Summary, Violation};
 pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
+pub use logs::{LogFailure, LogOp, LogSummary, Payload, Struck, run_log};
 pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 #[cfg(feature = "planted")]

@@ -17,6 +17,8 @@ pub use list::PLANTED;
 const STEPS: usize = 100;
 /// Random runs that a hunt makes at most.
 const SEEDS: u64 = 1_000;
+/// Random runs on a log alone.
+const LOG_SEEDS: u64 = 100_000;
 /// Operations of the longest small workload.
 const OPS: u32 = 3;
 /// From one case of a long list to the next that is tried: a prime, so that all are, and soon some of every kind.
@@ -46,6 +48,8 @@ pub enum Hunt {
     Workloads,
     /// Random runs by seed.
     Seeds,
+    /// Random runs on a log alone.
+    Logs,
     /// Damage at rest to the reference of this name.
     Damage(&'static str),
     /// Calls that fail.
@@ -57,6 +61,7 @@ impl fmt::Display for Hunt {
         match self {
             Self::Workloads => f.write_str("small workloads"),
             Self::Seeds => f.write_str("random runs"),
+            Self::Logs => f.write_str("random runs on a log"),
             Self::Damage(reference) => write!(f, "damages of {reference}"),
             Self::Calls => f.write_str("calls that fail"),
         }
@@ -94,6 +99,7 @@ pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Cau
     let seen = match kind {
         Hunt::Workloads => small_workloads(&mut next),
         Hunt::Seeds => seeds(&mut next),
+        Hunt::Logs => logs(&mut next),
         Hunt::Damage(reference) => damages(reference, &mut next),
         Hunt::Calls => calls(&mut next),
     };
@@ -130,6 +136,18 @@ fn seeds(next: &mut dyn FnMut() -> bool) -> Seen {
         // As `run_seed`, but not shortened: that is for people.
         if let Err(violation) = run_ops(seed, &Op::run(seed, STEPS)) {
             return Some((violation.to_string(), format!("--seed {seed} --steps {STEPS}")));
+        }
+    }
+    None
+}
+
+fn logs(next: &mut dyn FnMut() -> bool) -> Seen {
+    for seed in 0..LOG_SEEDS {
+        if !next() {
+            return None;
+        }
+        if let Err(violation) = crate::logs::run_log_once(seed, STEPS) {
+            return Some((violation.to_string(), format!("--logs 1 --seed {seed} --steps {STEPS}")));
         }
     }
     None

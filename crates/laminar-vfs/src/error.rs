@@ -45,6 +45,8 @@ pub enum Op {
     Map,
     /// Starting a background worker.
     Spawn,
+    /// A step of a background worker, which has panicked.
+    Background,
 }
 
 impl Op {
@@ -67,6 +69,7 @@ impl Op {
             Self::SetLen => "resize",
             Self::Map => "map",
             Self::Spawn => "start a worker for",
+            Self::Background => "work in the background on",
         }
     }
 }

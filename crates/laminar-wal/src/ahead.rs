@@ -18,13 +18,15 @@ pub(crate) struct Ahead {
     identity: Identity,
     /// The first position of the segment to be made next.
     next: u64,
+    /// The generation of the segment before that.
+    before: u64,
     spare: Option<Segment>,
     reserve: Option<Arc<dyn VfsFile>>,
 }
 
 impl Ahead {
-    pub(crate) fn new(identity: Identity, next: u64, spare: Option<Segment>) -> Self {
-        Self { identity, next, spare, reserve: None }
+    pub(crate) fn new(identity: Identity, last: &Segment, spare: Option<Segment>) -> Self {
+        Self { identity, next: last.end(), before: last.header.generation, spare, reserve: None }
     }
 
     pub(crate) fn has_spare(&self) -> bool {
@@ -33,28 +35,29 @@ impl Ahead {
 }
 
 impl Log {
-    /// The segment at `first`, at least `length` long: the one made ahead, or made now. From here on it is the
+    /// The segment behind `last`, at least `length` long: the one made ahead, or made now. From here on it is the
     /// caller's.
-    pub(crate) fn take_next(&self, first: u64, length: u64) -> Result<Segment> {
+    pub(crate) fn take_next(&self, last: &Segment, length: u64) -> Result<Segment> {
+        let (first, before) = (last.end(), last.header.generation);
         let mut ahead = self.ahead.lock();
         let next = match ahead.spare.take() {
             Some(spare) if spare.first() == first && spare.header.length >= length => spare,
             // A spare that is too short is replaced, under the same name.
             _ => {
-                let fresh = Segment::fresh(&self.dir, &ahead.identity, first, length);
+                let fresh = Segment::fresh(&self.dir, &ahead.identity, first, length, before);
                 prepare(&self.dir, &fresh)?;
                 fresh
             }
         };
         // The worker must never make a file over one that was entered.
-        ahead.next = next.end();
+        (ahead.next, ahead.before) = (next.end(), next.header.generation);
         Ok(next)
     }
 
     /// Gives back a segment that could not be entered.
     pub(crate) fn put_back(&self, segment: Segment) {
         let mut ahead = self.ahead.lock();
-        ahead.next = segment.first();
+        (ahead.next, ahead.before) = (segment.first(), segment.header.before);
         ahead.spare = Some(segment);
     }
 
@@ -62,7 +65,7 @@ impl Log {
     pub(crate) fn prepare_spare(&self) -> Result<()> {
         let mut ahead = self.ahead.lock();
         if ahead.spare.is_none() {
-            let fresh = Segment::fresh(&self.dir, &ahead.identity, ahead.next, ahead.identity.stride);
+            let fresh = Segment::fresh(&self.dir, &ahead.identity, ahead.next, ahead.identity.stride, ahead.before);
             prepare(&self.dir, &fresh)?;
             ahead.spare = Some(fresh);
         }

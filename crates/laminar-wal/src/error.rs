@@ -36,8 +36,8 @@ pub enum Error {
         cause: laminar_vfs::Error,
     },
 
-    /// A write or a sync of the log failed, now or earlier: nothing is acknowledged any more. Drop this log and open
-    /// it again; what was acknowledged before is all there.
+    /// A write or a sync of the log failed, or its own thread has panicked, now or earlier: nothing is acknowledged any
+    /// more. Drop this log and open it again; what was acknowledged before is all there.
     #[error("the log is poisoned by an earlier failure")]
     Poisoned {
         /// The failure.

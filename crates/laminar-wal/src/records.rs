@@ -156,7 +156,9 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader whose next record is the first at or past `from`; nothing past `limit` is looked at.
     pub(crate) fn new(log: Arc<Log>, from: Lsn, limit: u64) -> Result<Self> {
-        let (start, end) = (log.start_lsn(), Lsn::new(limit));
+        let start = log.start_lsn();
+        // All that was handed over may have been truncated: then nothing is read, from the start on.
+        let end = Lsn::new(limit).max(start);
         let misplaced = Error::BadPosition { lsn: from, start, end };
         if from < start || from > end {
             return Err(misplaced);
@@ -165,6 +167,7 @@ impl Reader {
             Some(segment) => segment,
             None => log.segments.lock().first().copied().ok_or_else(|| misplaced.clone())?,
         };
+        log.check_link(&segment)?;
         let file = log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read)?;
         let cut = log.cut_after(segment.first()).map(|(from, to)| (from, to.first()));
         let window = Window::new(file, in_segment(&log, &segment, limit));
@@ -200,6 +203,7 @@ impl Reader {
             end: Lsn::new(self.log.written.load(Ordering::Acquire)),
         };
         let segment = self.log.segment_at(first).filter(|segment| segment.first() == first).ok_or_else(gone)?;
+        self.log.check_link(&segment)?;
         let file = match self.log.dir.vfs().open(&name::segment(&self.log.dir.path, first), OpenMode::Read) {
             Err(error) if error.is_not_found() && self.log.start_lsn().get() > first => return Err(gone()),
             opened => opened?,

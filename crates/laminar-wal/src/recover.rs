@@ -213,7 +213,8 @@ fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Resul
         segments: entered.iter().map(|surveyed| surveyed.segment).collect(),
         file: Arc::clone(&last.file),
         resume: Resume { group: mark.next_group, prev_end: mark.prev_end, end: mark.end },
-        spare: after.first().map(|surveyed| surveyed.segment),
+        // One made for an earlier life of the last segment, whose removal a power cut took back, is made anew when it is needed.
+        spare: after.first().map(|spare| spare.segment).filter(|spare| spare.header.before == segment.header.generation),
         closed_there: true,
         unproven: false,
     }))

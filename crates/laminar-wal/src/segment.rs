@@ -9,6 +9,7 @@ use crate::format::{
     BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory,
     is_zero, round_up,
 };
+use crate::scan::Bad;
 use crate::sync::Arc;
 use crate::{Error, Lsn, Result, name};
 
@@ -29,8 +30,8 @@ impl Segment {
         Self { seed: named.seed(), header }
     }
 
-    /// A segment that nothing has been written to, with a generation of its own.
-    pub(crate) fn fresh(dir: &Dir, identity: &Identity, first: u64, length: u64) -> Self {
+    /// A segment that nothing has been written to, with a generation of its own. `before`: that of the segment before.
+    pub(crate) fn fresh(dir: &Dir, identity: &Identity, first: u64, length: u64, before: u64) -> Self {
         Self::new(SegmentHeader {
             log_id: identity.log_id,
             first,
@@ -39,6 +40,7 @@ impl Segment {
             generation: dir.generation(),
             proven_to: 0,
             cut_from: None,
+            before,
             zero_filled: dir.zero_filled,
         })
     }
@@ -60,6 +62,16 @@ impl Segment {
     /// Up to here groups may go; the page behind is for the seal.
     pub(crate) fn data_end(&self) -> u64 {
         self.end() - PAGE
+    }
+
+    /// An error if `next`, the segment behind this one, follows another life of it: a file from before recovery wrote it
+    /// anew verifies by itself, and may hold what was cut.
+    pub(crate) fn check_next(&self, next: &Self, dir: &Path) -> Result<()> {
+        if next.header.before == self.header.generation || planted("log-other-life-accepted") {
+            return Ok(());
+        }
+        let reason = "it and the next segment do not belong together: one of the two is of another generation";
+        Err(Bad { offset: 0, reason, torn: false, proven_by: 0 }.error(dir, self, self.end()))
     }
 
     pub(crate) fn offset(&self, position: u64) -> u64 {
@@ -92,7 +104,7 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
         dir.vfs().rename(&temporary, &path)?;
         if planted("segment-name-not-synced") { Ok(()) } else { dir.vfs().sync_dir(&dir.path) }
     });
-    if made.is_err() {
+    if made.is_err() && !planted("log-segment-kept-after-failed-sync") {
         // A name whose sync failed must not be used later, when a sync of the directory seems to succeed.
         drop(dir.vfs().remove_file(&temporary));
         drop(dir.vfs().remove_file(&path));

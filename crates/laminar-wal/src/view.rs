@@ -71,6 +71,7 @@ impl LogView {
         let durable = log.durable.load(Ordering::Acquire);
         let mut parts = Vec::with_capacity(segments.len());
         for segment in segments {
+            log.check_link(&segment)?;
             let path = name::segment(&log.dir.path, segment.first());
             let file = match log.dir.vfs().open(&path, OpenMode::Read) {
                 Err(error) if error.is_not_found() && log.start_lsn().get() > segment.first() => {

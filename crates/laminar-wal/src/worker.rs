@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use laminar_vfs::{Job, Step};
+use laminar_vfs::{Job, Op, Step};
 
 use crate::log::Log;
 use crate::sync::{Ordering, Weak};
@@ -169,5 +169,15 @@ impl Job for LogJob {
         let done = Self::work(&log, &next).unwrap_or(false);
         self.gave_up_at = if done { None } else { Some(log.written.load(Ordering::Acquire)) };
         Step::Again
+    }
+
+    /// A bug. What the step had in hand may be half done, and nobody else serves the futures that wait: the log is poisoned, which
+    /// tells all of them, now and later.
+    fn panicked(&mut self, message: &str) -> bool {
+        if let Some(log) = self.log.upgrade() {
+            let panic = std::io::Error::other(format!("the log's own thread has panicked: {message}"));
+            log.poison_with(laminar_vfs::Error::new(Op::Background, &log.dir.path, panic));
+        }
+        false
     }
 }

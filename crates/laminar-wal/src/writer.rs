@@ -182,8 +182,12 @@ impl Log {
     /// the names of its segments are durable. And makes sure of the identity, where that was not known.
     pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
         if !writer.begun.closed_is_gone {
-            self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
-            self.dir.vfs().sync_dir(&self.dir.path)?;
+            if !planted("log-close-mark-kept") {
+                self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
+            }
+            if !planted("log-close-mark-removal-not-synced") {
+                self.dir.vfs().sync_dir(&self.dir.path)?;
+            }
             writer.begun.closed_is_gone = true;
         }
         if !writer.begun.identity_is_proven {
@@ -209,7 +213,7 @@ impl Log {
         self.finish(writer)?;
         self.begin(writer)?;
         let length = length_for(writer.segment.header.stride, bytes);
-        let next = self.take_next(writer.segment.end(), length)?;
+        let next = self.take_next(&writer.segment, length)?;
         let path = name::segment(&self.dir.path, next.first());
         let next_file = match self.dir.vfs().open(&path, OpenMode::Write) {
             Ok(file) => file,

@@ -225,9 +225,96 @@ fn a_file_that_is_cut_gone_or_a_directory_is_never_a_silent_loss() {
     }
 }
 
+/// Segments of three pages for records.
+fn roomy() -> WalOptions {
+    options().segment_bytes(20 << 10)
+}
+
+/// Two lives of a segment: one that recovery cut and wrote anew, and what stands there now, of the same lengths, so that even the seals
+/// may stand in one place. Returns the disk, what was appended, and the disk as the first life left it.
+fn two_lives(sealed: bool) -> (SimDisk, Model, SimDisk) {
+    let mut disk = SimDisk::new(8);
+    let mut model = Model::default();
+    let append = |wal: &Wal, model: &mut Model, payload: Vec<u8>| {
+        let lsn = wal.append(&payload).unwrap();
+        model.records.push(Appended { lsn, payload, more: false });
+    };
+    let wal = Wal::open("log", roomy().env(disk.env())).unwrap().0;
+    for fill in 0..4 {
+        append(&wal, &mut model, vec![fill; 1900]);
+        wal.sync().unwrap();
+    }
+    wal.append(b"lost").unwrap();
+    wal.commit().unwrap();
+    if sealed {
+        // Handed over with its seal, none of it synced.
+        disk.fail(laminar_vfs::sim::Fault::new(laminar_vfs::sim::FaultKind::Io).on(laminar_vfs::Op::SyncData).sticky());
+        drop(wal.append(&[9; 3900]).and_then(|_| wal.commit()));
+    }
+    let older = disk.fork();
+    older.clear_faults();
+    drop(wal);
+    disk = disk.crash_lose_all();
+    let wal = Wal::open("log", roomy().env(disk.env())).unwrap().0;
+    append(&wal, &mut model, b"kept".to_vec());
+    wal.sync().unwrap();
+    for fill in 4..10 {
+        append(&wal, &mut model, vec![fill; 3900]);
+        wal.sync().unwrap();
+    }
+    wal.close().unwrap();
+    (disk, model, older)
+}
+
+#[test]
+fn a_segment_from_before_a_recovery_shows_no_record() {
+    for sealed in [false, true] {
+        let (disk, model, older) = two_lives(sealed);
+        let stale = model.records.iter().find(|record| record.payload == b"kept").unwrap().lsn;
+        let firsts = disk.files().into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "wal"));
+        let file = firsts.filter(|file| first_of(file) <= stale.get()).max().unwrap();
+        assert!(first_of(&file) > 0, "records of another segment come before it");
+        let damaged = disk.fork();
+        damaged.copy_file(&older, &file).unwrap();
+        assert_ne!(damaged.read_file(&file).unwrap(), disk.read_file(&file).unwrap());
+        let names_it = |error: &Error| match error {
+            Error::Corrupt { path, from, .. } => assert!(file.ends_with(path) && from.get() == first_of(&file), "{error}"),
+            other => panic!("{other:?}"),
+        };
+        let wal = Wal::open("log", roomy().env(damaged.env())).unwrap().0;
+        let end = wal.end_lsn();
+        // Up to it everything is shown, and of it nothing.
+        let before = model.records.iter().take_while(|record| record.lsn.get() < first_of(&file));
+        let mut replayed = wal.replay(wal.start_lsn()).unwrap();
+        let mut followed = wal.follow(wal.start_lsn()).unwrap();
+        for record in before {
+            assert!(replayed.next().unwrap().unwrap().payload == record.payload);
+            assert!(followed.try_next().unwrap().unwrap().payload == record.payload);
+        }
+        names_it(&replayed.next().unwrap_err());
+        names_it(&followed.try_next().unwrap_err());
+        names_it(&wal.replay(stale).unwrap_err());
+        names_it(&wal.view(wal.start_lsn()..end).unwrap_err());
+        // What comes after it is as good as ever.
+        let after = model.records.iter().find(|record| record.lsn.get() > first_of(&file) + (20 << 10)).unwrap();
+        assert!(wal.replay(after.lsn).unwrap().next().unwrap().unwrap().payload == after.payload);
+        assert_eq!(wal.view(after.lsn..end).unwrap().record_at(after.lsn).unwrap(), after.payload);
+        drop((wal, replayed, followed));
+        // On request, the log ends before it.
+        let options = roomy().recover_to(RecoverTo::LastGood);
+        let (wal, report) = Wal::open("log", options.env(damaged.env())).unwrap();
+        assert!(report.given_up.unwrap().from.get() <= first_of(&file));
+        let kept = model.check(&wal, 1, &|| "given up".to_owned());
+        assert_eq!(kept, model.records.iter().take_while(|record| record.lsn.get() < first_of(&file)).count());
+    }
+}
+
+fn first_of(file: &Path) -> u64 {
+    file.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
 fn is_needed(reference: &Reference, file: &Path) -> bool {
-    let first: u64 = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-    reference.model.records.iter().any(|record| record.lsn.get() > first)
+    reference.model.records.iter().any(|record| record.lsn.get() > first_of(file))
 }
 
 #[test]

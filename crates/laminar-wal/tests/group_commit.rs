@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,8 @@ struct Calls {
     writes: AtomicU64,
     syncs: AtomicU64,
     all: AtomicU64,
+    /// From now on a sync by the log's own thread panics.
+    bomb: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,8 @@ impl VfsFile for CountingFile {
     fn sync_data(&self) -> VfsResult<()> {
         self.calls.syncs.fetch_add(1, Ordering::Relaxed);
         thread::sleep(self.slow);
+        let is_worker = thread::current().name() == Some("laminar-wal");
+        assert!(!(is_worker && self.calls.bomb.load(Ordering::SeqCst)), "a planted panic");
         self.call().sync_data()
     }
     fn set_len(&self, len: u64) -> VfsResult<()> {
@@ -277,6 +281,56 @@ fn a_wait_ends_when_the_log_does() {
     drop(wal);
     assert!(matches!(block_on(waiting), Err(Error::Closed)));
     assert!(!following.join().unwrap().unwrap());
+}
+
+#[test]
+fn a_panic_of_the_logs_own_thread_is_an_error_for_everyone_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, calls) = counted(Duration::from_millis(50));
+    let wal = Wal::open(dir.path(), WalOptions::new().env(env)).unwrap().0;
+    let kept = wal.append(b"kept").unwrap();
+    block_on(wal.durable(kept)).unwrap();
+    let durable = wal.durable_lsn();
+    calls.bomb.store(true, Ordering::SeqCst);
+    let before = calls.syncs.load(Ordering::Relaxed);
+    let lsn = wal.append(b"lost").unwrap();
+    let is_panic = |error: &Error| match error {
+        Error::Poisoned { cause } => cause.to_string().contains("a planted panic"),
+        _ => false,
+    };
+    // On threads of their own, so that one that hangs fails the test: futures now, threads that wait for the same sync, a follower, and
+    // futures later.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut follower = wal.follow(durable).unwrap();
+    let following = sender.clone();
+    thread::spawn(move || following.send(follower.next().map(drop)));
+    for round in 0..2 {
+        for number in 0..4 {
+            let (wal, sender, calls) = (wal.clone(), sender.clone(), Arc::clone(&calls));
+            thread::spawn(move || match number {
+                0 => {
+                    // Not the leader: the log's own thread is in its sync by then, or has been.
+                    while calls.syncs.load(Ordering::Relaxed) == before {
+                        thread::yield_now();
+                    }
+                    sender.send(wal.wait_durable(lsn))
+                }
+                _ => sender.send(block_on(wal.durable(lsn))),
+            });
+        }
+        for _ in 0..4 + (1 - round) {
+            let told = receiver.recv_timeout(Duration::from_secs(60)).expect("somebody waits for ever");
+            assert!(is_panic(&told.unwrap_err()));
+        }
+        assert_eq!(wal.durable_lsn(), durable);
+    }
+    assert!(is_panic(&wal.append(b"more").unwrap_err()) && is_panic(&wal.commit().unwrap_err()));
+    assert!(is_panic(&wal.sync().unwrap_err()) && is_panic(&wal.close().unwrap_err()));
+    block_on(wal.durable(kept)).unwrap();
+    // Not dropped: the threads may still hold it.
+    wal.release();
+    let (wal, _) = Wal::open(dir.path(), WalOptions::new()).unwrap();
+    assert_eq!(payloads(&wal, wal.start_lsn()).first().map(Vec::as_slice), Some(&b"kept"[..]));
 }
 
 #[test]

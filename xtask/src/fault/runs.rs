@@ -115,6 +115,15 @@ impl Parts {
         })
     }
 
+    /// Random runs of `steps` operations on a log alone.
+    pub(super) fn log_runs(&mut self, seeds: Range<u64>, steps: usize) -> Outcome {
+        let name = format!("runs of {steps} operations on a log alone, seeds {}..{}", seeds.start, seeds.end);
+        self.take(name, seeds, |seed| {
+            let summary = laminar_sim::run_log(seed, steps).map_err(|failure| failure.to_string())?;
+            Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries, ..Counts::default() })
+        })
+    }
+
     /// Every damage of all references, or of one; or a sample, see [`Reference::damages`]. A damage counts as a crash.
     pub(super) fn damages(&mut self, only: Option<&str>, step: usize) -> Outcome {
         for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {

@@ -168,8 +168,6 @@ fn store(left: Left, policy: SyncPolicy) -> Result<Written, Violation> {
 
 /// Before this round the power is cut.
 const LOST_ROUND: usize = 6;
-/// The number of the older disk from before that.
-pub(super) const LOST_OLDER: u64 = 1;
 
 pub(crate) fn log_options(env: Env) -> WalOptions {
     WalOptions::new().env(env).segment_bytes(SEGMENT_BYTES).buffer_bytes(4096)

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 78] = [
+pub const PLANTED: [Planted; 83] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -27,12 +27,18 @@ pub const PLANTED: [Planted; 78] = [
         "Bytes from an earlier life of a segment verify in its next."),
     bug("log-acknowledges-before-sync", "laminar-wal", "P1", Hunt::Workloads,
         "Whoever waits is told that the log is durable, and nothing was synced."),
+    bug("log-believes-its-name", "laminar-wal", "P3", Hunt::Logs,
+        "The identity is not published again where its name may not be durable."),
     bug("log-believes-the-cache", "laminar-wal", "P3", Hunt::Workloads,
         "Recovery goes on in the last segment as it reads, without writing it again."),
     bug("log-checksum-not-checked", "laminar-wal", "P10", Hunt::Workloads,
         "Records are taken as they are."),
     bug("log-claims-more-is-durable", "laminar-wal", "P4", Hunt::Calls,
         "A group says that the one before it was durable when it was only written."),
+    bug("log-close-mark-kept", "laminar-wal", "P4", Hunt::Logs,
+        "The mark of a clean close is still there when the log is written to."),
+    bug("log-close-mark-removal-not-synced", "laminar-wal", "P4", Hunt::Logs,
+        "The log is written to while the mark of a clean close may come back."),
     bug("log-closes-without-sync", "laminar-wal", "P1", Hunt::Workloads,
         "A close makes nothing durable."),
     bug("log-cut-not-kept-aside", "laminar-wal", "P4", Hunt::Seeds,
@@ -61,6 +67,8 @@ pub const PLANTED: [Planted; 78] = [
         "A log is opened without its lock."),
     bug("log-missing-last-segment-unnoticed", "laminar-wal", "P4", Hunt::Damage("log-busy"),
         "The segment that a seal names may be missing."),
+    bug("log-other-life-accepted", "laminar-wal", "P4", Hunt::Damage("log-closed"),
+        "A segment may be the file from before a recovery wrote it anew."),
     bug("log-padding-not-zeroed", "laminar-wal", "P4", Hunt::Seeds,
         "What an earlier group left in the buffer is written behind the next."),
     bug("log-policy-ignored", "laminar-wal", "P1", Hunt::Seeds,
@@ -73,6 +81,8 @@ pub const PLANTED: [Planted; 78] = [
         "Recovery removes what a truncation left on the word of an identity that may not be durable."),
     bug("log-retries-failed-sync", "laminar-wal", "P7", Hunt::Calls,
         "A sync that failed is tried again, and the second one says OK."),
+    bug("log-segment-kept-after-failed-sync", "laminar-wal", "P1", Hunt::Logs,
+        "A segment whose name a failed sync may have lost stays, and is entered later."),
     bug("log-takes-damage-for-tear", "laminar-wal", "P4", Hunt::Damage("store-busy"),
         "A record that does not verify counts as torn, whatever its sectors say."),
     bug("log-trims-one-segment-too-many", "laminar-wal", "P5", Hunt::Seeds,

@@ -144,6 +144,14 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
             }
             surveyed => surveyed?,
         };
+        if let Some(next) = rest.as_slice().first().filter(|next| **next == surveyed.segment.end())
+            && let Ok(next) = survey(dir, identity, *next)
+            && is_entered(&next)
+            && let Err(error) = surveyed.segment.check_next(&next.segment, &dir.path)
+        {
+            whole.damage = Some(error);
+            return Ok(whole);
+        }
         let chain = whole.tail.as_ref().and_then(|(scan, _)| {
             Some(Chain { seal_end: scan.seal_end?, groups_end: scan.good_to, batch_end: scan.batch_end? })
         });
@@ -192,7 +200,7 @@ fn start_over(
         files.push(move_aside(dir, *first)?);
     }
     dir.vfs().sync_dir(&dir.path)?;
-    let mut header = Segment::fresh(dir, &identity, identity.first_segment, identity.stride).header;
+    let mut header = Segment::fresh(dir, &identity, identity.first_segment, identity.stride, 0).header;
     header.proven_to = header.first + crate::format::PAGE;
     let segment = Segment::new(header);
     prepare(dir, &segment)?;
