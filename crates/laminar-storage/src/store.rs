@@ -297,8 +297,10 @@ impl WalStateStore {
     }
 
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
-        let unknown = Error::InvalidOption { name: "operator", why: "a handle that this store gave out" };
-        self.catalogue.namespace(id).ok_or(unknown)
+        match self.catalogue.namespace(id) {
+            Some(namespace) => Ok(namespace),
+            None => Err(Error::InvalidOption { name: "operator", why: "a handle that this store gave out" }),
+        }
     }
 
     pub(crate) fn view(&self, id: OperatorId) -> Result<OperatorView<'_>> {
@@ -379,7 +381,14 @@ impl WalStateStore {
     }
 
     fn default_view(&self) -> Option<OperatorView<'_>> {
-        self.operator_view(DEFAULT_OPERATOR)
+        self.view(self.catalogue.default_operator()?).ok()
+    }
+
+    fn default_operator(&mut self) -> Result<OperatorId> {
+        match self.catalogue.default_operator() {
+            Some(id) => Ok(id),
+            None => self.enter(DEFAULT_OPERATOR),
+        }
     }
 }
 
@@ -394,12 +403,12 @@ impl StateStore for WalStateStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.put_in(id, key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.delete_in(id, key)
     }
 
@@ -431,7 +440,7 @@ impl StateStore for WalStateStore {
     }
 
     fn clear(&mut self) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.clear_in(id)
     }
 }
