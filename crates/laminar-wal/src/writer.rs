@@ -80,11 +80,6 @@ impl Writer {
     pub(crate) fn is_behind(&self) -> bool {
         self.outgoing.is_some() || self.leaving.is_some()
     }
-
-    /// Whether a segment waits for its seal.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
-    }
 }
 
 impl Log {
@@ -112,7 +107,7 @@ impl Log {
                 Fit::Grow(wanted) => buffer.grow(wanted),
                 Fit::HandOver => {
                     drop(buffer);
-                    self.hand_over(&mut writer, false)?;
+                    self.hand_on(&mut writer)?;
                 }
                 Fit::Rotate => {
                     drop(buffer);
@@ -120,6 +115,19 @@ impl Log {
                 }
             }
         }
+    }
+
+    /// Makes room in the buffer: the full group goes to the worker, which writes it while the caller fills the other storage. Where the
+    /// worker has not come to the group before, that one is written first, here: never more than one is on its way.
+    fn hand_on(&self, writer: &mut Writer) -> Result<()> {
+        // Without a thread of its own the worker would write only when somebody waits for it.
+        if !self.worker().is_ok_and(|worker| worker.is_thread()) {
+            return self.hand_over(writer, false);
+        }
+        self.finish(writer)?;
+        writer.outgoing = self.buffer.lock().take(&mut writer.back, self.durable.load(Ordering::Acquire), false);
+        self.wake_urgently();
+        Ok(())
     }
 
     /// Hands everything that was appended to the operating system, in order to sync it or not.
@@ -158,10 +166,10 @@ impl Log {
         Ok(())
     }
 
-    /// Wakes the worker when there is much to sync, or the next segment will be needed soon.
+    /// Wakes the worker when there is much to sync, or more of the reserve or the next segment will be needed soon.
     fn ask_ahead(&self, writer: &mut Writer, offset: u64) {
         let behind = self.written.load(Ordering::Acquire).saturating_sub(self.durable.load(Ordering::Acquire));
-        if behind >= self.choices.sync_behind_bytes {
+        if behind >= self.choices.sync_behind_bytes || self.is_reserve_short(offset, writer.segment.header.length) {
             self.wake_urgently();
         } else if !writer.asked_ahead && offset > writer.segment.header.length / 2 {
             writer.asked_ahead = true;
