@@ -164,7 +164,8 @@ impl WalStateStore {
     /// When this returns, the commit is with the operating system and survives the death of the process; the ticket tells when it
     /// survives a power cut. With nothing to commit, it is the ticket of the last commit.
     ///
-    /// A periodic checkpoint that is due begins here, and one that is finished is taken into use here.
+    /// A periodic checkpoint that is due begins here, and one that is finished is taken into use here. Far above the
+    /// [`memory_budget`](crate::StoreOptions::memory_budget) the one that is being made is waited for.
     ///
     /// # Errors
     /// [`is_no_space`](Error::is_no_space): the commit is refused, its changes stay pending, and it can be called again once
@@ -193,6 +194,7 @@ impl WalStateStore {
             // Whatever makes it fail is told by its ticket, or by the next one; the commit stands.
             drop(self.checkpoint());
         }
+        self.relieve();
         Ok(CommitTicket::new(self.wal.clone(), self.committed))
     }
 
