@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use laminar_storage::table::Table;
+use laminar_vfs::{PageSource, Threads};
 
 use crate::workload::Key;
 
@@ -28,7 +30,7 @@ pub(crate) struct Laminar(Table);
 
 impl Laminar {
     pub(crate) fn new() -> Self {
-        Self(Table::new(1))
+        Self(Table::with_memory(1, PageSource::with_worker(Arc::new(Threads::new()))))
     }
 }
 

@@ -4,6 +4,11 @@
 //! `peers [--quick] [--large] [--keys N] [--rounds N] [FILTER]` writes rows to `target/bench/peers-*.jsonl`; the budgets are
 //! computed from them by `cargo xtask bench`.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "handles the files of others, and runs their calls in threads of its own"
+)]
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -2,13 +2,13 @@
 //! run, killed in the end and recovered. All stores must come to the same results.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use laminar_benches::{Output, Row, Settings, child, directory, progress};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Outcome, Store};
+use crate::part;
 
 pub(crate) mod event;
 pub(crate) mod operator;
@@ -181,13 +181,10 @@ impl Run<'_> {
     fn measure(&self, hashes: &mut BTreeMap<u64, u64>) -> Outcome<Vec<(String, String, f64, String)>> {
         let arguments = self.arguments()?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut process = child::start("nexmark", &arguments);
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("a child without output")?).read_line(&mut line)?;
-        // It is in the middle of further events now.
-        process.kill()?;
-        process.wait()?;
-        let told: Told = serde_json::from_str(&line).map_err(|error| format!("{arguments:?} told {line:?}: {error}"))?;
+        // It is in the middle of further events when it dies.
+        let line = part::kill_after_a_line(child::start("nexmark", &arguments))?;
+        let told: Told =
+            serde_json::from_str(&line).map_err(|error| format!("{arguments:?} told {line:?}: {error}"))?;
         self.compare(&told.hashes, hashes)?;
         let mut figures = told.figures;
         if self.store.is_durable() {
@@ -219,4 +216,3 @@ pub(crate) fn part(arguments: &[String], recovers: bool) -> Outcome {
     let job = operator::Job { name, dir: Path::new(dir), events: Path::new(events), plan: serde_json::from_str(plan)? };
     if recovers { store.run(operator::Recover(job)) } else { store.run(operator::Run(job)) }
 }
-

@@ -1,6 +1,8 @@
 //! The parts of a run that have a process of their own: one store, one directory, and what it tells its parent.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Child;
 
 use laminar_benches::Figure;
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,16 @@ impl Task<'_> {
     pub(crate) fn operations(&self) -> usize {
         (self.keys as usize).min(1_000_000)
     }
+}
+
+/// Waits for what a child tells, and kills it: SIGKILL, in the midst of what it does.
+pub(crate) fn kill_after_a_line(mut process: Child) -> Outcome<String> {
+    let mut line = String::new();
+    let read = process.stdout.take().map(|output| BufReader::new(output).read_line(&mut line));
+    process.kill()?;
+    process.wait()?;
+    read.transpose()?;
+    Ok(line)
 }
 
 /// Does the part `name` for a store.

@@ -1,12 +1,11 @@
 //! The macro benches of stores: every part in a process and a directory of its own, the stores in turns.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use laminar_benches::{Figure, Output, Rounds, Series, Settings, child, directory, names};
 
 use crate::backend::{Outcome, Store};
-use crate::part::Told;
+use crate::part::{self, Told};
 
 /// Which stores a part is for.
 type Fits = fn(Store) -> bool;
@@ -80,12 +79,8 @@ fn opened(store: Store, dir: &Path, keys: u32) -> Vec<Figure> {
 
 /// Kills a process that has put records behind all files of a store.
 fn kill_with_a_tail(store: Store, dir: &Path, keys: u32) {
-    let mut process = child::start("tail", &[store.name(), &dir.to_string_lossy(), &keys.to_string()]);
-    let mut line = String::new();
-    let output = process.stdout.take().expect("it is piped");
-    BufReader::new(output).read_line(&mut line).expect("a pipe can be read");
-    process.kill().expect("a child can be killed");
-    process.wait().expect("a child ends");
+    let process = child::start("tail", &[store.name(), &dir.to_string_lossy(), &keys.to_string()]);
+    let line = part::kill_after_a_line(process).expect("a child can be killed");
     assert!(!line.is_empty(), "the process over {} died before its time", store.name());
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Opened};
-use laminar_vfs::planted;
+use laminar_vfs::{Env, PageSource, planted};
 use laminar_wal::{CreateMode, LogId, Lsn, RecoverTo, TailReport, Wal, WalOptions};
 
 use crate::catalogue::{CATALOGUE, Catalogue};
@@ -66,7 +67,7 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.created = true;
     report.duration = env.clock.now().saturating_sub(begun);
-    let mut recovered = Replayed::new(identity.hash_seed, BTreeMap::new());
+    let mut recovered = Replayed::new(identity.hash_seed, &options.env, BTreeMap::new());
     recovered.table.set_limit(options.table_limit_bytes);
     let limits = run_limits(&options);
     let checkpointing = Checkpointing::new(env, wal.clone(), manager.clone(), limits, options.max_retained);
@@ -161,7 +162,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         .filter(|_| !planted("recovery-forgets-offsets"))
         .map(|checkpoint| checkpoint.source_offsets().clone())
         .unwrap_or_default();
-    let mut recovered = Replayed::new(identity.hash_seed, offsets);
+    let mut recovered = Replayed::new(identity.hash_seed, &env, offsets);
     recovered.table.set_limit(options.table_limit_bytes);
     recovered.replay(&wal, from, dir)?;
 
@@ -205,8 +206,9 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn new(hash_seed: u64, offsets: BTreeMap<String, u64>) -> Self {
-        Self { table: Table::new(hash_seed), offsets, records: 0, commits: 0, committed: None }
+    fn new(hash_seed: u64, env: &Env, offsets: BTreeMap<String, u64>) -> Self {
+        let source = PageSource::with_worker(Arc::clone(&env.spawn));
+        Self { table: Table::with_memory(hash_seed, source), offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so

@@ -8,6 +8,8 @@
 
 use std::ops::Bound;
 
+use laminar_vfs::PageSource;
+
 use crate::Result;
 
 mod arena;
@@ -107,12 +109,17 @@ pub struct Swept {
 impl Table {
     /// An empty table, which takes no memory yet. The seed goes into the hashes.
     pub const fn new(hash_seed: u64) -> Self {
-        Self::with_hasher(Hasher::new(hash_seed))
+        Self::with_memory(hash_seed, PageSource::new())
     }
 
-    const fn with_hasher(hasher: Hasher) -> Self {
+    /// An empty table whose memory, beyond the first few MiB, comes from `source`.
+    pub const fn with_memory(hash_seed: u64, source: PageSource) -> Self {
+        Self::with_hasher(Hasher::new(hash_seed), source)
+    }
+
+    const fn with_hasher(hasher: Hasher, source: PageSource) -> Self {
         Self {
-            arena: Arena::new(),
+            arena: Arena::new(source),
             index: Index::new(hasher),
             order: Order::new(),
             added: Vec::new(),

@@ -30,6 +30,7 @@ mod completion;
 mod env;
 mod error;
 mod job;
+mod pages;
 mod planted;
 mod publish;
 mod real;
@@ -46,6 +47,7 @@ pub use completion::{Completer, Completion, completion};
 pub use env::{Clock, Env, Random};
 pub use error::{Error, Op, Result};
 pub use job::{Inline, Job, Spawn, Step, Threads, Worker};
+pub use pages::{PageSource, Pages};
 #[cfg(feature = "planted")]
 #[doc(hidden)]
 pub use planted::plant;

@@ -65,6 +65,7 @@ mod crash;
 mod damage;
 mod fault;
 mod file;
+mod fingerprint;
 mod handle;
 mod machine;
 mod names;

@@ -34,7 +34,7 @@ pub(super) fn run(lots: u64, seed: Option<u64>) -> Outcome {
         // One goes through the schedules of a small model one by one.
         let lots = if is_small(name) { first..first + 1 } else { first..first + lots };
         parts.take(format!("lots of schedules (as crashes): {name}"), lots, |lot| match explore(name, lot) {
-            Ok(schedules) => Ok(Counts { crashes: schedules, recovered: 0 }),
+            Ok(schedules) => Ok(Counts { crashes: schedules, recovered: 0, ..Counts::default() }),
             Err(what) => Err(format!("{what}\nreplay: cargo xtask fault --interleavings 1 --seed {lot}")),
         })?;
     }

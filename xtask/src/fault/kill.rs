@@ -24,9 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RIVAL_EVERY: u64 = 16;
 /// What the second process may find out before the first is killed: that the first goes on.
 const COMMITS_BESIDE_RIVAL: u64 = 3;
-/// Size of the file system that is filled, and of the file that takes space away and gives it back.
-const DISK: &str = "2m";
-const BALLAST_BYTES: usize = 768 << 10;
+/// Size of the file system that is filled, and of the file that takes space away and gives it back: most of it, so that a checkpoint
+/// of all that the store could log in the rest, beside that log, has room in what is given back.
+const DISK: &str = "6m";
+const BALLAST_BYTES: usize = 4864 << 10;
 
 /// The process that is killed; started by the task itself.
 #[derive(clap::Args)]
@@ -183,7 +184,7 @@ fn fill(seed: u64) -> Result<Result<Counts, String>, String> {
     let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         [_, refusals, openings] if output.status.success() => {
-            Ok(Ok(Counts { crashes: *refusals, recovered: *openings }))
+            Ok(Ok(Counts { crashes: *refusals, recovered: *openings, ..Counts::default() }))
         }
         _ if output.status.code() == Some(77) || errors.starts_with("unshare:") => {
             Ok(Err(errors.lines().next().unwrap_or_default().to_owned()))
@@ -249,7 +250,7 @@ impl Rounds {
             bar.inc(1);
         }
         drop(std::fs::remove_dir_all(&self.dir));
-        Ok(Counts { crashes: rounds, recovered: self.ledger.compared() })
+        Ok(Counts { crashes: rounds, recovered: self.ledger.compared(), ..Counts::default() })
     }
 
     fn note(&mut self, line: &str) -> Result<(), String> {

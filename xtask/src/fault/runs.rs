@@ -24,12 +24,15 @@ pub(super) struct Counts {
     pub(super) crashes: u64,
     /// Disks that a crash left, recovered and compared whole.
     pub(super) recovered: u64,
+    /// Disks that a crash left and that are byte for byte one that was recovered in the same run.
+    pub(super) equal: u64,
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.crashes += other.crashes;
         self.recovered += other.recovered;
+        self.equal += other.equal;
     }
 }
 
@@ -108,7 +111,7 @@ impl Parts {
         let name = format!("random runs of {steps} operations, seeds {}..{}", seeds.start, seeds.end);
         self.take(name, seeds, |seed| {
             let summary = laminar_sim::run_seed(seed, steps).map_err(|failure| failure.to_string())?;
-            Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries })
+            Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries, ..Counts::default() })
         })
     }
 
@@ -138,7 +141,7 @@ impl Parts {
         self.take(format!("{damage}"), 0..1, |_| {
             let outcome = reference.check(&damage).map_err(|violation| violation.to_string())?;
             println!("{damage}: {outcome:?}");
-            Ok(Counts { crashes: 1, recovered: u64::from(outcome == laminar_sim::Outcome::Whole) })
+            Ok(Counts { crashes: 1, recovered: u64::from(outcome == laminar_sim::Outcome::Whole), ..Counts::default() })
         })
     }
 
@@ -164,7 +167,7 @@ impl Parts {
             let (seed, kind) = (number / kinds.len() as u64, index(number % kinds.len() as u64));
             let Some((target, mend)) = kinds.get(kind) else { return Ok(Counts::default()) };
             let met = laminar_sim::meet_mutation(*target, *mend, seed).map_err(|violation| violation.to_string())?;
-            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read), ..Counts::default() })
         })
     }
 
@@ -179,7 +182,7 @@ impl Parts {
         self.take(format!("hostile bytes {case}"), 0..1, |_| {
             let met =
                 laminar_sim::meet_mutation(target, how == "mended", seed).map_err(|violation| violation.to_string())?;
-            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read) })
+            Ok(Counts { crashes: 1, recovered: u64::from(met == Met::Read), ..Counts::default() })
         })
     }
 
@@ -264,11 +267,22 @@ impl Parts {
     pub(super) fn finish(self) -> Outcome {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
-        table.set_header(["", "runs", "crashes", "recovered and compared", "a minute", "violations", "time"]);
+        table.set_header([
+            "",
+            "runs",
+            "crashes",
+            "disks",
+            "recovered and compared",
+            "disks a minute",
+            "violations",
+            "time",
+        ]);
         for part in &self.done {
-            let Counts { crashes, recovered } = part.counts;
+            let Counts { crashes, recovered, equal } = part.counts;
             let millis = part.time.as_millis().max(1);
-            let counts = [part.runs, crashes, recovered, u64::try_from(u128::from(recovered) * 60_000 / millis)?];
+            let disks = recovered + equal;
+            let rate = u64::try_from(u128::from(disks) * 60_000 / millis)?;
+            let counts = [part.runs, crashes, disks, recovered, rate];
             let mut row = vec![part.name.clone()];
             row.extend(counts.map(|count| HumanCount(count).to_string()));
             row.extend([u64::from(part.failure.is_some()).to_string(), seconds(part.time)]);
@@ -279,9 +293,11 @@ impl Parts {
         }
         println!("{table}");
         println!(
-            "Recovered and compared: each is a whole disk that a crash left, opened with the store's own code and held whole"
+            "A disk is what a crash left, whole. Recovered and compared: opened with the store's own code and held whole against the oracle."
         );
-        println!("against the oracle; disks that happen to be equal are recovered again and counted again.");
+        println!(
+            "The other disks are byte for byte one that was, in the same workload, whose oracle says the same of both."
+        );
         let failures: Vec<String> =
             self.done.into_iter().filter_map(|part| part.failure).map(|(_, failure)| failure).collect();
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
@@ -299,10 +315,11 @@ fn index(number: u64) -> usize {
 
 fn one_fault(case: laminar_sim::FaultCase) -> Result<Counts, String> {
     let recovered = laminar_sim::check_fault(case).map_err(|violation| violation.to_string())?;
-    Ok(Counts { crashes: 1, recovered })
+    Ok(Counts { crashes: 1, recovered, ..Counts::default() })
 }
 
 fn small_workload(ops: u32, number: u64) -> Result<Counts, String> {
     let counts = laminar_sim::enumerate_number(ops, number).map_err(|failure| failure.to_string())?;
-    Ok(Counts { crashes: counts.crash_points, recovered: counts.images })
+    let equal = counts.images - counts.recovered;
+    Ok(Counts { crashes: counts.crash_points, recovered: counts.recovered, equal })
 }

@@ -1,11 +1,12 @@
 //! LMDB through heed: one write transaction a commit, `MDB_NOSYNC` where a commit need only survive the process.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 
-use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
+use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup, bounds};
 
 /// Address space, not memory.
 const MAP_BYTES: usize = 64 << 30;
@@ -44,7 +45,10 @@ impl Lmdb {
 }
 
 impl Backend for Lmdb {
-    #[expect(unsafe_code, reason = "LMDB maps a file that nobody else may change or open twice; nobody does in a bench")]
+    #[expect(
+        unsafe_code,
+        reason = "LMDB maps a file that nobody else may change or open twice; nobody does in a bench"
+    )]
     fn open(dir: &Path, setup: Setup) -> Outcome<Self> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(MAP_BYTES);
@@ -81,7 +85,10 @@ impl Backend for Lmdb {
 
     fn scan(&mut self, prefix: &[u8], mut each: impl FnMut(&Key, &[u8])) -> Outcome {
         let state = self.state;
-        for entry in state.prefix_iter(self.view()?, prefix)? {
+        // Not `prefix_iter`, which knows no empty prefix.
+        let (first, last) = bounds(prefix);
+        let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+        for entry in state.range(self.view()?, &range)? {
             let (key, value) = entry?;
             each(key.try_into()?, value);
         }

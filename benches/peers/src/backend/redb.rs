@@ -109,6 +109,8 @@ impl Backend for Redb {
 
     /// It copies no files: a read transaction is streamed into a second database, in one transaction.
     fn checkpoint(&mut self, dir: &Path) -> Outcome<Checkpoint> {
+        // Without it a store killed later would be empty, whatever was copied before.
+        self.write(Commit::Immediate)?;
         let source = self.database.begin_read()?.open_table(STATE)?;
         Ok(Checkpoint::spawn(dir, move |dir| {
             std::fs::create_dir_all(dir)?;

@@ -75,7 +75,7 @@ impl Backend for RocksDb {
                 None => batch.delete(key),
             }
         }
-        self.db.write_opt(&batch, &self.writes)?;
+        self.db.write_opt(batch, &self.writes)?;
         self.pending.clear();
         Ok(())
     }

@@ -72,7 +72,7 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
         Dedup::prepare(&mut operator.store, job.plan.known)?;
     }
     let mut checkpoints = Checkpoints::new(job);
-    let (written, begin) = (memory::written(), time::now());
+    let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
     let (mut peak, mut looked) = (anonymous()?, begin);
     let until = Duration::from_millis(job.plan.millis);
     // The map runs to the end: what it finds, the others are held against.
@@ -84,9 +84,11 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
             (peak, looked) = (peak.max(anonymous()?), time::now());
         }
     }
-    let mut told = Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
+    let mut told =
+        Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
     let mut figure = |name: &str, unit: &str, value: f64| told.figures.push((name.into(), unit.into(), value));
     figure("", "ops/s", operator.offset as f64 / begin.elapsed().as_secs_f64());
+    figure("/per-core", "ops/s", operator.offset as f64 / (processor_seconds()? - worked).max(f64::EPSILON));
     figure(names::NEXMARK_WRITTEN, "bytes", memory::written().since(written).bytes as f64);
     figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
     for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
@@ -258,4 +260,13 @@ fn anonymous() -> Outcome<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon")?;
     let kibibytes: u64 = line.split_whitespace().next().ok_or("no number")?.parse()?;
     Ok(kibibytes << 10)
+}
+
+/// Seconds that all threads of this process have spent on processors, in steps of the kernel's hundredths.
+fn processor_seconds() -> Outcome<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name in brackets may hold anything; the times are the 12th and 13th word behind it.
+    let words = stat.rsplit_once(") ").ok_or("no name")?.1.split_whitespace().skip(11).take(2);
+    let ticks: u64 = words.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    Ok(ticks as f64 / 100.0)
 }

@@ -114,13 +114,7 @@ impl Job for Recovered<'_> {
     }
 }
 
-fn opened<B: Backend>(
-    task: Task<'_>,
-    keys: &[Key],
-    first_name: &str,
-    gets_name: &str,
-    told: &mut Told,
-) -> Outcome<B> {
+fn opened<B: Backend>(task: Task<'_>, keys: &[Key], first_name: &str, gets_name: &str, told: &mut Told) -> Outcome<B> {
     let picks = workload::picks(keys, FIRST_GETS, 13);
     let (first, _) = picks.split_at(1);
     let start = time::now();

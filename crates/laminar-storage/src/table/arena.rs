@@ -5,6 +5,8 @@
 //! their own first cell, so that no list ever has to grow, and a chunk whose last block is freed goes back to the
 //! system. Nothing here takes time in proportion to the whole: the dearest step is to let go of one chunk.
 
+use laminar_vfs::{PageSource, Pages};
+
 use super::block::{self, Block, CELL_BYTES, Layout, MAX_BYTES, NOT_AN_ENTRY};
 use super::key::Key;
 use crate::{Error, Result};
@@ -16,27 +18,26 @@ use class::{CLASSES, LARGEST, class_at_most, class_of};
 /// Names a block: the chunk in the high bits, the first cell within it in the low ones.
 pub(super) type Slot = u32;
 
-/// The bits of a slot that name a cell; a chunk has this many bits of cells, 4 MiB.
-const CELL_BITS: u32 = 18;
+/// The bits of a slot that name a cell; a chunk has this many bits of cells, 2 MiB.
+const CELL_BITS: u32 = 17;
 const CHUNK_CELLS: usize = 1 << CELL_BITS;
-/// The first chunks are smaller, so that a small table costs little: 16 KiB, 64 KiB, 256 KiB, 1 MiB, then 4 MiB.
-const FIRST_CHUNK_CELLS: usize = 1 << 10;
+const CHUNK_BYTES: usize = CHUNK_CELLS * CELL_BYTES;
 /// As many as 32 bits can name.
 const CHUNKS: usize = 1 << (32 - CELL_BITS);
 /// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
 /// so it never fails half way.
-const RESERVED_CHUNKS: usize = 64;
+const RESERVED_CHUNKS: usize = 128;
 /// The end of a free list.
 const NO_SLOT: Slot = Slot::MAX;
 /// The LSN field of free blocks: both top bits, and the previous free block in the low half.
 const FREE: u64 = 0b11 << 62;
 
-const _: () = assert!(align_of::<u128>() == CELL_BYTES && size_of::<u128>() == CELL_BYTES);
+const _: () = assert!(CHUNK_BYTES == PageSource::BYTES);
 
 #[derive(Debug, Default)]
 struct Chunk {
-    /// Empty where the chunk was let go. A chunk of one large block may be longer than the others.
-    cells: Box<[u128]>,
+    /// `None` where the chunk was let go. A chunk of one large block may be longer than the others.
+    pages: Option<Pages>,
     /// Cells handed out so far; blocks lie end to end below.
     used: usize,
     /// Cells in blocks that are not free.
@@ -46,6 +47,8 @@ struct Chunk {
 /// Chunks and free lists.
 #[derive(Debug)]
 pub(super) struct Arena {
+    /// Where memory comes from, also that of index and order.
+    source: PageSource,
     chunks: Vec<Chunk>,
     /// Chunks that were let go and whose numbers can be used again.
     vacant: Vec<usize>,
@@ -53,8 +56,8 @@ pub(super) struct Arena {
     open: usize,
     /// The first free block of each class.
     free: [Slot; CLASSES],
-    /// The cells of the chunk last let go, kept so that a size near a boundary does not ask the system each time.
-    spare: Option<Box<[u128]>>,
+    /// The memory of the chunk last let go, kept so that a size near a boundary does not ask the system each time.
+    spare: Option<Pages>,
     resident_cells: usize,
     /// Chunk and cell where [`Arena::walk`] goes on: the start of a block.
     hand: (usize, usize),
@@ -64,8 +67,9 @@ pub(super) struct Arena {
 
 #[expect(clippy::indexing_slicing, reason = "slots are made here, and name cells of chunks that exist")]
 impl Arena {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(source: PageSource) -> Self {
         Self {
+            source,
             chunks: Vec::new(),
             vacant: Vec::new(),
             open: 0,
@@ -75,6 +79,11 @@ impl Arena {
             hand: (0, 0),
             entry_chunks: CHUNKS - RESERVED_CHUNKS,
         }
+    }
+
+    /// More memory of the table, in ordinary pages where it is the `first`: a small table takes what it touches.
+    pub(super) fn pages(&self, is_first: bool) -> Pages {
+        if is_first { Pages::zeroed(PageSource::BYTES) } else { self.source.take() }
     }
 
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
@@ -95,7 +104,7 @@ impl Arena {
         }
         let cells = Layout::new(key_bytes, value_bytes).cells();
         let class = class_of(cells);
-        let open = self.chunks.get(self.open).map_or(0, |open| open.cells.len() - open.used);
+        let open = self.chunks.get(self.open).map_or(0, |open| open.cells() - open.used);
         let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
         if fits { Ok(()) } else { Err(self.full(cells)) }
     }
@@ -114,7 +123,7 @@ impl Arena {
     #[inline]
     pub(super) fn block(&self, slot: Slot) -> Block<'_> {
         let (chunk, cell) = place(slot);
-        Block::new(&bytemuck::cast_slice(&self.chunks[chunk].cells)[cell * CELL_BYTES..])
+        Block::new(&self.chunks[chunk].bytes()[cell * CELL_BYTES..])
     }
 
     /// The key of the block at `slot`.
@@ -125,7 +134,7 @@ impl Arena {
 
     fn bytes_mut(&mut self, slot: Slot) -> &mut [u8] {
         let (chunk, cell) = place(slot);
-        &mut bytemuck::cast_slice_mut(&mut self.chunks[chunk].cells)[cell * CELL_BYTES..]
+        &mut self.chunks[chunk].bytes_mut()[cell * CELL_BYTES..]
     }
 
     /// Stores a new entry.
@@ -232,10 +241,9 @@ impl Arena {
             self.chunks[place(head).0].taken += class.cells;
             return Some(head);
         }
-        let room = self.chunks.get(self.open).map_or(0, |open| open.cells.len() - open.used);
+        let room = self.chunks.get(self.open).map_or(0, |open| open.cells() - open.used);
         if room < class.cells {
-            let size = FIRST_CHUNK_CELLS << (2 * self.chunks.len().min(4));
-            let next = self.add_chunk(size.max(class.cells).min(CHUNK_CELLS), chunk_limit)?;
+            let next = self.add_chunk(CHUNK_CELLS, chunk_limit)?;
             self.close(room);
             self.open = next;
         }
@@ -269,10 +277,12 @@ impl Arena {
         if number >= limit {
             return None;
         }
-        let spare = self.spare.take_if(|spare| spare.len() == cells);
-        // Zeroed memory comes from the system without being touched.
-        let cells = spare.unwrap_or_else(|| vec![0; cells].into_boxed_slice());
-        let chunk = Chunk { cells, used: 0, taken: 0 };
+        let pages = if cells == CHUNK_CELLS {
+            self.spare.take().unwrap_or_else(|| self.pages(self.chunks.is_empty()))
+        } else {
+            Pages::huge(cells * CELL_BYTES)
+        };
+        let chunk = Chunk { pages: Some(pages), used: 0, taken: 0 };
         if self.vacant.pop().is_some() {
             self.chunks[number] = chunk;
         } else {
@@ -288,9 +298,7 @@ impl Arena {
             // The number may come back with other blocks.
             self.hand.1 = 0;
         }
-        if gone.cells.len() == CHUNK_CELLS {
-            self.spare = Some(gone.cells);
-        }
+        self.spare = gone.pages.filter(|pages| pages.len() == CHUNK_BYTES).or(self.spare.take());
         self.vacant.push(chunk);
     }
 
@@ -307,7 +315,7 @@ impl Arena {
     /// The cells of any block, free or not.
     fn cells_of(&self, slot: Slot) -> usize {
         let (chunk, cell) = place(slot);
-        let bytes: &[u8] = &bytemuck::cast_slice(&self.chunks[chunk].cells)[cell * CELL_BYTES..];
+        let bytes = &self.chunks[chunk].bytes()[cell * CELL_BYTES..];
         let block = Block::new(bytes);
         if block.lsn() & FREE == FREE {
             return block::word(bytes, 8) as usize;
@@ -340,6 +348,22 @@ impl Arena {
         if next != NO_SLOT {
             block::put_lsn(self.bytes_mut(next), FREE | u64::from(previous));
         }
+    }
+}
+
+impl Chunk {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.pages.as_deref().unwrap_or_default()
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.pages.as_deref_mut().unwrap_or_default()
+    }
+
+    fn cells(&self) -> usize {
+        self.bytes().len() / CELL_BYTES
     }
 }
 

@@ -9,6 +9,7 @@
 use super::arena::{Arena, Slot};
 use super::block::Block;
 use super::key::{Hasher, Key};
+use super::pool::Pool;
 
 mod bucket;
 mod segment;
@@ -26,7 +27,7 @@ pub(super) struct Index {
     directory: Vec<u32>,
     /// What is shifted out of a hash to have those bits.
     shift: u32,
-    segments: Vec<Box<Segment>>,
+    segments: Pool<Segment>,
     /// What is needed to decide on a split, apart from the segments so that it stays in the cache.
     shapes: Vec<Shape>,
     /// Slots whose segment is full and must not split; empty but under attack.
@@ -50,7 +51,7 @@ impl Index {
             hasher,
             directory: Vec::new(),
             shift: u64::BITS - 1,
-            segments: Vec::new(),
+            segments: Pool::new(),
             shapes: Vec::new(),
             spilled: Vec::new(),
             len: 0,
@@ -67,8 +68,7 @@ impl Index {
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.segments.len() * size_of::<Segment>()
-            + self.segments.capacity() * size_of::<Box<Segment>>()
+        self.segments.resident_bytes()
             + self.directory.capacity() * size_of::<u32>()
             + self.shapes.capacity() * size_of::<Shape>()
     }
@@ -76,7 +76,7 @@ impl Index {
     /// The slot of `key`, and its block.
     #[inline]
     pub(super) fn find<'a>(&self, arena: &'a Arena, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
-        let segment = &self.segments[*self.directory.get(at(key.hash, self.shift))? as usize];
+        let segment = self.segments.get(*self.directory.get(at(key.hash, self.shift))?);
         for slot in segment.near(key.hash) {
             let block = arena.block(slot);
             if block.is(key) {
@@ -101,7 +101,7 @@ impl Index {
     pub(super) fn insert(&mut self, arena: &Arena, hash: u64, slot: Slot) {
         if self.directory.is_empty() {
             self.directory.extend([0, 0]);
-            self.segments.push(Box::new(Segment::EMPTY));
+            self.segments.push(arena, Segment::EMPTY);
             self.shapes.push(Shape { len: 0, limit: limit(0, 0), depth: 0 });
         }
         self.len += 1;
@@ -110,7 +110,7 @@ impl Index {
             let shape = &mut self.shapes[number as usize];
             if shape.len < shape.limit {
                 shape.len += 1;
-                self.segments[number as usize].insert(hash, slot);
+                self.segments.get_mut(number).insert(hash, slot);
                 return;
             }
             if shape.depth >= self.depth_limit() {
@@ -124,7 +124,7 @@ impl Index {
     /// Points the entry of `hash` that was at `old` to `new`.
     pub(super) fn replace(&mut self, hash: u64, old: Slot, new: Slot) {
         let segment = self.directory[at(hash, self.shift)];
-        if !self.segments[segment as usize].replace(hash, old, new) {
+        if !self.segments.get_mut(segment).replace(hash, old, new) {
             for slot in self.spilled.iter_mut().filter(|slot| **slot == old) {
                 *slot = new;
             }
@@ -135,7 +135,7 @@ impl Index {
     pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
         self.len -= 1;
         let number = self.directory[at(hash, self.shift)];
-        if self.segments[number as usize].remove(hash, slot) {
+        if self.segments.get_mut(number).remove(hash, slot) {
             self.shapes[number as usize].len -= 1;
         } else {
             self.spilled.retain(|&spilled| spilled != slot);
@@ -154,15 +154,13 @@ impl Index {
             self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
             self.shift -= 1;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "there are far less than 2^32 segments")]
-        let new = self.segments.len() as u32;
-        self.segments.push(Box::new(Segment::EMPTY));
+        let new = self.segments.push(arena, Segment::EMPTY);
         // The names of the old segment lie side by side; the second half of them goes to the new one.
         let names = 1 << (u64::BITS - self.shift - depth);
         let first = at(hash, self.shift) & !(names - 1);
         self.directory[first + names / 2..first + names].fill(new);
 
-        let entries = std::mem::replace(&mut *self.segments[old as usize], Segment::EMPTY);
+        let entries = std::mem::replace(self.segments.get_mut(old), Segment::EMPTY);
         // First all hashes, so that the reads of their keys overlap.
         let slots: Vec<Slot> = entries.slots().collect();
         let hashes: Vec<u64> = slots.iter().map(|&slot| self.hasher.hash_whole(arena.key(slot))).collect();
@@ -170,7 +168,7 @@ impl Index {
         for (&slot, &hash) in slots.iter().zip(&hashes) {
             let second = at(hash, u64::BITS - 1 - depth) & 1;
             lens[second] += 1;
-            self.segments[[old, new][second] as usize].insert(hash, slot);
+            self.segments.get_mut([old, new][second]).insert(hash, slot);
         }
         let depth = depth + 1;
         self.shapes[old as usize] = Shape { len: lens[0], limit: limit(old, depth), depth };

@@ -6,6 +6,8 @@
 //! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
 //! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::GROUP;
 use super::arena::{Arena, Slot};
 use super::pool::Pool;
@@ -16,21 +18,27 @@ mod split;
 
 use node::{Node, WIDTH};
 
+/// Separators of an inner node, which has one child more than those.
+const SEPARATORS: usize = WIDTH - 1;
+
 /// No leaf.
 const END: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 struct Leaf {
     node: Node,
     /// The leaf after this one.
     next: u32,
+    unused: u32,
 }
 
-/// A node whose slots are separators: child `i` holds the keys from separator `i - 1` on, below separator `i`.
-#[derive(Debug)]
+/// A node whose slots are separators, at most [`SEPARATORS`]: child `i` holds the keys from separator `i - 1` on, below separator `i`.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 struct Inner {
     node: Node,
-    children: [u32; WIDTH + 1],
+    children: [u32; WIDTH],
 }
 
 #[derive(Debug)]
@@ -68,7 +76,7 @@ impl Order {
     /// Adds the slots of new keys, at most `GROUP`.
     pub(super) fn insert(&mut self, arena: &mut Arena, slots: &[Slot]) {
         if self.leaves.is_empty() && !slots.is_empty() {
-            self.root = self.leaves.push(Leaf { node: Node::EMPTY, next: END });
+            self.root = self.leaves.push(arena, Leaf { node: Node::EMPTY, next: END, unused: 0 });
         }
         let found = self.locate(arena, slots);
         // Leaves that lost keys since.

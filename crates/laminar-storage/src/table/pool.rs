@@ -1,30 +1,37 @@
-//! Values of one type, named by number, in memory that grows by small pieces and never moves.
+//! Values of one type, named by number, in memory that grows by pieces and never moves.
 
-/// Bytes of a piece, about: small enough for one to cost no one a stall.
-const PIECE_BYTES: usize = 64 << 10;
+use std::marker::PhantomData;
+
+use bytemuck::Pod;
+use laminar_vfs::{PageSource, Pages};
+
+use super::arena::Arena;
 
 #[derive(Debug)]
 pub(super) struct Pool<T> {
-    pieces: Vec<Vec<T>>,
+    pieces: Vec<Pages>,
+    /// Values so far, those that were given back included.
+    len: usize,
     /// Numbers given back.
     free: Vec<u32>,
+    values: PhantomData<T>,
 }
 
 #[expect(clippy::indexing_slicing, reason = "numbers come from `push`")]
-impl<T> Pool<T> {
-    /// Values of a piece: a power of two, so that a number is taken apart by shifts.
-    const PIECE: usize = 1 << (PIECE_BYTES / size_of::<T>()).ilog2();
+impl<T: Pod> Pool<T> {
+    /// Values of a piece.
+    const PIECE: usize = PageSource::BYTES / size_of::<T>();
 
     pub(super) const fn new() -> Self {
-        Self { pieces: Vec::new(), free: Vec::new() }
+        Self { pieces: Vec::new(), len: 0, free: Vec::new(), values: PhantomData }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.len == 0
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.len() * size_of::<T>()).sum()
+        self.len * size_of::<T>()
     }
 
     #[cfg(test)]
@@ -34,28 +41,28 @@ impl<T> Pool<T> {
 
     #[inline]
     pub(super) fn get(&self, number: u32) -> &T {
-        &self.pieces[number as usize / Self::PIECE][number as usize % Self::PIECE]
+        let at = number as usize % Self::PIECE * size_of::<T>();
+        bytemuck::from_bytes(&self.pieces[number as usize / Self::PIECE][at..at + size_of::<T>()])
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> &mut T {
-        &mut self.pieces[number as usize / Self::PIECE][number as usize % Self::PIECE]
+        let at = number as usize % Self::PIECE * size_of::<T>();
+        bytemuck::from_bytes_mut(&mut self.pieces[number as usize / Self::PIECE][at..at + size_of::<T>()])
     }
 
     /// Adds a value and gives its number, perhaps one that was given back.
-    pub(super) fn push(&mut self, value: T) -> u32 {
-        if let Some(number) = self.free.pop() {
-            *self.get_mut(number) = value;
-            return number;
-        }
-        if self.pieces.last().is_none_or(|piece| piece.len() == Self::PIECE) {
-            self.pieces.push(Vec::with_capacity(Self::PIECE));
-        }
-        let before = (self.pieces.len() - 1) * Self::PIECE;
-        let last = &mut self.pieces[before / Self::PIECE];
-        last.push(value);
-        #[expect(clippy::cast_possible_truncation, reason = "values outnumber neither slots nor 32 bits")]
-        let number = (before + last.len() - 1) as u32;
+    pub(super) fn push(&mut self, arena: &Arena, value: T) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            if self.len == self.pieces.len() * Self::PIECE {
+                self.pieces.push(arena.pages(self.pieces.is_empty()));
+            }
+            self.len += 1;
+            #[expect(clippy::cast_possible_truncation, reason = "values outnumber neither slots nor 32 bits")]
+            let number = (self.len - 1) as u32;
+            number
+        });
+        *self.get_mut(number) = value;
         number
     }
 

@@ -51,7 +51,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn with_hash_mask(mask: u64) -> Table {
     let mut hasher = Hasher::new(3);
     hasher.mask = mask;
-    Table::with_hasher(hasher)
+    Table::with_hasher(hasher, PageSource::new())
 }
 
 /// The key that is written in a row.

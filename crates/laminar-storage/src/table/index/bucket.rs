@@ -1,5 +1,6 @@
 //! One cache line of the index: twelve slots, and for each a byte of its hash that tells most strangers apart.
 
+use bytemuck::{Pod, Zeroable};
 use wide::i8x16;
 
 use super::super::arena::Slot;
@@ -13,7 +14,7 @@ const REACH: usize = BUCKET_LANES;
 const AWAY: usize = BUCKET_LANES + 1;
 const MARKS: usize = BUCKET_LANES + 2;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
     /// A tag for each lane, 0 where it has no slot; then the four bytes below.

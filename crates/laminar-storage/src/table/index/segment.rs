@@ -1,5 +1,7 @@
 //! A segment of the index: buckets in which an entry lies where its hash says, or in the next ones where that is full.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::super::arena::Slot;
 use super::bucket::{BUCKET_LANES, Bucket};
 
@@ -10,7 +12,8 @@ pub(super) const LANES: u32 = 128 * 12;
 
 const _: () = assert!(LANES as usize == BUCKETS * BUCKET_LANES);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 pub(super) struct Segment {
     buckets: [Bucket; BUCKETS],
 }

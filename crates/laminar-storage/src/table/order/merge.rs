@@ -53,7 +53,7 @@ impl Order {
         let (left_leaf, right_leaf) = (inner.children[left], inner.children[left + 1]);
         let separator = self.inners.get_mut(parent).remove(left);
 
-        let mut right = self.leaves.get(right_leaf).node.clone();
+        let mut right = self.leaves.get(right_leaf).node;
         let next = self.leaves.get(right_leaf).next;
         self.leaves.free(right_leaf);
         right.set_fences(arena, fences);
@@ -75,7 +75,7 @@ impl Order {
         let separator = self.inners.get_mut(parent).remove(left);
 
         let right = self.inners.get(right_inner);
-        let (mut right_node, right_children) = (right.node.clone(), right.children);
+        let (mut right_node, right_children) = (right.node, right.children);
         self.inners.free(right_inner);
         right_node.set_fences(arena, fences);
         let inner = self.inners.get_mut(left_inner);

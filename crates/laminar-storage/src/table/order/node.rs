@@ -5,6 +5,8 @@
 //! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads keys in
 //! the arena only where eight bytes past the common prefix leave a tie.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::super::arena::{Arena, Slot};
 
 /// Slots of a node.
@@ -14,7 +16,8 @@ pub(super) const WIDTH: usize = 64;
 const LONGER: u64 = HEAD_BYTES as u64 + 1;
 const HEAD_BYTES: usize = 7;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
 pub(super) struct Node {
     heads: [u64; WIDTH],
     slots: [Slot; WIDTH],
@@ -44,10 +47,11 @@ impl Node {
         &self.slots[..self.len()]
     }
 
-    /// A word of each cache line that a search may read, to have them on their way.
+    /// A word of each cache line that a search or an insert may read, to have them on their way.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
-        self.heads.iter().step_by(8).fold(0, |all, head| all ^ head)
+        let heads = self.heads.iter().step_by(8).fold(0, |all, head| all ^ head);
+        self.slots.iter().step_by(16).fold(heads, |all, &slot| all ^ u64::from(slot))
     }
 
     /// The number of keys below `key`.

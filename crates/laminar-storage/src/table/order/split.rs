@@ -2,16 +2,16 @@
 
 use super::super::arena::{Arena, Slot};
 use super::node::{Fences, Node, WIDTH, shared};
-use super::{Inner, Leaf, Order};
+use super::{Inner, Leaf, Order, SEPARATORS};
 
 #[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
 impl Order {
     /// Splits the leaf that the key of `new` belongs to, and each full inner node above it.
     pub(super) fn make_room(&mut self, arena: &mut Arena, new: Slot) {
-        if self.height == 0 || self.inners.get(self.root).node.is_full() {
-            let mut children = [0; WIDTH + 1];
+        if self.height == 0 || self.inners.get(self.root).is_full() {
+            let mut children = [0; WIDTH];
             children[0] = self.root;
-            self.root = self.inners.push(Inner { node: Node::EMPTY, children });
+            self.root = self.inners.push(arena, Inner { node: Node::EMPTY, children });
             self.height += 1;
         }
         let (mut parent, mut level, mut fences) = (self.root, self.height, Fences::default());
@@ -24,7 +24,7 @@ impl Order {
                 self.inners.get_mut(parent).insert(arena, at, separator, right);
                 return;
             }
-            if self.inners.get(child).node.is_full() {
+            if self.inners.get(child).is_full() {
                 let (separator, right) = self.split_inner(arena, child, child_fences);
                 self.inners.get_mut(parent).insert(arena, at, separator, right);
                 continue;
@@ -45,26 +45,30 @@ impl Order {
         leaf.node.set_fences(arena, Fences { above: Some(separator), ..fences });
         right.set_fences(arena, Fences { below: Some(separator), ..fences });
         let next = leaf.next;
-        let right = self.leaves.push(Leaf { node: right, next });
+        let right = self.leaves.push(arena, Leaf { node: right, next, unused: 0 });
         self.leaves.get_mut(number).next = right;
         (separator, right)
     }
 
     fn split_inner(&mut self, arena: &Arena, number: u32, fences: Fences) -> (Slot, u32) {
-        const MIDDLE: usize = WIDTH / 2;
+        const MIDDLE: usize = SEPARATORS / 2;
         let left = self.inners.get_mut(number);
-        let mut children = [0; WIDTH + 1];
-        children[..WIDTH - MIDDLE].copy_from_slice(&left.children[MIDDLE + 1..]);
+        let mut children = [0; WIDTH];
+        children[..SEPARATORS - MIDDLE].copy_from_slice(&left.children[MIDDLE + 1..]);
         let mut right = left.node.split_off(MIDDLE + 1);
         let separator = left.node.remove(MIDDLE);
         left.node.set_fences(arena, Fences { above: Some(separator), ..fences });
         right.set_fences(arena, Fences { below: Some(separator), ..fences });
-        (separator, self.inners.push(Inner { node: right, children }))
+        (separator, self.inners.push(arena, Inner { node: right, children }))
     }
 }
 
 #[expect(clippy::indexing_slicing, reason = "there is room: full inner nodes were split on the way down")]
 impl Inner {
+    fn is_full(&self) -> bool {
+        self.node.len() == SEPARATORS
+    }
+
     /// Puts a separator at `at` and the child that it begins after it.
     fn insert(&mut self, arena: &Arena, at: usize, separator: Slot, child: u32) {
         let children = self.node.len() + 1;
