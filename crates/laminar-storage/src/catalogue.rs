@@ -1,6 +1,6 @@
 //! Which operator has which id. The truth is in namespace 0 of the state itself; this is what it says.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use laminar_vfs::planted;
 
@@ -23,7 +23,8 @@ pub(crate) struct Catalogue {
     by_name: BTreeMap<Box<str>, OperatorId>,
     /// The operator with the empty name: what most stores work on is not searched for each time.
     default: Option<OperatorId>,
-    live: HashSet<Namespace>,
+    /// Asked for each entry that a sweep looks at, mostly of very few: a search is faster than a hash.
+    live: BTreeSet<Namespace>,
     greatest: u32,
 }
 

@@ -286,7 +286,6 @@ impl WalStateStore {
         }
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
-            self.sweeping = Sweeping::begin();
         }
     }
 

@@ -13,8 +13,8 @@ const STEPS: usize = 2;
 /// Entries looked at in one go where the writer has waited for room.
 const RELIEF_STEPS: usize = 4096;
 
-/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete,
-/// clear or checkpoint; above the memory budget it goes on.
+/// Whether the table may hold anything to drop. A walk that leaves no tombstone on a whole round ends the sweep, until the next delete
+/// or clear: then there is none that a later checkpoint could cover. Above the memory budget it goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     needed: bool,
