@@ -92,7 +92,7 @@ impl LogJob {
         if may_try && (short || (at > segment.header.length / 2 && !log.ahead.lock().has_spare())) {
             return Next::Prepare;
         }
-        if may_try && written.saturating_sub(durable) >= log.choices.sync_behind_bytes {
+        if may_try && log.is_sync_due(at, segment.header.length) {
             return Next::Sync;
         }
         let dirty = log.buffer.lock().end() > durable;
