@@ -273,7 +273,10 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
                 last,
                 file,
                 resume.end,
-                Begun { closed_is_gone: !closed_there, identity_is_proven: !unproven || planted("log-believes-its-name") },
+                Begun {
+                    closed_is_gone: !closed_there,
+                    identity_is_proven: !unproven || planted("log-believes-its-name"),
+                },
             )),
             ahead: Mutex::new(Ahead::new(identity, &last, spare)),
             reserve_bytes: AtomicU64::new(0),

@@ -214,7 +214,10 @@ fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Resul
         file: Arc::clone(&last.file),
         resume: Resume { group: mark.next_group, prev_end: mark.prev_end, end: mark.end },
         // One made for an earlier life of the last segment, whose removal a power cut took back, is made anew when it is needed.
-        spare: after.first().map(|spare| spare.segment).filter(|spare| spare.header.before == segment.header.generation),
+        spare: after
+            .first()
+            .map(|spare| spare.segment)
+            .filter(|spare| spare.header.before == segment.header.generation),
         closed_there: true,
         unproven: false,
     }))

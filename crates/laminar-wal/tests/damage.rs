@@ -278,7 +278,9 @@ fn a_segment_from_before_a_recovery_shows_no_record() {
         damaged.copy_file(&older, &file).unwrap();
         assert_ne!(damaged.read_file(&file).unwrap(), disk.read_file(&file).unwrap());
         let names_it = |error: &Error| match error {
-            Error::Corrupt { path, from, .. } => assert!(file.ends_with(path) && from.get() == first_of(&file), "{error}"),
+            Error::Corrupt { path, from, .. } => {
+                assert!(file.ends_with(path) && from.get() == first_of(&file), "{error}")
+            }
             other => panic!("{other:?}"),
         };
         let wal = Wal::open("log", roomy().env(damaged.env())).unwrap().0;

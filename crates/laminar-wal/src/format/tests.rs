@@ -62,7 +62,8 @@ fn the_example_in_the_format_document_is_what_is_written() {
 fn blocks_decode_to_what_was_encoded() {
     assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
     for cut_from in [None, Some(0), Some(77)] {
-        let header = SegmentHeader { first: 12 * PAGE, proven_to: 3, cut_from, before: 8, zero_filled: true, ..segment() };
+        let header =
+            SegmentHeader { first: 12 * PAGE, proven_to: 3, cut_from, before: 8, zero_filled: true, ..segment() };
         assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
     }
     let mark = CloseMark { log_id: id(), segment: 1, generation: 2, end: 3, next_group: 4, prev_end: 5 };
