@@ -28,13 +28,13 @@ const QUICK_LOGS: u64 = 30;
 const KILLS: &str = "5000";
 
 /// In a short round, workloads have up to so many operations, and of those that have, one in so many is taken. Together they
-/// leave more than a million disks to recover.
+/// leave more than a million disks.
 #[cfg(feature = "fault")]
 const QUICK_OPS: u32 = 4;
 #[cfg(feature = "fault")]
 const QUICK_WORKLOAD_STEP: u64 = 2;
 #[cfg(feature = "fault")]
-const QUICK_RECOVERED: u64 = 1_000_000;
+const QUICK_DISKS: u64 = 1_000_000;
 /// In a short round, one call in so many fails.
 #[cfg(feature = "fault")]
 const QUICK_CALL_STEP: usize = 3;
@@ -165,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 #[cfg(feature = "fault")]
 fn short_round(parts: &mut runs::Parts) -> Outcome {
     parts.small_workloads(QUICK_OPS, QUICK_WORKLOAD_STEP)?;
-    parts.expect_recovered(QUICK_RECOVERED)?;
+    parts.expect_disks(QUICK_DISKS)?;
     parts.random_runs(0..200, 100)?;
     parts.log_runs(0..QUICK_LOGS, 100)?;
     parts.damages(None, QUICK_DAMAGE_STEP)?;

@@ -71,10 +71,19 @@ impl CheckpointManager {
     /// [`Error::InvalidOption`], and those of the disk: `NotADirectory` where a file is in the way.
     pub fn open(dir: impl AsRef<Path>, options: CheckpointOptions) -> Result<Self> {
         options.check()?;
-        let dir = dir.as_ref().to_owned();
-        create_dir_durable(&*options.env.vfs, &dir)?;
+        create_dir_durable(&*options.env.vfs, dir.as_ref())?;
+        Self::open_existing(dir, options)
+    }
+
+    /// Opens a directory of checkpoints that is there, and whose name is known to be durable: an owner above that has published
+    /// something since it was created spares the sync that [`open`](Self::open) makes to be sure. Nothing is read or written.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`].
+    pub fn open_existing(dir: impl AsRef<Path>, options: CheckpointOptions) -> Result<Self> {
+        options.check()?;
         let shared = Shared {
-            dir,
+            dir: dir.as_ref().to_owned(),
             options,
             registry: Registry::default(),
             live: Mutex::default(),

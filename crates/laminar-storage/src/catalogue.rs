@@ -1,6 +1,6 @@
 //! Which operator has which id. The truth is in namespace 0 of the state itself; this is what it says.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use laminar_vfs::planted;
 
@@ -21,7 +21,10 @@ pub struct OperatorId(usize);
 pub(crate) struct Catalogue {
     slots: Vec<Slot>,
     by_name: BTreeMap<Box<str>, OperatorId>,
-    live: HashSet<Namespace>,
+    /// The operator with the empty name: what most stores work on is not searched for each time.
+    default: Option<OperatorId>,
+    /// Asked for each entry that a sweep looks at, mostly of very few: a search is faster than a hash.
+    live: BTreeSet<Namespace>,
     greatest: u32,
 }
 
@@ -35,6 +38,12 @@ impl Catalogue {
     /// The operator of this name.
     pub(crate) fn find(&self, name: &str) -> Option<OperatorId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The operator that a store's own methods use.
+    #[inline]
+    pub(crate) fn default_operator(&self) -> Option<OperatorId> {
+        self.default
     }
 
     /// The namespace that an operator's keys are in now.
@@ -77,6 +86,9 @@ impl Catalogue {
         let operator = OperatorId(self.slots.len());
         self.slots.push(Slot { name: name.into(), namespace });
         self.by_name.insert(name.into(), operator);
+        if name == DEFAULT_OPERATOR {
+            self.default = Some(operator);
+        }
         operator
     }
 
@@ -103,5 +115,8 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|id| catalogue.is_live(Namespace(id))), [true, false, true, true]);
         assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(catalogue.find("c"), None);
+        assert_eq!(catalogue.default_operator(), None);
+        let default = catalogue.set("", Namespace(4));
+        assert_eq!(catalogue.default_operator(), Some(default));
     }
 }

@@ -167,7 +167,8 @@ impl StoreOptions {
     /// The most bytes of memory that the table may hold on to. Above it, entries that the attached checkpoint holds too leave the
     /// table and are read from there; with periodic checkpoints, one is due after a quarter of this in bytes of log; and a recovery
     /// that would replay more log than this turns it into a checkpoint first. The table exceeds the budget as long as no checkpoint
-    /// covers what is in it. Default: none, everything written since the store was opened stays. At least 1 MiB.
+    /// covers what is in it; where it takes half as much again while a checkpoint is being made, a commit waits for that one, so
+    /// that a writer is never further ahead than that and what it puts between two commits. Default: none, everything written since the store was opened stays. At least 1 MiB.
     #[must_use]
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = Some(bytes);

@@ -62,7 +62,7 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     let lock = identity::begin_creation(&env, dir)?;
     let identity = fresh_identity(&options);
     let (wal, tail) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Only))?;
-    let manager = open_checkpoints(dir, &options, identity)?;
+    let manager = CheckpointManager::open(dir.join(CHECKPOINTS_DIR), checkpoint_options(&options, identity))?;
     identity::end_creation(&*env.vfs, dir, identity)?;
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.created = true;
@@ -107,8 +107,9 @@ pub(crate) fn checkpoint_options(options: &StoreOptions, identity: Identity) -> 
         .hold_lock(false)
 }
 
+/// The checkpoints of a store that is there: `STORE` was published after their directory.
 pub(crate) fn open_checkpoints(dir: &Path, options: &StoreOptions, identity: Identity) -> Result<CheckpointManager> {
-    Ok(CheckpointManager::open(dir.join(CHECKPOINTS_DIR), checkpoint_options(options, identity))?)
+    Ok(CheckpointManager::open_existing(dir.join(CHECKPOINTS_DIR), checkpoint_options(options, identity))?)
 }
 
 fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryReport)> {
@@ -213,6 +214,10 @@ impl Replayed {
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
     /// a change without its commit can't come up.
     fn replay(&mut self, wal: &Wal, from: Lsn, dir: &Path) -> Result<()> {
+        if from == wal.end_lsn() {
+            // To find that nothing is there, a replay would walk to it from the start of its segment.
+            return Ok(());
+        }
         let mut records = wal.replay(from)?;
         let mut commits = Commits::beginning(dir);
         while let Some(record) = records.next()? {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use laminar_checkpoint::{Checkpoint, Meta, Verify};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Verify};
 use laminar_wal::{CreateMode, Lsn, Wal};
 
 use crate::format::Identity;
 use crate::identity::{self, Place};
-use crate::name::WAL_DIR;
-use crate::recover::{checkpoint_options, fresh_identity, log_options, open_checkpoints};
+use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
+use crate::recover::{checkpoint_options, fresh_identity, log_options};
 use crate::{Error, Result, StoreOptions};
 
 /// Makes a new store in `new_dir` out of the checkpoint in the directory `checkpoint`, which is read and checked whole first and
@@ -52,7 +52,7 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     let position = Lsn::new(source.wal_position());
     let (wal, _) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Only).start(position))?;
     drop(wal);
-    let manager = open_checkpoints(dir, &options, identity)?;
+    let manager = CheckpointManager::open(dir.join(CHECKPOINTS_DIR), checkpoint_options(&options, identity))?;
     let mut draft = manager.draft()?;
     for run in source.runs() {
         draft.link_run(run)?;

@@ -164,7 +164,8 @@ impl WalStateStore {
     /// When this returns, the commit is with the operating system and survives the death of the process; the ticket tells when it
     /// survives a power cut. With nothing to commit, it is the ticket of the last commit.
     ///
-    /// A periodic checkpoint that is due begins here, and one that is finished is taken into use here.
+    /// A periodic checkpoint that is due begins here, and one that is finished is taken into use here. Far above the
+    /// [`memory_budget`](crate::StoreOptions::memory_budget) the one that is being made is waited for.
     ///
     /// # Errors
     /// [`is_no_space`](Error::is_no_space): the commit is refused, its changes stay pending, and it can be called again once
@@ -193,6 +194,7 @@ impl WalStateStore {
             // Whatever makes it fail is told by its ticket, or by the next one; the commit stands.
             drop(self.checkpoint());
         }
+        self.relieve();
         Ok(CommitTicket::new(self.wal.clone(), self.committed))
     }
 
@@ -284,7 +286,6 @@ impl WalStateStore {
         }
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
-            self.sweeping = Sweeping::begin();
         }
     }
 
@@ -297,8 +298,10 @@ impl WalStateStore {
     }
 
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
-        let unknown = Error::InvalidOption { name: "operator", why: "a handle that this store gave out" };
-        self.catalogue.namespace(id).ok_or(unknown)
+        match self.catalogue.namespace(id) {
+            Some(namespace) => Ok(namespace),
+            None => Err(Error::InvalidOption { name: "operator", why: "a handle that this store gave out" }),
+        }
     }
 
     pub(crate) fn view(&self, id: OperatorId) -> Result<OperatorView<'_>> {
@@ -379,7 +382,14 @@ impl WalStateStore {
     }
 
     fn default_view(&self) -> Option<OperatorView<'_>> {
-        self.operator_view(DEFAULT_OPERATOR)
+        self.view(self.catalogue.default_operator()?).ok()
+    }
+
+    fn default_operator(&mut self) -> Result<OperatorId> {
+        match self.catalogue.default_operator() {
+            Some(id) => Ok(id),
+            None => self.enter(DEFAULT_OPERATOR),
+        }
     }
 }
 
@@ -394,12 +404,12 @@ impl StateStore for WalStateStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.put_in(id, key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.delete_in(id, key)
     }
 
@@ -431,7 +441,7 @@ impl StateStore for WalStateStore {
     }
 
     fn clear(&mut self) -> Result<()> {
-        let id = self.operator_id(DEFAULT_OPERATOR)?;
+        let id = self.default_operator()?;
         self.clear_in(id)
     }
 }

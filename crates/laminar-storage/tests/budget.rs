@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use laminar_storage::{StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::Op;
@@ -98,6 +99,44 @@ fn a_state_larger_than_the_budget_is_exact_under_random_changes() {
         drop(store);
         assert_holds(&open(&disk), &model);
     }
+}
+
+#[test]
+fn a_writer_that_outruns_checkpoints_waits_for_them() {
+    // Nothing steps the checkpoints of this machine but those who wait for them.
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    store.enable_checkpointing(Duration::from_secs(3600), 2).unwrap();
+    let mut model = BTreeMap::new();
+    let mut most = 0;
+    for n in 0..20_000_u32 {
+        let (key, value) = (n.to_be_bytes().to_vec(), vec![n as u8; 1000]);
+        store.put(&key, &value).unwrap();
+        model.insert(key, value);
+        if n % 100 == 99 {
+            store.commit().unwrap();
+            most = most.max(table_bytes(&store));
+        }
+    }
+    assert!(most > BUDGET, "the budget was never passed");
+    assert!(most < 2 * BUDGET, "{most} bytes were in the table");
+    assert_holds(&store, &model);
+}
+
+#[test]
+fn a_writer_does_not_wait_for_checkpoints_that_fail() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    store.enable_checkpointing(Duration::from_secs(3600), 2).unwrap();
+    disk.fail(Fault::new(FaultKind::Io).on(Op::Write).path(|path| path.extension().is_some_and(|end| end == "run")));
+    for n in 0..4000_u32 {
+        store.put(&n.to_be_bytes(), &[n as u8; 1000]).unwrap();
+        if n % 100 == 99 {
+            store.commit().unwrap();
+        }
+    }
+    assert!(table_bytes(&store) > 3 * BUDGET);
+    assert!(store.take_upkeep_error().is_some());
 }
 
 #[test]
@@ -202,7 +241,7 @@ fn a_checkpoint_that_fails_is_not_tried_again_with_every_commit() {
     let (env, workers) = disk.env_and_workers();
     let options = options(&disk).env(env).checkpoint_log_bytes(16 << 10);
     let (mut store, _) = WalStateStore::open("/store", options).unwrap();
-    store.enable_checkpointing(std::time::Duration::from_secs(10), 2).unwrap();
+    store.enable_checkpointing(Duration::from_secs(10), 2).unwrap();
     let in_checkpoints = |path: &std::path::Path| path.starts_with("/store/checkpoints");
     disk.fail(Fault::new(FaultKind::NoSpace).on(Op::Write).path(in_checkpoints).sticky());
     let mut commit = |n: u32| {
@@ -212,11 +251,11 @@ fn a_checkpoint_that_fails_is_not_tried_again_with_every_commit() {
     };
     (0..100).for_each(&mut commit);
     assert_eq!(disk.faults_struck(), 1, "each of the commits has tried again");
-    disk.clock().advance(std::time::Duration::from_secs(10));
+    disk.clock().advance(Duration::from_secs(10));
     (0..100).for_each(&mut commit);
     assert_eq!(disk.faults_struck(), 2);
     disk.clear_faults();
-    disk.clock().advance(std::time::Duration::from_secs(10));
+    disk.clock().advance(Duration::from_secs(10));
     (0..100).for_each(&mut commit);
     assert!(store.take_upkeep_error().is_some_and(|error| error.is_no_space()), "nobody was told");
     assert!(store.take_upkeep_error().is_none());
@@ -227,7 +266,7 @@ fn a_checkpoint_that_fails_is_not_tried_again_with_every_commit() {
 fn a_budget_makes_periodic_checkpoints_due_by_bytes() {
     let disk = SimDisk::new(1);
     let mut store = open(&disk);
-    store.enable_checkpointing(std::time::Duration::from_secs(1_000_000), 2).unwrap();
+    store.enable_checkpointing(Duration::from_secs(1_000_000), 2).unwrap();
     let mut peak = 0;
     for n in 0..20_000_u32 {
         store.put(&n.to_be_bytes(), &[n as u8; 500]).unwrap();

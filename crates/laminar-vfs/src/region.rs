@@ -76,6 +76,7 @@ impl Region {
 impl Deref for Region {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Inner::Mapped(map) => map,

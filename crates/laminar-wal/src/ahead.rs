@@ -72,6 +72,12 @@ impl Log {
         Ok(())
     }
 
+    /// Whether writing has come near the end of the reserve, which may become `most` long. Before it is begun the writer begins it.
+    pub(crate) fn is_reserve_short(&self, offset: u64, most: u64) -> bool {
+        let have = self.reserve_bytes.load(Ordering::Acquire);
+        have > 0 && have < most && offset > have / 4 * 3
+    }
+
     /// Makes the reserve at least `needed` bytes long, and more of it up to `most`. It holds zeros that were written and
     /// synced, so that the space is really had.
     pub(crate) fn extend_reserve(&self, needed: u64, most: u64) -> Result<()> {

@@ -124,7 +124,7 @@ impl WalOptions {
     }
 
     /// How many bytes may be written but not synced before the log's thread syncs them, so that no later sync has
-    /// much to do: at least 4 KiB, 8 MiB by default.
+    /// much to do: at least 4 KiB, 8 MiB by default. In the last eighth of a segment that is at least so long, an eighth of it is enough.
     #[must_use]
     pub fn sync_behind_bytes(mut self, bytes: u64) -> Self {
         self.sync_behind_bytes = bytes;

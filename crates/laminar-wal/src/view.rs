@@ -55,6 +55,16 @@ impl Part {
     }
 }
 
+impl Shared {
+    /// The part that holds a position, and the offset in its file.
+    #[inline]
+    fn place(&self, position: u64) -> Option<(&Part, u64)> {
+        let after = self.parts.partition_point(|part| part.segment.first() <= position);
+        let part = self.parts.get(after.checked_sub(1)?)?;
+        Some((part, part.segment.offset(position)))
+    }
+}
+
 impl LogView {
     pub(crate) fn new(log: &Log, range: &Range<Lsn>) -> Result<Self> {
         let (from, to) = (range.start.get(), range.end.get());
@@ -122,9 +132,7 @@ impl LogView {
         if !(shared.from..shared.to).contains(&position) {
             return Err(misplaced());
         }
-        let after = shared.parts.partition_point(|part| part.segment.first() <= position);
-        let part = after.checked_sub(1).and_then(|at| shared.parts.get(at)).ok_or_else(misplaced)?;
-        let offset = part.segment.offset(position);
+        let (part, offset) = shared.place(position).ok_or_else(misplaced)?;
         let corrupt =
             || part.corrupt(shared, Bad { offset, reason: "no intact record starts here", torn: false, proven_by: 0 });
         let rest = part.bytes.get(in_memory(offset)..).ok_or_else(corrupt)?;
@@ -134,6 +142,33 @@ impl LogView {
             return Err(corrupt());
         }
         frame.get(FRAMING..).ok_or_else(corrupt)
+    }
+
+    /// Fetches the first bytes of records into the processor's caches. Who reads records out of the order in which they lie waits
+    /// for memory at each; here the waits of all the records that are named run side by side. Those outside of the view are
+    /// passed over.
+    pub fn prefetch(&self, records: impl IntoIterator<Item = Lsn>) {
+        /// What a processor fetches at once.
+        const LINE: usize = 64;
+        /// A record of a hundred bytes or so lies in up to three lines.
+        const LINES: usize = 3;
+        /// Places are found first: between two loads there is then so little to do that a processor has many under way.
+        const BATCH: usize = 32;
+        let mut records = records.into_iter();
+        loop {
+            let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
+            let mut found = 0;
+            for (start, lsn) in batch.iter_mut().zip(records.by_ref()) {
+                found += 1;
+                let Some((part, offset)) = self.shared.place(lsn.get()) else { continue };
+                *start = part.bytes.get(in_memory(offset)..).unwrap_or_default();
+            }
+            let lines = (0..LINES).flat_map(|line| batch.iter().map(move |start| start.get(line * LINE)));
+            std::hint::black_box(lines.flatten().fold(0, |sum, byte| sum ^ byte));
+            if found < BATCH {
+                return;
+            }
+        }
     }
 
     /// The records of the view in order, verified as they come.

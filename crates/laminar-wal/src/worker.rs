@@ -59,7 +59,7 @@ pub(crate) struct LogJob {
 enum Next {
     Nothing(Option<Duration>),
     Serve(u64),
-    Seal,
+    Write,
     Prepare,
     Sync,
     Mark,
@@ -80,20 +80,19 @@ impl LogJob {
             return Next::Serve(wanted);
         }
         // Below a lock that a writer may hold for a while: a look can wait for that, this is a thread of its own.
-        let (leaving, at, segment) = {
+        let (behind, at, segment) = {
             let writer = log.writer.lock();
-            (writer.is_leaving(), writer.segment.offset(written.max(writer.segment.data())), writer.segment)
+            (writer.is_behind(), writer.segment.offset(written.max(writer.segment.data())), writer.segment)
         };
         let may_try = self.gave_up_at != Some(written);
-        if may_try && leaving {
-            return Next::Seal;
+        if may_try && behind {
+            return Next::Write;
         }
-        let reserve = log.reserve_bytes.load(Ordering::Acquire);
-        let short = reserve < segment.header.length && at > reserve / 2 && reserve > 0;
+        let short = log.is_reserve_short(at, segment.header.length);
         if may_try && (short || (at > segment.header.length / 2 && !log.ahead.lock().has_spare())) {
             return Next::Prepare;
         }
-        if may_try && written.saturating_sub(durable) >= log.choices.sync_behind_bytes {
+        if may_try && log.is_sync_due(at, segment.header.length) {
             return Next::Sync;
         }
         let dirty = log.buffer.lock().end() > durable;
@@ -119,7 +118,7 @@ impl LogJob {
         match next {
             Next::Nothing(_) => {}
             Next::Serve(wanted) => log.wait_durable(*wanted).inspect_err(|error| log.fail_tasks(error))?,
-            Next::Seal => log.finish(&mut log.writer.lock())?,
+            Next::Write => log.finish(&mut log.writer.lock())?,
             Next::Prepare => {
                 let (length, at) = {
                     let mut writer = log.writer.lock();

@@ -15,6 +15,9 @@ use crate::segment::{Segment, length_for};
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::{Error, Result, SyncPolicy, name};
 
+/// The part of a segment that may be left to sync when the writer leaves it, as a fraction.
+const LAST_PART: u64 = 8;
+
 /// The file that groups go to, and what is on its way.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -80,11 +83,6 @@ impl Writer {
     pub(crate) fn is_behind(&self) -> bool {
         self.outgoing.is_some() || self.leaving.is_some()
     }
-
-    /// Whether a segment waits for its seal.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
-    }
 }
 
 impl Log {
@@ -112,7 +110,7 @@ impl Log {
                 Fit::Grow(wanted) => buffer.grow(wanted),
                 Fit::HandOver => {
                     drop(buffer);
-                    self.hand_over(&mut writer, false)?;
+                    self.hand_on(&mut writer)?;
                 }
                 Fit::Rotate => {
                     drop(buffer);
@@ -120,6 +118,19 @@ impl Log {
                 }
             }
         }
+    }
+
+    /// Makes room in the buffer: the full group goes to the worker, which writes it while the caller fills the other storage. Where the
+    /// worker has not come to the group before, that one is written first, here: never more than one is on its way.
+    fn hand_on(&self, writer: &mut Writer) -> Result<()> {
+        // Without a thread of its own the worker would write only when somebody waits for it.
+        if !self.worker().is_ok_and(|worker| worker.is_thread()) {
+            return self.hand_over(writer, false);
+        }
+        self.finish(writer)?;
+        writer.outgoing = self.buffer.lock().take(&mut writer.back, self.durable.load(Ordering::Acquire), false);
+        self.wake_urgently();
+        Ok(())
     }
 
     /// Hands everything that was appended to the operating system, in order to sync it or not.
@@ -158,15 +169,24 @@ impl Log {
         Ok(())
     }
 
-    /// Wakes the worker when there is much to sync, or the next segment will be needed soon.
+    /// Wakes the worker when there is much to sync, or more of the reserve or the next segment will be needed soon.
     fn ask_ahead(&self, writer: &mut Writer, offset: u64) {
-        let behind = self.written.load(Ordering::Acquire).saturating_sub(self.durable.load(Ordering::Acquire));
-        if behind >= self.choices.sync_behind_bytes {
+        let length = writer.segment.header.length;
+        if self.is_sync_due(offset, length) || self.is_reserve_short(offset, length) {
             self.wake_urgently();
         } else if !writer.asked_ahead && offset > writer.segment.header.length / 2 {
             writer.asked_ahead = true;
             self.wake_urgently();
         }
+    }
+
+    /// Whether the worker should sync behind the writer, who has come to `offset` of a segment of `length` bytes. Towards the end of a
+    /// segment it does so sooner: nothing is written to the next one before this one is synced, and whoever commits then waits for what is left.
+    pub(crate) fn is_sync_due(&self, offset: u64, length: u64) -> bool {
+        let behind = self.written.load(Ordering::Acquire).saturating_sub(self.durable.load(Ordering::Acquire));
+        let last = length / LAST_PART;
+        behind >= self.choices.sync_behind_bytes
+            || (offset >= length - last && behind >= last && self.choices.sync_behind_bytes <= length)
     }
 
     /// What must be so before a byte of the log is written: recovery could write the segment again if the disk were

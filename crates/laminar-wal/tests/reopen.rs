@@ -139,6 +139,8 @@ fn run(env: &Env, dir: &str, ops: &[Op]) {
                 model.check(&wal, model.committed);
             }
             Op::Drop => {
+                // What dropping does first: from here on nobody writes, and a full buffer that was on its way has arrived or never will.
+                wal.release();
                 let written = wal.written_lsn();
                 drop(wal);
                 let (opened, report) = Wal::open(dir, small()).unwrap();

@@ -239,15 +239,11 @@ impl Parts {
         Ok(())
     }
 
-    /// Fails where the parts done so far recovered fewer disks than that.
-    pub(super) fn expect_recovered(&self, least: u64) -> Outcome {
-        let recovered: u64 = self.done.iter().map(|part| part.counts.recovered).sum();
+    /// Fails where the parts done so far came by fewer disks than that.
+    pub(super) fn expect_disks(&self, least: u64) -> Outcome {
+        let disks: u64 = self.done.iter().map(|part| part.counts.recovered + part.counts.equal).sum();
         let failed = self.done.iter().any(|part| part.failure.is_some());
-        if failed || recovered >= least {
-            Ok(())
-        } else {
-            Err(format!("only {recovered} disks were recovered, not {least}").into())
-        }
+        if failed || disks >= least { Ok(()) } else { Err(format!("only {disks} disks were left, not {least}").into()) }
     }
 
     /// One part whose runs build on each other, and tell the bar themselves.

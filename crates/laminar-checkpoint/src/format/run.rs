@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::block::{Kind, TRAILER};
-use super::bytes::{Decoder, Encode, count32, index32, is_zero, put_at};
+use super::bytes::{Decoder, Encode, count32, index, index32, is_zero, put_at};
 use super::{FILE_HEADER, FILE_HEADER_CRC_AT, Fault, PAGE, SETTINGS, VERSION, checked_magic};
 use crate::error::Reason;
 use crate::hash::{LINE, MAX_CELLS};
@@ -222,6 +222,23 @@ impl Chapter {
     /// The number of units of the data block that begins at unit number `first`.
     pub(crate) fn block_units(&self, block: BlockRef) -> u32 {
         count32(block.bytes / index32(self.unit))
+    }
+
+    /// The blocks like `block` that lie back to back with it, in a stretch of about `bytes` that is the same for each of them: where
+    /// it begins, and how many they are. Nothing where blocks differ in length, or are of no kind that is looked up one by one.
+    pub(crate) fn stretch(&self, block: BlockRef, bytes: usize) -> Option<(u64, usize)> {
+        let (start, count) = match block.kind {
+            Kind::Data if self.wide.is_empty() => (self.offset, index32(self.units)),
+            Kind::Hash => (self.hash_block(0).offset, self.hash_blocks()),
+            Kind::Heads => (self.heads_block(0).offset, self.heads_blocks()),
+            Kind::Filter => (self.filter_block(0).offset, self.filter_blocks()),
+            Kind::Data | Kind::Wide | Kind::Parity => return None,
+        };
+        let per_stretch = (bytes / block.bytes).max(1);
+        let number = index(block.offset.checked_sub(start)?) / block.bytes;
+        let first = number / per_stretch * per_stretch;
+        let end = count.min(first + per_stretch);
+        (number < end).then(|| (start + (first * block.bytes) as u64, end - first))
     }
 
     /// All data blocks in order.

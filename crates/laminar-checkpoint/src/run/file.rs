@@ -7,7 +7,7 @@ use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::heal::Rebuilt;
 use crate::error::{Reason, missing};
-use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, run_seed};
+use crate::format::block::{CELL, Data, ENTRY_HEADER, Entry, TRAILER, checked, entry_at, prefetch, run_seed};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, decode_header, head};
@@ -18,6 +18,13 @@ use crate::{Error, Result};
 
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
 const STACK_BYTES: usize = PAGE;
+
+/// Lines of memory that an entry of a hundred bytes or so lies in.
+const ENTRY_LINES: usize = 3;
+
+/// About so many bytes around a block that is touched first are read and verified with it: a call and the fault of a page cost
+/// more than a checksum.
+const STRETCH_BYTES: usize = 64 << 10;
 
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
@@ -123,6 +130,9 @@ impl RunFile {
         if let Some(rebuilt) = self.rebuilt(at, block) {
             return Ok(rebuilt);
         }
+        if self.verify_stretch(at, block) {
+            return Ok(self.in_place(block));
+        }
         let mut on_stack = [0; STACK_BYTES];
         let mut on_heap = Vec::new();
         let buffer = if block.bytes <= STACK_BYTES {
@@ -136,11 +146,44 @@ impl RunFile {
             Ok(false) => return self.rebuild(at, block, None),
             Err(error) => return self.rebuild(at, block, Some(error)),
         }
+        self.mark_verified(block);
+        Ok(self.in_place(block))
+    }
+
+    fn mark_verified(&self, block: BlockRef) {
         let page = index(block.offset / PAGE as u64);
         if let Some(bits) = self.verified.get(page / 64) {
             bits.fetch_or(1 << (page % 64), Ordering::Release);
         }
-        Ok(self.in_place(block))
+    }
+
+    /// Reads the stretch that a block lies in with one call, and marks what is whole in it; says whether the block itself is.
+    /// What is not whole is left for when it is touched itself.
+    fn verify_stretch(&self, at: usize, block: BlockRef) -> bool {
+        // In memory of its own there are no calls to spare; and beside damage each block is looked at by itself.
+        let is_damaged = self.rebuilt.get(at).is_none_or(|rebuilt| rebuilt.get().is_some());
+        let Some(chapter) = self.chapter(at).filter(|_| self.mode == ReadMode::Mapped && !is_damaged) else {
+            return false;
+        };
+        let Some((offset, count)) = chapter.stretch(block, STRETCH_BYTES) else { return false };
+        let mut buffer = vec![0; count * block.bytes];
+        if self.file.read_exact_at(&mut buffer, offset).is_err() {
+            return false;
+        }
+        let mut is_whole = false;
+        for (number, bytes) in buffer.chunks_exact(block.bytes).enumerate() {
+            let other = BlockRef { offset: offset + (number * block.bytes) as u64, ..block };
+            if self.is_whole(other, bytes) {
+                self.mark_verified(other);
+                is_whole |= other.offset == block.offset;
+            }
+        }
+        is_whole
+    }
+
+    /// Whether the bytes of a mapped block are what was written there.
+    fn is_whole(&self, block: BlockRef, bytes: &[u8]) -> bool {
+        checked(bytes, block.kind, self.seed, block.offset).is_some() || planted("mapped-block-not-checked")
     }
 
     /// Reads a block and says whether it is whole. Mapped files are read by a call, because a page of a mapping that
@@ -158,7 +201,7 @@ impl RunFile {
             return Ok(false);
         }
         self.file.read_exact_at(buffer, block.offset)?;
-        Ok(checked(buffer, block.kind, self.seed, block.offset).is_some() || planted("mapped-block-not-checked"))
+        Ok(self.is_whole(block, buffer))
     }
 
     /// A data block of chapter number `at`, as the archive that it is.
@@ -174,7 +217,10 @@ impl RunFile {
         let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
         let (first, block) = chapter.data_block(count32(cell >> cells_log2));
         let payload = self.block(at, block)?;
-        entry_at(payload, cell - (index32(first) << cells_log2)).ok_or_else(|| self.nonsense(block))
+        let cell = cell - (index32(first) << cells_log2);
+        // The key lies behind the value, and how long that is stands at the start.
+        prefetch(payload.get(cell * CELL + CELL - ENTRY_HEADER..).unwrap_or_default(), ENTRY_LINES);
+        entry_at(payload, cell).ok_or_else(|| self.nonsense(block))
     }
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.

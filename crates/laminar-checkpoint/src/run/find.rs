@@ -167,8 +167,13 @@ impl RunFile {
         }
         // Between the first and the last key of the chapter, so it begins with what they have in common.
         let sought = head(key, chapter.prefix);
-        let below = self.count_heads(at, chapter, 0, |head| head < sought)?;
-        let not_above = self.count_heads(at, chapter, below, |head| head <= sought)?;
+        let below = self.count_heads(at, chapter, 0, chapter.units, |head| head < sought)?;
+        // Mostly the next is above already, and nothing has to be searched.
+        let next = chapter.units.min(below + 1);
+        let mut not_above = self.count_heads(at, chapter, below, next, |head| head <= sought)?;
+        if not_above == next {
+            not_above = self.count_heads(at, chapter, next, chapter.units, |head| head <= sought)?;
+        }
         // Of those whose heads are equal to the key's, the first keys decide.
         let (mut low, mut high) = (below, not_above);
         while low < high {
@@ -180,9 +185,15 @@ impl RunFile {
         Some(low.saturating_sub(1))
     }
 
-    /// The number of units, from `from` on, up to which `is_before` holds for the heads.
-    fn count_heads(&self, at: usize, chapter: &Chapter, from: u32, is_before: impl Fn(u64) -> bool) -> Option<u32> {
-        let (mut low, mut high) = (from, chapter.units);
+    /// The unit between `low` and `high` up to which `is_before` holds for the heads.
+    fn count_heads(
+        &self,
+        at: usize,
+        chapter: &Chapter,
+        mut low: u32,
+        mut high: u32,
+        is_before: impl Fn(u64) -> bool,
+    ) -> Option<u32> {
         while low < high {
             let middle = low.midpoint(high);
             let unit = index32(middle);

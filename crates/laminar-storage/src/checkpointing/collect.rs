@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
@@ -110,6 +111,13 @@ impl Collector {
             Some(error) => Err(error),
             None => Ok(self.slots.len()),
         }
+    }
+
+    /// Fetches sorted changes that will be asked for soon: they lie all over the log.
+    pub(crate) fn prefetch(&self, indices: Range<usize>) {
+        let end = indices.end.min(self.slots.len());
+        let slots = self.slots.get(indices.start.min(end)..end).unwrap_or_default();
+        self.view.prefetch(slots.iter().map(|slot| Lsn::new(slot.lsn)));
     }
 
     /// The change at `index` of the sorted ones.

@@ -10,8 +10,11 @@ use crate::table::{Keep, Table};
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
-/// Whether the table may hold anything to drop. A walk that finds nothing on a whole round ends the sweep, until the next delete,
-/// clear or checkpoint; above the memory budget it goes on.
+/// Entries looked at in one go where the writer has waited for room.
+const RELIEF_STEPS: usize = 4096;
+
+/// Whether the table may hold anything to drop. A walk that leaves no tombstone on a whole round ends the sweep, until the next delete
+/// or clear: then there is none that a later checkpoint could cover. Above the memory budget it goes on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     needed: bool,
@@ -35,11 +38,35 @@ impl WalStateStore {
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
     /// later cut lies behind the delete.
     pub(super) fn sweep(&mut self) {
+        self.sweep_by(STEPS);
+    }
+
+    /// Where the table takes half as much again as the memory budget, and a checkpoint is being made: waits for it, and drops all that
+    /// it covers. Nothing else would slow down a writer that is faster than checkpoints, and the table would grow without bound.
+    /// If the checkpoint fails, its ticket says so, and the table grows on.
+    pub(super) fn relieve(&mut self) {
+        let Some(budget) = self.memory_budget else { return };
+        if occupied(&self.table) <= budget + budget / 2 {
+            return;
+        }
+        let Some(running) = self.checkpointing.running().cloned() else { return };
+        if running.wait().is_err() {
+            return;
+        }
+        self.adopt_finished();
+        // From wherever the hand stands to the end, and round once.
+        for _ in 0..2 {
+            while !self.sweep_by(RELIEF_STEPS) {}
+        }
+    }
+
+    /// Looks at so many entries; `true` where the walk came round, or there is nothing to look for.
+    fn sweep_by(&mut self, steps: usize) -> bool {
         // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
         let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
         let evicting = over_budget && self.attached.is_some();
         if !self.sweeping.needed && !evicting {
-            return;
+            return true;
         }
         let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
@@ -47,7 +74,7 @@ impl WalStateStore {
         let committed = if planted("tombstone-swept-before-commit") { u64::MAX } else { committed };
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
         let mut left = false;
-        let swept = self.table.sweep(STEPS, &mut |key, entry| {
+        let swept = self.table.sweep(steps, &mut |key, entry| {
             if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
                 return Keep::No;
             }
@@ -74,6 +101,7 @@ impl WalStateStore {
             self.sweeping.needed = self.sweeping.left;
             self.sweeping.left = false;
         }
+        swept.came_round
     }
 }
 
