@@ -19,10 +19,10 @@ mod runs;
 pub(crate) use kill::{Work, work};
 
 /// How many random runs on a log alone there are in a long round, and where no number is given.
-const LONG_LOGS: &str = "5000";
+const LONG_LOGS: &str = "1000";
 /// And in a short one.
 #[cfg(feature = "fault")]
-const QUICK_LOGS: u64 = 100;
+const QUICK_LOGS: u64 = 30;
 
 /// How many processes are killed, in the long round and where no number is given.
 const KILLS: &str = "5000";

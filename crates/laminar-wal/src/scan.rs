@@ -249,6 +249,9 @@ impl Walk {
             if stored != trailer {
                 bad.reason = "the end mark of a group does not match";
                 bad.torn = stops_in_trailer(stored, trailer);
+                // It may begin in a sector that was never written, and end in one that was.
+                let sector = from / SECTOR * SECTOR;
+                bad.torn |= is_zero(bytes.at(sector, in_memory((limit - sector).min(SECTOR)))?);
                 return Ok(Some(bad));
             }
             from += GROUP_TRAILER as u64;
