@@ -63,6 +63,19 @@ impl Pages {
         pages
     }
 
+    /// Few bytes, from the allocator: no call of the system for what is soon given back. See [`grow`](Self::grow).
+    #[must_use]
+    pub fn small(bytes: usize) -> Self {
+        Self { inner: owned(bytes), start: 0, len: bytes }
+    }
+
+    /// Becomes longer, in ordinary pages from [`PageSource::BYTES`] on, and keeps its bytes, at another address. At least as long as now.
+    pub fn grow(&mut self, bytes: usize) {
+        let mut grown = if bytes < PageSource::BYTES { Self::small(bytes) } else { Self::zeroed(bytes) };
+        grown.split_at_mut(self.len).0.copy_from_slice(self);
+        *self = grown;
+    }
+
     /// Touches all bytes.
     pub fn touch(&mut self) {
         if !self.populate() {
@@ -236,6 +249,17 @@ mod tests {
         assert!(Pages::huge(HUGE_BYTES).is_aligned());
         let owned = Pages { inner: owned(100), start: 64, len: 36 };
         assert!(owned.len() == 36 && owned.as_ptr().addr().is_multiple_of(64));
+    }
+
+    #[test]
+    fn what_grows_keeps_its_bytes() {
+        let mut pages = Pages::small(4096);
+        pages.fill(3);
+        for len in [4096, 10_000, HUGE_BYTES] {
+            pages.grow(len);
+            let (kept, added) = pages.split_at(4096);
+            assert!(pages.len() == len && kept.iter().all(|&byte| byte == 3) && added.iter().all(|&byte| byte == 0));
+        }
     }
 
     #[test]

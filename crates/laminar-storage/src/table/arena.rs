@@ -22,11 +22,17 @@ pub(super) type Slot = u32;
 const CELL_BITS: u32 = 17;
 const CHUNK_CELLS: usize = 1 << CELL_BITS;
 const CHUNK_BYTES: usize = CHUNK_CELLS * CELL_BYTES;
+/// The first piece of memory, and by what it grows until it is as long as the others. Growing copies it, which takes the time of
+/// the first touch of a few hundred pages at the worst.
+pub(super) const FIRST_BYTES: usize = 16 << 10;
+pub(super) const GROWTH: usize = 4;
 /// As many as 32 bits can name.
 const CHUNKS: usize = 1 << (32 - CELL_BITS);
 /// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
 /// so it never fails half way.
 const RESERVED_CHUNKS: usize = 128;
+/// Names no chunk: not the first one either, which may be that of a single large block.
+const NONE_OPEN: usize = usize::MAX;
 /// The end of a free list.
 const NO_SLOT: Slot = Slot::MAX;
 /// The LSN field of free blocks: both top bits, and the previous free block in the low half.
@@ -52,7 +58,7 @@ pub(super) struct Arena {
     chunks: Vec<Chunk>,
     /// Chunks that were let go and whose numbers can be used again.
     vacant: Vec<usize>,
-    /// The chunk that new blocks are cut from.
+    /// The chunk that new blocks are cut from; [`NONE_OPEN`] at first.
     open: usize,
     /// The first free block of each class.
     free: [Slot; CLASSES],
@@ -72,7 +78,7 @@ impl Arena {
             source,
             chunks: Vec::new(),
             vacant: Vec::new(),
-            open: 0,
+            open: NONE_OPEN,
             free: [NO_SLOT; CLASSES],
             spare: None,
             resident_cells: 0,
@@ -81,9 +87,9 @@ impl Arena {
         }
     }
 
-    /// More memory of the table, in ordinary pages where it is the `first`: a small table takes what it touches.
+    /// More memory of the table. The `first` is small, for its owner to grow: a small table costs little, also to make.
     pub(super) fn pages(&self, is_first: bool) -> Pages {
-        if is_first { Pages::zeroed(PageSource::BYTES) } else { self.source.take() }
+        if is_first { Pages::small(FIRST_BYTES) } else { self.source.take() }
     }
 
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
@@ -104,7 +110,8 @@ impl Arena {
         }
         let cells = Layout::new(key_bytes, value_bytes).cells();
         let class = class_of(cells);
-        let open = self.chunks.get(self.open).map_or(0, |open| open.cells() - open.used);
+        // The open chunk may still be short, but can grow to the length of all.
+        let open = self.chunks.get(self.open).map_or(0, |open| CHUNK_CELLS - open.used);
         let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
         if fits { Ok(()) } else { Err(self.full(cells)) }
     }
@@ -241,7 +248,7 @@ impl Arena {
             self.chunks[place(head).0].taken += class.cells;
             return Some(head);
         }
-        let room = self.chunks.get(self.open).map_or(0, |open| open.cells() - open.used);
+        let room = self.room(class.cells);
         if room < class.cells {
             let next = self.add_chunk(CHUNK_CELLS, chunk_limit)?;
             self.close(room);
@@ -253,6 +260,17 @@ impl Arena {
         open.taken += class.cells;
         self.resident_cells += class.cells;
         Some(slot)
+    }
+
+    /// Cells left in the open chunk, which is grown to have `wanted` of them if it can be.
+    fn room(&mut self, wanted: usize) -> usize {
+        let Some(open) = self.chunks.get_mut(self.open) else { return 0 };
+        let used = open.used;
+        while open.cells() < CHUNK_CELLS && open.cells() - used < wanted {
+            let Some(pages) = &mut open.pages else { break };
+            pages.grow((pages.len() * GROWTH).min(CHUNK_BYTES));
+        }
+        open.cells() - used
     }
 
     /// Gives what is left of the open chunk to the free lists, up to the few cells that fit no class.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use bytemuck::Pod;
 use laminar_vfs::{PageSource, Pages};
 
-use super::arena::Arena;
+use super::arena::{Arena, FIRST_BYTES, GROWTH};
 
 #[derive(Debug)]
 pub(super) struct Pool<T> {
@@ -20,7 +20,10 @@ pub(super) struct Pool<T> {
 #[expect(clippy::indexing_slicing, reason = "numbers come from `push`")]
 impl<T: Pod> Pool<T> {
     /// Values of a piece.
-    const PIECE: usize = PageSource::BYTES / size_of::<T>();
+    const PIECE: usize = {
+        assert!(size_of::<T>() * (GROWTH - 1) <= FIRST_BYTES * (GROWTH - 1), "one step of growth has room for a value");
+        PageSource::BYTES / size_of::<T>()
+    };
 
     pub(super) const fn new() -> Self {
         Self { pieces: Vec::new(), len: 0, free: Vec::new(), values: PhantomData }
@@ -54,9 +57,7 @@ impl<T: Pod> Pool<T> {
     /// Adds a value and gives its number, perhaps one that was given back.
     pub(super) fn push(&mut self, arena: &Arena, value: T) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
-            if self.len == self.pieces.len() * Self::PIECE {
-                self.pieces.push(arena.pages(self.pieces.is_empty()));
-            }
+            self.make_room(arena);
             self.len += 1;
             #[expect(clippy::cast_possible_truncation, reason = "values outnumber neither slots nor 32 bits")]
             let number = (self.len - 1) as u32;
@@ -64,6 +65,19 @@ impl<T: Pod> Pool<T> {
         });
         *self.get_mut(number) = value;
         number
+    }
+
+    /// Makes room for one more value.
+    fn make_room(&mut self, arena: &Arena) {
+        match self.pieces.as_mut_slice() {
+            [first] if self.len < Self::PIECE => {
+                if (self.len + 1) * size_of::<T>() > first.len() {
+                    first.grow((first.len() * GROWTH).min(PageSource::BYTES));
+                }
+            }
+            pieces if self.len == pieces.len() * Self::PIECE => self.pieces.push(arena.pages(self.pieces.is_empty())),
+            _ => {}
+        }
     }
 
     /// Gives a number back.
