@@ -69,14 +69,13 @@ impl<T: Pod> Pool<T> {
 
     /// Makes room for one more value.
     fn make_room(&mut self, arena: &Arena) {
-        match self.pieces.as_mut_slice() {
-            [first] if self.len < Self::PIECE => {
-                if (self.len + 1) * size_of::<T>() > first.len() {
-                    first.grow((first.len() * GROWTH).min(PageSource::BYTES));
-                }
-            }
-            pieces if self.len == pieces.len() * Self::PIECE => self.pieces.push(arena.pages(self.pieces.is_empty())),
-            _ => {}
+        let is_first_full = (self.len + 1) * size_of::<T>() > self.pieces.first().map_or(0, |first| first.len());
+        if self.len == self.pieces.len() * Self::PIECE {
+            self.pieces.push(arena.pages(self.pieces.is_empty()));
+        } else if let [first] = self.pieces.as_mut_slice()
+            && is_first_full
+        {
+            first.grow((first.len() * GROWTH).min(PageSource::BYTES));
         }
     }
 
