@@ -39,7 +39,7 @@ impl FileImage {
         let mut image = Self::default();
         loop {
             let mut page = Vec::new();
-            let count = file.by_ref().take(PAGE).read_to_end(&mut page)?;
+            let count = Read::by_ref(&mut file).take(PAGE).read_to_end(&mut page)?;
             if page.iter().any(|byte| *byte != 0) {
                 image.pages.insert(image.length / PAGE, page);
             }
