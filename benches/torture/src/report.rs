@@ -89,7 +89,16 @@ fn table(kind: Kind, plan: &Plan, rows: &[&Row]) -> Table {
 
 fn remarks(rows: &[&Row], bullet: &str) -> String {
     let remarks = rows.iter().flat_map(|row| &row.remarks);
-    remarks.map(|remark| format!("{bullet}{remark}\n")).collect()
+    remarks.map(|remark| format!("{bullet}{}\n", without_home(remark))).collect()
+}
+
+/// A remark without the part of its paths that differs from machine to machine: where the sources of packages lie.
+fn without_home(remark: &str) -> String {
+    let words = remark.split(' ').map(|word| match word.split_once("/registry/src/") {
+        Some((_, rest)) => rest.split_once('/').map_or(rest, |(_, path)| path),
+        None => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Tally {
@@ -112,6 +121,12 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_begin_with_the_package() {
+        let told = "panicked at /home/me/.cargo/registry/src/index-1/peer-1.0/src/lib.rs:1:2: no";
+        assert_eq!(without_home(told), "panicked at peer-1.0/src/lib.rs:1:2: no");
+    }
 
     #[test]
     fn versions_come_from_the_lock_file() {
