@@ -253,6 +253,8 @@ impl Arena {
             let next = self.add_chunk(CHUNK_CELLS, chunk_limit)?;
             self.close(room);
             self.open = next;
+            // The first chunk is a short one, and the first entry may be long.
+            self.room(class.cells);
         }
         let open = &mut self.chunks[self.open];
         let slot = slot_of(self.open, open.used);

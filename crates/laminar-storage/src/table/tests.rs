@@ -284,3 +284,20 @@ fn a_small_table_is_small() {
     table.insert(&whole(&table, b"space/k"), 1, Some(b"v")).unwrap();
     assert!(table.resident_bytes() < 16 << 10, "{}", table.resident_bytes());
 }
+
+#[test]
+fn the_first_entry_may_be_of_any_size() {
+    for len in [0, 1000, 20_000, 70_000, 900_000, 1_100_000, 3_000_000] {
+        let mut table = Table::new(1);
+        let value = vec![7; len];
+        let key = table.key(*b"test", b"long");
+        table.insert(&key, 1, Some(&value)).unwrap();
+        for number in 0..2000u32 {
+            let name = number.to_le_bytes();
+            table.insert(&table.key(*b"test", &name), 2, Some(&[1; 300])).unwrap();
+        }
+        assert_eq!(table.get(&key).unwrap().value, Some(value.as_slice()));
+        assert!(table.remove(&key));
+        assert!((0..2000u32).all(|number| table.get(&table.key(*b"test", &number.to_le_bytes())).is_some()));
+    }
+}
