@@ -87,7 +87,7 @@ pub fn find_planted(name: &str) -> Option<&'static Planted> {
 }
 
 /// Makes the runs of one kind with a bug, until one of them notices it, there are no more, or `is_over`. The bug is gone from the
-/// thread when this returns.
+/// thread when this returns. A run that fails without the bug too has noticed something else, and the hunt goes on.
 #[must_use]
 pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Caught> {
     plant(Some(bug.name));
@@ -96,12 +96,13 @@ pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Cau
         runs += 1;
         !is_over()
     };
+    let bug_name = bug.name;
     let seen = match kind {
-        Hunt::Workloads => small_workloads(&mut next),
-        Hunt::Seeds => seeds(&mut next),
-        Hunt::Logs => logs(&mut next),
-        Hunt::Damage(reference) => damages(reference, &mut next),
-        Hunt::Calls => calls(&mut next),
+        Hunt::Workloads => small_workloads(bug_name, &mut next),
+        Hunt::Seeds => seeds(bug_name, &mut next),
+        Hunt::Logs => logs(bug_name, &mut next),
+        Hunt::Damage(reference) => damages(bug_name, reference, &mut next),
+        Hunt::Calls => calls(bug_name, &mut next),
     };
     plant(None);
     seen.map(|(seen, arguments)| {
@@ -113,50 +114,62 @@ pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Cau
 /// What a run saw, and the arguments that make it again.
 type Seen = Option<(String, String)>;
 
-fn small_workloads(next: &mut dyn FnMut() -> bool) -> Seen {
+/// What is wrong in a run that is right without the bug.
+fn noticed<T, E: fmt::Display>(bug: &'static str, run: impl Fn() -> Result<T, E>) -> Option<String> {
+    let violation = run().err()?;
+    plant(None);
+    let is_right_without = run().is_ok();
+    plant(Some(bug));
+    is_right_without.then(|| violation.to_string())
+}
+
+fn small_workloads(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
     for ops in 0..=OPS {
         for number in 0..workloads(ops) {
             if !next() {
                 return None;
             }
-            let seen = crate::seeds::caught(|| enumerate(&workload(ops, number), true).map(drop));
-            if let Err(violation) = seen {
-                return Some((violation.to_string(), format!("--ops {ops} --workload {number}")));
+            let run = || crate::seeds::caught(|| enumerate(&workload(ops, number), true));
+            if let Some(seen) = noticed(bug, run) {
+                return Some((seen, format!("--ops {ops} --workload {number}")));
             }
         }
     }
     None
 }
 
-fn seeds(next: &mut dyn FnMut() -> bool) -> Seen {
+fn seeds(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
     for seed in 0..SEEDS {
         if !next() {
             return None;
         }
         // As `run_seed`, but not shortened: that is for people.
-        if let Err(violation) = run_ops(seed, &Op::run(seed, STEPS)) {
-            return Some((violation.to_string(), format!("--seed {seed} --steps {STEPS}")));
+        if let Some(seen) = noticed(bug, || run_ops(seed, &Op::run(seed, STEPS))) {
+            return Some((seen, format!("--seed {seed} --steps {STEPS}")));
         }
     }
     None
 }
 
-fn logs(next: &mut dyn FnMut() -> bool) -> Seen {
+fn logs(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
     for seed in 0..LOG_SEEDS {
         if !next() {
             return None;
         }
-        if let Err(violation) = crate::logs::run_log_once(seed, STEPS) {
-            return Some((violation.to_string(), format!("--logs 1 --seed {seed} --steps {STEPS}")));
+        if let Some(seen) = noticed(bug, || crate::logs::run_log_once(seed, STEPS)) {
+            return Some((seen, format!("--logs 1 --seed {seed} --steps {STEPS}")));
         }
     }
     None
 }
 
-fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
+fn damages(bug: &'static str, name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
     let reference = match crate::seeds::caught(|| Reference::new(name)) {
         Ok(reference) => reference,
-        Err(violation) => return Some((violation.to_string(), format!("--reference {name}"))),
+        Err(_) => {
+            let seen = noticed(bug, || crate::seeds::caught(|| Reference::new(name)));
+            return seen.map(|seen| (seen, format!("--reference {name}")));
+        }
     };
     // Whole files first, then bits and sectors in turn: of bits there are a thousand to each sector.
     let (whole, parts): (Vec<_>, Vec<_>) = reference
@@ -170,25 +183,32 @@ fn damages(name: &str, next: &mut dyn FnMut() -> bool) -> Seen {
         if !next() {
             return None;
         }
-        if let Err(violation) = reference.check(damage) {
-            return Some((violation.to_string(), format!("--reference {name} --damage {damage}")));
+        if reference.check(damage).is_err() {
+            // What was written with the bug says nothing about a run without it: both get a reference of their own.
+            let run = || crate::seeds::caught(|| Reference::new(name)?.check(damage));
+            if let Some(seen) = noticed(bug, run) {
+                return Some((seen, format!("--reference {name} --damage {damage}")));
+            }
         }
     }
     None
 }
 
-fn calls(next: &mut dyn FnMut() -> bool) -> Seen {
+fn calls(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
     let cases = match crate::seeds::caught(|| fault_cases(1)) {
         Ok(cases) => cases,
-        Err(violation) => return Some((violation.to_string(), "--quick".to_owned())),
+        Err(_) => {
+            let seen = noticed(bug, || crate::seeds::caught(|| fault_cases(1)));
+            return seen.map(|seen| (seen, "--quick".to_owned()));
+        }
     };
     for at in strided(cases.len()) {
         if !next() {
             return None;
         }
         let case = cases[at];
-        if let Err(violation) = check_fault(case) {
-            return Some((violation.to_string(), format!("--case {case}")));
+        if let Some(seen) = noticed(bug, || check_fault(case)) {
+            return Some((seen, format!("--case {case}")));
         }
     }
     None
