@@ -162,7 +162,7 @@ impl Chapter {
         index32(self.lines).div_ceil(LINES_PER_BLOCK)
     }
 
-    fn heads_blocks(&self) -> usize {
+    pub(crate) fn heads_blocks(&self) -> usize {
         if self.blocks() > 1 { index32(self.units).div_ceil(HEADS_PER_BLOCK) } else { 0 }
     }
 
