@@ -225,7 +225,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    #[inline]
+    // A key in parts that goes through memory, as an argument of a call does, is what `Key` is there to avoid.
+    #[inline(always)]
     pub fn get_hashed(&self, key: Key<'_>, hash: u64) -> Result<Option<&[u8]>> {
         for run in self.0.runs.iter().rev() {
             if let Some(found) = run.file.get(self.hash_for(run, key, hash), key)? {

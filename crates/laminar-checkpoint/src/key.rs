@@ -11,7 +11,8 @@ use crate::hash::{SPACE_BYTES, hash_parts};
 ///
 /// The parts are never joined: bytes that were just written next to each other can't be read across the seam before the
 /// processor's store buffer is empty, which waits for all that came before, so look-ups one after the other would each
-/// wait for the cache misses of the one before.
+/// wait for the cache misses of the one before. For the same reason a look-up is one function with its parts in registers: what it
+/// calls on the way is always inlined.
 ///
 /// ```
 /// use laminar_checkpoint::{Key, hash_key};
@@ -36,7 +37,7 @@ impl<'a> Key<'a> {
 
     /// The hash by which runs made with `seed` find the key, see [`hash_key`](crate::hash_key).
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn hash(self, seed: u64) -> u64 {
         match self.space {
             Some(space) => hash_parts(seed, space, self.name),
@@ -44,8 +45,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// As [`head`](head) of the key in a row.
-    #[inline]
+    /// The eight bytes after the first `prefix` of the key in a row, see `format::run::head`.
+    #[inline(always)]
     pub(crate) fn head(self, prefix: usize) -> u64 {
         let Some(space) = self.space else { return head(self.name, prefix) };
         match SPACE_BYTES.checked_sub(prefix) {

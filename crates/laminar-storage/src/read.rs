@@ -22,24 +22,18 @@ impl<'a> Layers<'a> {
     /// The value under a caller's key in a namespace.
     #[inline]
     pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
-        let below = Key::of_parts(namespace.id(), key);
-        if self.table.is_empty() {
-            // Nothing was written since the checkpoint, or this is a view of one: there is no reason to compute another hash.
-            return match self.attached {
-                Some(checkpoint) => Ok(checkpoint.get_hashed(below, below.hash(checkpoint.hash_seed()))?),
-                None => Ok(None),
-            };
+        // Where nothing was written since the checkpoint, there is no reason to compute the table's hash.
+        if !self.table.is_empty() {
+            let asked = self.table.key(namespace.id(), key);
+            if let Some(entry) = self.table.get(&asked)
+                && (entry.value.is_some() || !planted("lookup-goes-below-tombstone"))
+            {
+                return Ok(entry.value);
+            }
         }
-        let asked = self.table.key(namespace.id(), key);
-        if let Some(entry) = self.table.get(&asked)
-            && (entry.value.is_some() || !planted("lookup-goes-below-tombstone"))
-        {
-            return Ok(entry.value);
-        }
-        match self.attached {
-            Some(checkpoint) => Ok(checkpoint.get_hashed(below, asked.hash())?),
-            None => Ok(None),
-        }
+        let Some(checkpoint) = self.attached else { return Ok(None) };
+        let key = Key::of_parts(namespace.id(), key);
+        Ok(checkpoint.get_hashed(key, key.hash(checkpoint.hash_seed()))?)
     }
 
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.

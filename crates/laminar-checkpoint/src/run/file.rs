@@ -113,11 +113,16 @@ impl RunFile {
     }
 
     /// A line of an index block; nothing, and a report, where the block can't be read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
         if self.is_verified(block) {
             return self.region.get(index(block.offset) + number * LINE..)?.first_chunk();
         }
+        self.first_line(at, block, number)
+    }
+
+    #[cold]
+    fn first_line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
         match self.first_touch(at, block) {
             Ok(payload) => payload.as_chunks().0.get(number),
             Err(_) => {

@@ -26,7 +26,7 @@ impl<'a> From<Option<&'a [u8]>> for Found<'a> {
 
 impl RunFile {
     /// What the run holds for `key`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
         // A key that lies in no chapter may be looked for in any: it is not there either.
         let Some((at, chapter)) = self.numbered(self.chapters_from_head(key)) else { return Ok(None) };
@@ -72,10 +72,13 @@ impl RunFile {
     }
 
     /// The same for a key that begins as all keys of the run do; any number for another.
-    #[inline]
+    #[inline(always)]
     fn chapters_from_head(&self, key: Key<'_>) -> usize {
         let sought = key.head(self.prefix);
         let below = self.heads.partition_point(|&head| head < sought);
+        if self.heads.get(below).is_none_or(|&head| head != sought) {
+            return below;
+        }
         let level = self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count();
         // Heads that are equal decide nothing: the keys do.
         let tied = self.footer.chapters.get(below..below + level).unwrap_or_default();
@@ -94,7 +97,7 @@ impl RunFile {
     }
 
     /// Looks for a key by its hash; nothing where the index, or a block that it points into, can't be read.
-    #[inline]
+    #[inline(always)]
     fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: Key<'_>) -> Option<Option<Found<'_>>> {
         let first = index32(line_of(hash, chapter.buckets));
         let mut number = first;
