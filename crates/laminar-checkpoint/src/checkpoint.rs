@@ -12,11 +12,11 @@ use crate::error::{Reason, missing};
 use crate::format::bytes::index;
 use crate::format::manifest::{MANIFEST_MAGIC, MAX_MANIFEST_BYTES, Manifest, RunRecord};
 use crate::format::twin;
-use crate::hash::hash_key;
+use crate::key::{Key, KeyBuf};
 use crate::name::{MANIFEST_NAME, run_name};
 use crate::report::{Healed, Part};
 use crate::run::{Run, RunFile, open_exact};
-use crate::scan::{Scan, prefix_end};
+use crate::scan::Scan;
 use crate::section::SectionFile;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::{CheckpointOptions, Error, Result};
@@ -216,18 +216,20 @@ impl Checkpoint {
     /// [`Error::Corrupt`] where the block that holds the key, or could, is lost; those of the disk.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.get_hashed(key, hash_key(self.0.hash_seed, key))
+        let key = Key::from(key);
+        self.get_hashed(key, key.hash(self.0.hash_seed))
     }
 
-    /// As [`get`](Self::get), for a caller that has the key's hash already: [`hash_key`] with this checkpoint's
-    /// [`hash_seed`](Self::hash_seed).
+    /// As [`get`](Self::get), for a caller that has the key's [hash](Key::hash) with this checkpoint's
+    /// [`hash_seed`](Self::hash_seed) already.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    #[inline]
-    pub fn get_hashed(&self, key: &[u8], hash: u64) -> Result<Option<&[u8]>> {
+    // A key in parts that goes through memory, as an argument of a call does, is what `Key` is there to avoid.
+    #[inline(always)]
+    pub fn get_hashed(&self, key: Key<'_>, hash: u64) -> Result<Option<&[u8]>> {
         for run in self.0.runs.iter().rev() {
-            if let Some(found) = run.get(self.hash_for(run, key, hash), key)? {
+            if let Some(found) = run.file.get(self.hash_for(run, key, hash), key)? {
                 return Ok(found.value());
             }
         }
@@ -237,16 +239,16 @@ impl Checkpoint {
     /// Whether any run may hold something for `key`, a tombstone included; `hash` as in [`get_hashed`](Self::get_hashed).
     /// `false` is certain.
     #[must_use]
-    pub fn may_contain(&self, key: &[u8], hash: u64) -> bool {
+    pub fn may_contain(&self, key: Key<'_>, hash: u64) -> bool {
         let asked = if planted("filters-of-older-runs-ignored") { 1 } else { usize::MAX };
-        self.0.runs.iter().rev().take(asked).any(|run| run.may_contain(self.hash_for(run, key, hash), key))
+        self.0.runs.iter().rev().take(asked).any(|run| run.file.may_contain(self.hash_for(run, key, hash), key))
     }
 
     /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
     #[inline]
-    fn hash_for(&self, run: &Run, key: &[u8], hash: u64) -> u64 {
+    fn hash_for(&self, run: &Run, key: Key<'_>, hash: u64) -> u64 {
         let seed = run.hash_seed();
-        if seed == self.0.hash_seed { hash } else { hash_key(seed, key) }
+        if seed == self.0.hash_seed { hash } else { key.hash(seed) }
     }
 
     /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.
@@ -266,7 +268,7 @@ impl Checkpoint {
     /// The entries whose keys begin with `prefix`, in ascending order.
     #[must_use]
     pub fn prefix(&self, prefix: &[u8]) -> Scan<'_> {
-        let end = prefix_end(prefix);
+        let end = KeyBuf::above(prefix);
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         Scan::new(&self.0.runs, Bound::Included(prefix), upper)
     }

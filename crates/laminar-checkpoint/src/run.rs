@@ -155,7 +155,7 @@ impl Run {
     /// the disk.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found<'_>>> {
-        self.file.get(hash, key)
+        self.file.get(hash, key.into())
     }
 
     /// Whether the run may hold something for `key`. `false` is certain; `true` is wrong about once in a hundred
@@ -163,7 +163,7 @@ impl Run {
     #[must_use]
     #[inline]
     pub fn may_contain(&self, hash: u64, key: &[u8]) -> bool {
-        self.file.may_contain(hash, key)
+        self.file.may_contain(hash, key.into())
     }
 
     /// All entries in ascending order of their keys, tombstones among them.

@@ -105,20 +105,26 @@ impl<'a> Iterator for Scan<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let next = match &mut self.0 {
-                Inner::One(iter) => iter.next()?,
-                Inner::Many(newest) => newest.next()?,
-                Inner::Done => return None,
-            };
-            match next {
-                Ok((key, Some(value))) => return Some(Ok((key, value))),
-                Ok((_, None)) => {}
-                Err(error) => {
-                    self.0 = Inner::Done;
-                    return Some(Err(error));
-                }
-            }
+        let next = match &mut self.0 {
+            Inner::One(iter) => live(iter),
+            Inner::Many(newest) => live(newest),
+            Inner::Done => None,
+        };
+        if matches!(next, Some(Err(_))) {
+            self.0 = Inner::Done;
+        }
+        next
+    }
+}
+
+/// The next entry that is no tombstone.
+#[inline]
+fn live<'a>(entries: &mut impl Iterator<Item = Result<KeyValue<'a>>>) -> Option<Result<(&'a [u8], &'a [u8])>> {
+    loop {
+        match entries.next()? {
+            Ok((key, Some(value))) => return Some(Ok((key, value))),
+            Ok((_, None)) => {}
+            Err(error) => return Some(Err(error)),
         }
     }
 }
@@ -126,30 +132,5 @@ impl<'a> Iterator for Scan<'a> {
 impl fmt::Debug for Scan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scan")
-    }
-}
-
-/// The key that is above all keys with this prefix and not above any other; nothing if there is none.
-pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            return Some(end);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::prefix_end;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_one_begins() {
-        assert_eq!(prefix_end(b"ab").as_deref(), Some(&b"ac"[..]));
-        assert_eq!(prefix_end(b"a\xff\xff").as_deref(), Some(&b"b"[..]));
-        assert_eq!(prefix_end(b"\xff"), None);
-        assert_eq!(prefix_end(b""), None);
     }
 }

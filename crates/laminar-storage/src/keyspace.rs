@@ -2,23 +2,13 @@
 
 use std::ops::Bound;
 
-use crate::table::SPACE_BYTES;
+use laminar_checkpoint::KeyBuf;
 
-/// Full keys up to this length are built without an allocation.
-const INLINE_BYTES: usize = 64;
+use crate::table::SPACE_BYTES;
 
 /// The id of an operator's key space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Namespace(pub(crate) u32);
-
-/// A namespace id, most significant byte first so that keys sort by namespace, and a key.
-#[derive(Debug)]
-pub(crate) struct FullKey {
-    inline: [u8; INLINE_BYTES],
-    len: usize,
-    /// In use where the key is longer than `inline`.
-    long: Vec<u8>,
-}
 
 impl Namespace {
     /// The bytes before its keys.
@@ -32,35 +22,21 @@ impl Namespace {
         full.first_chunk().map(|id| Self(u32::from_le_bytes(*id).swap_bytes()))
     }
 
-    /// The full key of `key`.
+    /// The full key of `key`: the namespace's id, most significant byte first so that keys sort by namespace, and the key.
     #[inline]
-    pub(crate) fn key(self, key: &[u8]) -> FullKey {
-        let len = SPACE_BYTES + key.len();
-        let mut full = FullKey { inline: [0; INLINE_BYTES], len, long: Vec::new() };
-        if let Some((id, rest)) = full.inline.get_mut(..len).and_then(<[u8]>::split_first_chunk_mut) {
-            *id = self.id();
-            rest.copy_from_slice(key);
-        } else {
-            full.long = [&self.id(), key].concat();
-        }
-        full
+    pub(crate) fn key(self, key: &[u8]) -> KeyBuf {
+        KeyBuf::joined(&self.id(), key)
     }
 
     /// The bounds of all full keys whose key starts with `prefix`: from the first one, to below the second.
-    pub(crate) fn prefix(self, prefix: &[u8]) -> (FullKey, Bound<FullKey>) {
+    pub(crate) fn prefix(self, prefix: &[u8]) -> (KeyBuf, Bound<KeyBuf>) {
         let first = self.key(prefix);
-        // The least key above all with this prefix: the prefix without its trailing 0xFF bytes, plus one.
-        let last = first.as_bytes().iter().rposition(|&byte| byte != u8::MAX);
-        let above = last.and_then(|last| {
-            let mut above = first.as_bytes().get(..=last)?.to_vec();
-            *above.last_mut()? += 1;
-            Some(FullKey { inline: [0; INLINE_BYTES], len: above.len(), long: above })
-        });
+        let above = KeyBuf::above(&first);
         (first, above.map_or(Bound::Unbounded, Bound::Excluded))
     }
 
     /// The bounds of full keys for the bounds of keys.
-    pub(crate) fn range(self, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> (Bound<FullKey>, Bound<FullKey>) {
+    pub(crate) fn range(self, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> (Bound<KeyBuf>, Bound<KeyBuf>) {
         let lower = match lower.map(|key| self.key(key)) {
             Bound::Unbounded => Bound::Included(self.key(&[])),
             bound => bound,
@@ -70,13 +46,6 @@ impl Namespace {
             bound => bound,
         };
         (lower, upper)
-    }
-}
-
-impl FullKey {
-    #[inline]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.inline.get(..self.len).filter(|_| self.long.is_empty()).unwrap_or(&self.long)
     }
 }
 
@@ -93,7 +62,7 @@ mod tests {
     #[test]
     fn prefixes_end_where_they_should() {
         let above = |namespace: u32, prefix: &[u8]| match Namespace(namespace).prefix(prefix).1 {
-            Bound::Excluded(key) => Some(key.as_bytes().to_vec()),
+            Bound::Excluded(key) => Some(key.to_vec()),
             _ => None,
         };
         assert_eq!(above(1, b"ab"), Some(b"\0\0\0\x01ac".to_vec()));
@@ -105,11 +74,11 @@ mod tests {
 
     #[test]
     fn keys_are_whole_at_any_length() {
-        for len in [0, 1, INLINE_BYTES - SPACE_BYTES, INLINE_BYTES - SPACE_BYTES + 1, 1000] {
+        for len in [0, 1, 58, 59, 1000] {
             let key = vec![7; len];
             let full = Namespace(0x0102_0304).key(&key);
-            assert_eq!(full.as_bytes(), [&[1, 2, 3, 4], key.as_slice()].concat());
-            assert_eq!(strip(full.as_bytes()), key);
+            assert_eq!(*full, [&[1, 2, 3, 4], key.as_slice()].concat());
+            assert_eq!(strip(&full), key);
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::ops::Bound;
 
+use laminar_checkpoint::KeyBuf;
+
 use crate::Result;
-use crate::keyspace::{FullKey, Namespace};
+use crate::keyspace::Namespace;
+use crate::read::as_slice;
 use crate::state::{Scan, StateStore};
 use crate::table::{SPACE_BYTES, Table};
 
@@ -90,7 +93,7 @@ impl StateStore for MemoryStateStore {
 }
 
 impl MemoryStateStore {
-    fn scan(&self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'_> {
-        Scan::of_table(self.table.range(lower.as_ref().map(FullKey::as_bytes), upper.as_ref().map(FullKey::as_bytes)))
+    fn scan(&self, lower: Bound<KeyBuf>, upper: Bound<KeyBuf>) -> Scan<'_> {
+        Scan::of_table(self.table.range(as_slice(&lower), as_slice(&upper)))
     }
 }

@@ -1,16 +1,15 @@
 //! Reading: the table first, then the attached checkpoint below it.
 
 use std::cmp::Ordering;
-use std::iter::Peekable;
 use std::ops::Bound;
 
-use laminar_checkpoint::Checkpoint;
+use laminar_checkpoint::{Checkpoint, Key, KeyBuf};
 use laminar_vfs::planted;
 
 use crate::Result;
-use crate::keyspace::{FullKey, Namespace, strip};
+use crate::keyspace::{Namespace, strip};
 use crate::state::Scan;
-use crate::table::{Table, TableRange};
+use crate::table::{Entry, Table, TableRange};
 
 /// The two layers of a store that hold entries.
 #[derive(Clone, Copy)]
@@ -21,51 +20,83 @@ pub(crate) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     /// The value under a caller's key in a namespace.
+    #[inline]
     pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
-        let asked = self.table.key(namespace.id(), key);
-        if let Some(entry) = self.table.get(&asked)
-            && (entry.value.is_some() || !planted("lookup-goes-below-tombstone"))
-        {
-            return Ok(entry.value);
+        // Where nothing was written since the checkpoint, there is no reason to compute the table's hash.
+        if !self.table.is_empty() {
+            let asked = self.table.key(namespace.id(), key);
+            if let Some(entry) = self.table.get(&asked)
+                && (entry.value.is_some() || !planted("lookup-goes-below-tombstone"))
+            {
+                return Ok(entry.value);
+            }
         }
-        match self.attached {
-            Some(checkpoint) => Ok(checkpoint.get_hashed(namespace.key(key).as_bytes(), asked.hash())?),
-            None => Ok(None),
-        }
+        let Some(checkpoint) = self.attached else { return Ok(None) };
+        let key = Key::of_parts(namespace.id(), key);
+        Ok(checkpoint.get_hashed(key, key.hash(checkpoint.hash_seed()))?)
     }
 
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.
-    pub(crate) fn scan(self, lower: Bound<FullKey>, upper: Bound<FullKey>) -> Scan<'a> {
+    pub(crate) fn scan(self, lower: Bound<KeyBuf>, upper: Bound<KeyBuf>) -> Scan<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
-        let below = self.attached.map(|checkpoint| checkpoint.range((lower, upper)).peekable());
-        Scan::of_layers(Overlay { above: self.table.range(lower, upper).peekable(), below })
+        let Some(checkpoint) = self.attached else { return Scan::of_table(self.table.range(lower, upper)) };
+        let below = checkpoint.range((lower, upper));
+        if self.table.is_empty() {
+            return Scan::of_checkpoint(below);
+        }
+        let mut above = self.table.range(lower, upper);
+        // Mostly little was written since the checkpoint, and a short range has nothing of it.
+        match above.next() {
+            None => Scan::of_checkpoint(below),
+            first => Scan::of_layers(Overlay::new(first, above, below)),
+        }
     }
 }
 
-pub(crate) fn as_slice(bound: &Bound<FullKey>) -> Bound<&[u8]> {
-    bound.as_ref().map(FullKey::as_bytes)
+pub(crate) fn as_slice(bound: &Bound<KeyBuf>) -> Bound<&[u8]> {
+    bound.as_ref().map(|key| &**key)
 }
 
 /// Two ascending sequences as one; where both have a key, the table's entry counts, and a tombstone of the table hides what is
 /// below it. Ends at the first error.
 #[derive(Debug)]
 pub(crate) struct Overlay<'a> {
-    above: Peekable<TableRange<'a>>,
-    below: Option<Peekable<laminar_checkpoint::Scan<'a>>>,
+    table: TableRange<'a>,
+    checkpoint: laminar_checkpoint::Scan<'a>,
+    /// The next entry of the table.
+    above: Option<(&'a [u8], Entry<'a>)>,
+    /// The next entry of the checkpoint.
+    below: Option<(&'a [u8], &'a [u8])>,
+    /// What the checkpoint ends with, where it is not at its end. Apart, so that the entries of a scan are short.
+    error: Option<Box<laminar_checkpoint::Error>>,
 }
 
 impl<'a> Overlay<'a> {
-    /// Which layer has the next key; `Equal` for both.
-    fn next_layer(&mut self) -> Option<Ordering> {
-        let above = self.above.peek().map(|(key, _)| *key);
-        let below = self.below.as_mut().and_then(Peekable::peek);
-        match (above, below) {
-            (None, None) => None,
-            (Some(_), None) => Some(Ordering::Less),
-            // An error below is passed on at once: nothing behind it is known.
-            (None, Some(_)) | (Some(_), Some(Err(_))) => Some(Ordering::Greater),
-            (Some(above), Some(Ok((below, _)))) => Some(above.cmp(below)),
-        }
+    fn new(
+        above: Option<(&'a [u8], Entry<'a>)>,
+        table: TableRange<'a>,
+        checkpoint: laminar_checkpoint::Scan<'a>,
+    ) -> Self {
+        let mut overlay = Self { table, checkpoint, above, below: None, error: None };
+        overlay.fetch_below();
+        overlay
+    }
+
+    fn fetch_below(&mut self) {
+        self.below = match self.checkpoint.next().transpose() {
+            Ok(next) => next,
+            Err(error) => {
+                self.error = Some(Box::new(error));
+                None
+            }
+        };
+    }
+
+    /// Takes the error: what the table holds further on must not pass for the whole, and nothing behind it is known.
+    #[cold]
+    fn end(&mut self, error: laminar_checkpoint::Error) -> Result<(&'a [u8], &'a [u8])> {
+        (self.above, self.below) = (None, None);
+        Err(error.into())
     }
 }
 
@@ -74,20 +105,26 @@ impl<'a> Iterator for Overlay<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let layer = self.next_layer()?;
+            if let Some(error) = self.error.take() {
+                // Passed on at once: nothing behind it is known.
+                return Some(self.end(*error));
+            }
+            let layer = match (self.above, self.below) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((above, _)), Some((below, _))) => above.cmp(below),
+            };
             if layer == Ordering::Greater {
-                let entry = self.below.as_mut()?.next()?;
-                if entry.is_err() {
-                    self.below = None;
-                    // What the table holds further on must not pass for the whole.
-                    self.above.by_ref().for_each(drop);
-                }
-                return Some(entry.map(|(key, value)| (strip(key), value)).map_err(Into::into));
+                let (key, value) = self.below?;
+                self.fetch_below();
+                return Some(Ok((strip(key), value)));
             }
             if layer == Ordering::Equal {
-                drop(self.below.as_mut()?.next());
+                self.fetch_below();
             }
-            let (key, entry) = self.above.next()?;
+            let (key, entry) = self.above?;
+            self.above = self.table.next();
             if let Some(value) = entry.value {
                 return Some(Ok((strip(key), value)));
             }

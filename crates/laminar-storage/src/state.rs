@@ -112,6 +112,7 @@ pub struct Scan<'a> {
 enum Source<'a> {
     Nothing,
     Table(TableRange<'a>),
+    Checkpoint(laminar_checkpoint::Scan<'a>),
     Layers(Box<Overlay<'a>>),
 }
 
@@ -119,6 +120,11 @@ impl<'a> Scan<'a> {
     /// The live entries of a range of full keys, without their namespace.
     pub(crate) fn of_table(range: TableRange<'a>) -> Self {
         Self { source: Source::Table(range) }
+    }
+
+    /// The live entries of a range of a checkpoint, without their namespace.
+    pub(crate) fn of_checkpoint(scan: laminar_checkpoint::Scan<'a>) -> Self {
+        Self { source: Source::Checkpoint(scan) }
     }
 
     /// The live entries of the layers of a durable store.
@@ -135,10 +141,15 @@ impl<'a> Scan<'a> {
 impl<'a> Iterator for Scan<'a> {
     type Item = Result<(&'a [u8], &'a [u8])>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
             Source::Nothing => None,
             Source::Table(range) => range.find_map(|(key, entry)| Some(Ok((keyspace::strip(key), entry.value?)))),
+            Source::Checkpoint(scan) => match scan.next()? {
+                Ok((key, value)) => Some(Ok((keyspace::strip(key), value))),
+                Err(error) => Some(Err(error.into())),
+            },
             Source::Layers(overlay) => overlay.next(),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Key, Run};
 use laminar_vfs::{Env, Lock, planted};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
@@ -407,7 +407,7 @@ impl WalStateStore {
         let asked = self.table.key(namespace.id(), key);
         match (self.table.get(&asked), &self.attached) {
             (Some(entry), _) => entry.value.is_none(),
-            (None, Some(below)) => !below.may_contain(namespace.key(key).as_bytes(), asked.hash()),
+            (None, Some(below)) => !below.may_contain(Key::of_parts(namespace.id(), key), asked.hash()),
             (None, None) => true,
         }
     }

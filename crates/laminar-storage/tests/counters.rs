@@ -370,6 +370,32 @@ fn a_checkpoint_costs_the_writer_no_disk_operation() {
 }
 
 #[test]
+fn reads_of_touched_blocks_make_no_call_and_hardly_an_allocation() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut store, _) = filled(&root, 20_000, 100);
+    store.checkpoint().unwrap().wait().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let (env, calls) = counting();
+    let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    assert_eq!(store.len().unwrap(), 20_000);
+    let gets = |store: &WalStateStore| assert!((0..1000).all(|n| store.get(&key(n)).unwrap().is_some()));
+    let scan = |store: &WalStateStore, prefix: &[u8]| store.prefix_scan(prefix).unwrap().count();
+    let scans = |store: &WalStateStore| (0..=255).map(|byte| scan(store, &[byte])).sum::<usize>();
+    // Touches the index.
+    gets(&store);
+    assert_eq!(scans(&store), 20_000);
+    calls.take();
+    assert_eq!(allocations(|| gets(&store)), 0, "allocations in 1,000 gets");
+    assert_eq!(allocations(|| assert_eq!(scans(&store), 20_000)), 0, "allocations in scans of a checkpoint alone");
+    store.put(&key(1), &[2; 100]).unwrap();
+    let both = allocations(|| assert_eq!(scan(&store, &key(1)), 1));
+    assert!(both <= 2, "{both} allocations in a scan of a checkpoint and of what was written since");
+    let made = calls.take();
+    assert!(made.iter().all(|call| call.op == Op::Spawn), "{made:?}");
+}
+
+#[test]
 fn an_opening_starts_no_thread_and_takes_no_large_buffer() {
     let root = tempfile::tempdir().unwrap();
     let (mut store, _) = filled(&root, 1000, 100);

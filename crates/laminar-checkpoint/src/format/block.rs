@@ -1,8 +1,11 @@
 //! Blocks: the trailer that every one ends with, and the entries of a data block.
 
 use super::PAGE;
-use super::bytes::{count32, put_at, u32_at};
+use super::bytes::{count32, index, put_at, u32_at};
+use super::run::head;
 use crate::archive::ROOT;
+use crate::hash::LINE;
+use crate::key::Key;
 
 /// Bytes at the end of every block that vouch for the rest.
 pub(crate) const TRAILER: usize = 16;
@@ -95,23 +98,27 @@ pub(crate) struct Entry<'a> {
 #[inline]
 pub(crate) fn entry_at(area: &[u8], cell: usize) -> Option<Entry<'_>> {
     let rest = area.get(cell * CELL + CELL - ENTRY_HEADER..)?;
-    let (key_len, rest) = rest.split_first_chunk::<4>()?;
-    let (word, rest) = rest.split_first_chunk::<4>()?;
-    let key_len = usize::try_from(u32::from_le_bytes(*key_len)).ok()?;
-    let word = u32::from_le_bytes(*word);
-    let (value, rest) = rest.split_at_checked(usize::try_from(word & !TOMBSTONE).ok()?)?;
-    let key = rest.get(..key_len)?;
-    Some(Entry { key, value: (word & TOMBSTONE == 0).then_some(value) })
+    let (header, rest) = rest.split_first_chunk::<ENTRY_HEADER>()?;
+    let header = u64::from_le_bytes(*header);
+    let (key_len, word) = (header & u64::from(u32::MAX), header >> 32);
+    let (value, rest) = rest.split_at_checked(index(word & !u64::from(TOMBSTONE)))?;
+    let key = rest.get(..index(key_len))?;
+    Some(Entry { key, value: (word & u64::from(TOMBSTONE) == 0).then_some(value) })
 }
 
-/// What a processor fetches from memory at once.
-const LINE: usize = 64;
-
-/// Has the processor fetch the next `lines` lines of memory from the start of `bytes` on, all at the same time: what is read of
-/// them one after the other would otherwise be waited for each time.
+/// Has the processor fetch the lines of memory that the entry in cell number `cell` of `area` lies in, as far as it is not longer than a
+/// hundred bytes or so: the key lies behind the value, and how long that is stands at the start, so they would be waited for
+/// one after the other.
 #[inline]
-pub(crate) fn prefetch(bytes: &[u8], lines: usize) {
-    std::hint::black_box(bytes.iter().step_by(LINE).take(lines).fold(0, |sum, byte| sum ^ byte));
+pub(crate) fn prefetch_entry(area: &[u8], cell: usize) {
+    let line = |ahead| area.get(cell * CELL + CELL + ahead * LINE).copied().unwrap_or_default();
+    std::hint::black_box(line(1) ^ line(2));
+}
+
+/// The same for all of `block`.
+pub(crate) fn prefetch_block(block: &[u8]) {
+    let four = block.as_chunks::<{ 4 * LINE }>().0.iter();
+    std::hint::black_box(four.fold(0, |sum, four| sum ^ four[0] ^ four[LINE] ^ four[2 * LINE] ^ four[3 * LINE]));
 }
 
 /// A data block, read in place.
@@ -127,6 +134,9 @@ pub(crate) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
+    /// No entries.
+    pub(crate) const NONE: Self = Self { cells: &[], entries: &[] };
+
     /// Reads the payload of a data block in place. Constant time.
     #[inline]
     pub(crate) fn new(payload: &'a [u8]) -> Option<Self> {
@@ -146,17 +156,22 @@ impl<'a> Data<'a> {
         self.entries.len()
     }
 
+    #[inline]
     pub(crate) fn entry(&self, at: usize) -> Option<Entry<'a>> {
         entry_at(self.cells, usize::from(u16::from_le_bytes(*self.entries.get(at)?)))
     }
 
-    /// The number of entries below `key`.
-    pub(crate) fn lower_bound(&self, key: &[u8]) -> Option<usize> {
-        prefetch(self.cells, PAGE / LINE);
+    /// The number of entries below `key`, which begins, as all entries do, with the same `prefix` bytes: the eight behind them decide
+    /// nearly always, without a call.
+    pub(crate) fn lower_bound(&self, key: Key<'_>, prefix: usize) -> Option<usize> {
+        let sought = key.head(prefix);
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            if self.entry(middle)?.key < key { low = middle + 1 } else { high = middle }
+            let entry = self.entry(middle)?.key;
+            let head = head(entry, prefix);
+            let is_below = if head == sought { key.cmp(entry).is_gt() } else { head < sought };
+            if is_below { low = middle + 1 } else { high = middle }
         }
         Some(low)
     }
@@ -285,7 +300,7 @@ mod tests {
         for (at, (key, value)) in sample().iter().enumerate() {
             let entry = data.entry(at).unwrap();
             assert_eq!((entry.key, entry.value), (key.as_slice(), value.as_deref()));
-            assert_eq!(data.lower_bound(key), Some(at));
+            assert_eq!(data.lower_bound(key.as_slice().into(), 0), Some(at));
             if let Some(value) = entry.value {
                 assert_eq!(value.as_ptr() as usize % 16, 0);
             }

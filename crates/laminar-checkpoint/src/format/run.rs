@@ -162,7 +162,7 @@ impl Chapter {
         index32(self.lines).div_ceil(LINES_PER_BLOCK)
     }
 
-    fn heads_blocks(&self) -> usize {
+    pub(crate) fn heads_blocks(&self) -> usize {
         if self.blocks() > 1 { index32(self.units).div_ceil(HEADS_PER_BLOCK) } else { 0 }
     }
 
@@ -211,12 +211,18 @@ impl Chapter {
     }
 
     /// The data block that holds unit number `unit`, and the number of its first unit.
+    #[inline]
     pub(crate) fn data_block(&self, unit: u32) -> (u32, BlockRef) {
+        let bytes = index32(self.unit);
+        if self.wide.is_empty() {
+            let offset = self.offset + u64::from(unit) * u64::from(self.unit);
+            return (unit, BlockRef { kind: Kind::Data, offset, bytes });
+        }
         let at = self.wide.partition_point(|wide| wide.first <= unit);
         let wide = at.checked_sub(1).and_then(|at| self.wide.get(at)).filter(|wide| unit - wide.first < wide.units);
         let (first, units, kind) = wide.map_or((unit, 1, Kind::Data), |wide| (wide.first, wide.units, Kind::Wide));
         let offset = self.offset + u64::from(first) * u64::from(self.unit);
-        (first, BlockRef { kind, offset, bytes: index32(units) * index32(self.unit) })
+        (first, BlockRef { kind, offset, bytes: index32(units) * bytes })
     }
 
     /// The number of units of the data block that begins at unit number `first`.

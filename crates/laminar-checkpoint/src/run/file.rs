@@ -7,20 +7,18 @@ use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::heal::Rebuilt;
 use crate::error::{Reason, missing};
-use crate::format::block::{CELL, Data, ENTRY_HEADER, Entry, TRAILER, checked, entry_at, prefetch, run_seed};
+use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, prefetch_block, prefetch_entry, run_seed};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, decode_header, head};
 use crate::format::{FILE_HEADER, Fault, PAGE, twin};
+use crate::hash::LINE;
 use crate::report::{Healed, Part};
 use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
 use crate::{Error, Result};
 
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
 const STACK_BYTES: usize = PAGE;
-
-/// Lines of memory that an entry of a hundred bytes or so lies in.
-const ENTRY_LINES: usize = 3;
 
 /// About so many bytes around a block that is touched first are read and verified with it: a call and the fault of a page cost
 /// more than a checksum.
@@ -111,15 +109,36 @@ impl RunFile {
     /// The payload of a block of chapter number `at`: verified at the first touch, in place ever after.
     #[inline]
     pub(super) fn block(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
-        let page = index(block.offset / PAGE as u64);
-        let is_verified =
-            self.verified.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1);
-        if is_verified {
-            return Ok(self.in_place(block));
-        }
-        self.first_touch(at, block)
+        if self.is_verified(block) { Ok(self.in_place(block)) } else { self.first_touch(at, block) }
     }
 
+    /// A line of an index block; nothing, and a report, where the block can't be read.
+    #[inline(always)]
+    pub(super) fn line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
+        if self.is_verified(block) {
+            return self.region.get(index(block.offset) + number * LINE..)?.first_chunk();
+        }
+        self.first_line(at, block, number)
+    }
+
+    #[cold]
+    fn first_line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
+        match self.first_touch(at, block) {
+            Ok(payload) => payload.as_chunks().0.get(number),
+            Err(_) => {
+                self.report(block, Part::Index);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn is_verified(&self, block: BlockRef) -> bool {
+        let page = index(block.offset / PAGE as u64);
+        self.verified.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
+    }
+
+    #[inline]
     fn in_place(&self, block: BlockRef) -> &[u8] {
         let start = index(block.offset);
         self.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
@@ -210,6 +229,14 @@ impl RunFile {
         Data::new(payload).ok_or_else(|| self.nonsense(block))
     }
 
+    /// As [`data`](Self::data), of a block that is going to be searched: all of it is fetched at the same time, because the steps of a
+    /// search go from one end to the other.
+    pub(super) fn data_to_search(&self, at: usize, block: BlockRef) -> Result<Data<'_>> {
+        let payload = self.block(at, block)?;
+        prefetch_block(payload);
+        Data::new(payload).ok_or_else(|| self.nonsense(block))
+    }
+
     /// The entry in cell number `cell` of chapter number `at`.
     #[inline]
     pub(super) fn entry(&self, at: usize, chapter: &Chapter, cell: usize) -> Result<Entry<'_>> {
@@ -218,8 +245,7 @@ impl RunFile {
         let (first, block) = chapter.data_block(count32(cell >> cells_log2));
         let payload = self.block(at, block)?;
         let cell = cell - (index32(first) << cells_log2);
-        // The key lies behind the value, and how long that is stands at the start.
-        prefetch(payload.get(cell * CELL + CELL - ENTRY_HEADER..).unwrap_or_default(), ENTRY_LINES);
+        prefetch_entry(payload, cell);
         entry_at(payload, cell).ok_or_else(|| self.nonsense(block))
     }
 

@@ -5,8 +5,9 @@ use super::file::RunFile;
 use crate::Result;
 use crate::filter;
 use crate::format::bytes::{count32, index32};
-use crate::format::run::{Chapter, HEADS_PER_BLOCK, LINES_PER_BLOCK, head};
-use crate::hash::{LINE, line_of, matches};
+use crate::format::run::{Chapter, HEADS_PER_BLOCK, LINES_PER_BLOCK};
+use crate::hash::{line_of, matches};
+use crate::key::Key;
 use crate::report::Part;
 
 /// A place between entries: chapter, first unit of a data block, number of the entry in it.
@@ -25,9 +26,10 @@ impl<'a> From<Option<&'a [u8]>> for Found<'a> {
 
 impl RunFile {
     /// What the run holds for `key`.
-    #[inline]
-    pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found<'_>>> {
-        let Some((at, chapter)) = self.chapter_with(key) else { return Ok(None) };
+    #[inline(always)]
+    pub(crate) fn get(&self, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
+        // A key that lies in no chapter may be looked for in any: it is not there either.
+        let Some((at, chapter)) = self.numbered(self.chapters_from_head(key)) else { return Ok(None) };
         if !self.filter_allows(at, chapter, hash) {
             return Ok(None);
         }
@@ -36,38 +38,51 @@ impl RunFile {
         {
             return Ok(answer);
         }
-        self.get_by_order(at, key)
+        self.get_by_order(at, chapter, key)
     }
 
     /// Whether the run may hold something for `key`.
     #[inline]
-    pub(crate) fn may_contain(&self, hash: u64, key: &[u8]) -> bool {
-        self.chapter_with(key).is_some_and(|(at, chapter)| self.filter_allows(at, chapter, hash))
+    pub(crate) fn may_contain(&self, hash: u64, key: Key<'_>) -> bool {
+        let found = self.numbered(self.chapters_from(key)).filter(|(_, chapter)| self.lies_in(chapter, key));
+        found.is_some_and(|(at, chapter)| self.filter_allows(at, chapter, hash))
     }
 
-    /// The chapter between whose first and last key `key` lies.
+    /// The last of so many chapters, and its number.
     #[inline]
-    fn chapter_with(&self, key: &[u8]) -> Option<(usize, &Chapter)> {
-        let at = self.chapters_from(key).checked_sub(1)?;
-        let chapter = self.chapter(at)?;
-        (key <= self.footer.key(&chapter.last_key)).then_some((at, chapter))
+    fn numbered(&self, count: usize) -> Option<(usize, &Chapter)> {
+        let at = count.checked_sub(1)?;
+        Some((at, self.chapter(at)?))
+    }
+
+    /// Whether `key` lies between the chapter's first and last key.
+    fn lies_in(&self, chapter: &Chapter, key: Key<'_>) -> bool {
+        let (first, last) = (self.footer.key(&chapter.first_key), self.footer.key(&chapter.last_key));
+        key.cmp(first).is_ge() && key.cmp(last).is_le()
     }
 
     /// The number of chapters whose first key is at most `key`.
-    #[inline]
-    fn chapters_from(&self, key: &[u8]) -> usize {
+    fn chapters_from(&self, key: Key<'_>) -> usize {
         let first_of_all = self.footer.first_key().unwrap_or_default();
-        match (key.get(..self.prefix), first_of_all.get(..self.prefix)) {
-            (Some(ours), Some(theirs)) if ours == theirs => {}
-            // Outside of what all keys begin with: before all of them or behind.
-            _ => return if key < first_of_all { 0 } else { self.heads.len() },
+        if key.starts_with(first_of_all.get(..self.prefix).unwrap_or_default()) {
+            return self.chapters_from_head(key);
         }
-        let sought = head(key, self.prefix);
+        // Outside of what all keys begin with: before all of them or behind.
+        if key.cmp(first_of_all).is_lt() { 0 } else { self.heads.len() }
+    }
+
+    /// The same for a key that begins as all keys of the run do; any number for another.
+    #[inline(always)]
+    fn chapters_from_head(&self, key: Key<'_>) -> usize {
+        let sought = key.head(self.prefix);
         let below = self.heads.partition_point(|&head| head < sought);
+        if self.heads.get(below).is_none_or(|&head| head != sought) {
+            return below;
+        }
         let level = self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count();
         // Heads that are equal decide nothing: the keys do.
         let tied = self.footer.chapters.get(below..below + level).unwrap_or_default();
-        below + tied.partition_point(|chapter| self.footer.key(&chapter.first_key) <= key)
+        below + tied.partition_point(|chapter| key.cmp(self.footer.key(&chapter.first_key)).is_ge())
     }
 
     #[inline]
@@ -75,148 +90,143 @@ impl RunFile {
         if chapter.lines == 0 {
             return true;
         }
-        let line = index32(line_of(hash, chapter.lines));
-        let block = chapter.filter_block(line / LINES_PER_BLOCK);
-        match self.block(at, block) {
-            Ok(payload) => line_in(payload, line % LINES_PER_BLOCK).is_none_or(|line| filter::allows(line, hash)),
-            Err(_) => {
-                // A filter only spares work: without it the entries are asked.
-                self.report(block, Part::Index);
-                true
-            }
-        }
+        let number = index32(line_of(hash, chapter.lines));
+        let line = self.line(at, chapter.filter_block(number / LINES_PER_BLOCK), number % LINES_PER_BLOCK);
+        // A filter only spares work: without it the entries are asked.
+        line.is_none_or(|line| filter::allows(line, hash))
     }
 
     /// Looks for a key by its hash; nothing where the index, or a block that it points into, can't be read.
-    #[inline]
-    fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: &[u8]) -> Option<Option<Found<'_>>> {
-        let mut number = index32(line_of(hash, chapter.buckets));
-        for _ in 0..chapter.buckets {
-            let block = chapter.hash_block(number / LINES_PER_BLOCK);
-            let Ok(payload) = self.block(at, block) else {
-                self.report(block, Part::Index);
-                return None;
-            };
-            let bucket = line_in(payload, number % LINES_PER_BLOCK)?;
+    #[inline(always)]
+    fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: Key<'_>) -> Option<Option<Found<'_>>> {
+        let first = index32(line_of(hash, chapter.buckets));
+        let mut number = first;
+        loop {
+            let bucket = self.line(at, chapter.hash_block(number / LINES_PER_BLOCK), number % LINES_PER_BLOCK)?;
             let mut found = matches(bucket, hash);
             while let Some(cell) = found.next_cell(bucket) {
                 // A lost block is only an error for its own keys, and this may be another key with the same tag: the
                 // order of the keys tells.
                 let entry = self.entry(at, chapter, cell).ok()?;
-                if entry.key == key {
+                if key.is(entry.key) {
                     return Some(Some(Found::from(entry.value)));
                 }
-            }
-            if !found.is_full {
-                return Some(None);
             }
             number += 1;
             if number == index32(chapter.buckets) {
                 number = 0;
             }
+            if !found.is_full || number == first {
+                return Some(None);
+            }
         }
-        Some(None)
     }
 
-    /// Looks for a key by order, within its chapter.
-    fn get_by_order(&self, at: usize, key: &[u8]) -> Result<Option<Found<'_>>> {
-        let spot = self.seek_in(at, key)?;
+    /// Looks for a key by order, in the one chapter that it may lie in.
+    fn get_by_order(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Result<Option<Found<'_>>> {
+        if !self.lies_in(chapter, key) {
+            return Ok(None);
+        }
+        let spot = self.seek_in(at, chapter, key)?;
         let Some(chapter) = self.chapter(spot.chapter).filter(|chapter| spot.unit < chapter.units) else {
             return Ok(None);
         };
         let data = self.data(spot.chapter, chapter.data_block(spot.unit).1)?;
-        let entry = data.entry(spot.entry).filter(|entry| entry.key == key);
+        let entry = data.entry(spot.entry).filter(|entry| key.is(entry.key));
         Ok(entry.map(|entry| Found::from(entry.value)))
     }
 
     /// The place of the first entry at or above `key`; behind the last chapter if there is none.
-    pub(super) fn seek(&self, key: &[u8]) -> Result<Spot> {
-        let from = self.chapters_from(key);
-        match from.checked_sub(1).and_then(|at| Some((at, self.chapter(at)?))) {
+    pub(super) fn seek(&self, key: Key<'_>) -> Result<Spot> {
+        match self.numbered(self.chapters_from(key)) {
             None => Ok(Spot { chapter: 0, unit: 0, entry: 0 }),
-            Some((_, chapter)) if key > self.footer.key(&chapter.last_key) => {
-                Ok(Spot { chapter: from, unit: 0, entry: 0 })
-            }
-            Some((at, _)) => self.seek_in(at, key),
+            Some((at, chapter)) if self.lies_in(chapter, key) => self.seek_in(at, chapter, key),
+            Some((at, _)) => Ok(Spot { chapter: at + 1, unit: 0, entry: 0 }),
         }
     }
 
-    /// The place of the first entry at or above `key` in chapter number `at`, where `key` is not above the last.
-    fn seek_in(&self, at: usize, key: &[u8]) -> Result<Spot> {
-        let behind = Spot { chapter: at + 1, unit: 0, entry: 0 };
-        let Some(chapter) = self.chapter(at) else { return Ok(behind) };
+    /// The place of the first entry at or above `key` in chapter number `at`, in which `key` lies.
+    fn seek_in(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Result<Spot> {
         let unit = match self.unit_of(at, chapter, key) {
             Some(unit) => unit,
             None => self.unit_without_heads(at, chapter, key)?,
         };
         let (unit, block) = chapter.data_block(unit);
-        let data = self.data(at, block)?;
-        let entry = data.lower_bound(key).ok_or_else(|| self.nonsense(block))?;
+        let data = self.data_to_search(at, block)?;
+        let entry = data.lower_bound(key, chapter.prefix).ok_or_else(|| self.nonsense(block))?;
         if entry < data.len() {
             return Ok(Spot { chapter: at, unit, entry });
         }
         let next = unit + chapter.block_units(block);
-        Ok(if next < chapter.units { Spot { chapter: at, unit: next, entry: 0 } } else { behind })
+        let is_behind = next >= chapter.units;
+        Ok(if is_behind {
+            Spot { chapter: at + 1, unit: 0, entry: 0 }
+        } else {
+            Spot { chapter: at, unit: next, entry: 0 }
+        })
     }
 
     /// The last block that begins at or below `key` (else the first), by the heads of the blocks; nothing where they, or
     /// blocks that they leave undecided, can't be read.
-    fn unit_of(&self, at: usize, chapter: &Chapter, key: &[u8]) -> Option<u32> {
-        if chapter.blocks() <= 1 || key <= self.footer.key(&chapter.first_key) {
+    fn unit_of(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Option<u32> {
+        if chapter.blocks() <= 1 || key.cmp(self.footer.key(&chapter.first_key)).is_le() {
             return Some(0);
         }
         // Between the first and the last key of the chapter, so it begins with what they have in common.
-        let sought = head(key, chapter.prefix);
-        let below = self.count_heads(at, chapter, 0, chapter.units, |head| head < sought)?;
+        let sought = key.head(chapter.prefix);
+        let below = self.count_heads(at, chapter, |head| head < sought)?;
+        let number = index32(below);
+        let next = self.heads_in(at, chapter, number / HEADS_PER_BLOCK)?.get(number % HEADS_PER_BLOCK);
         // Mostly the next is above already, and nothing has to be searched.
-        let next = chapter.units.min(below + 1);
-        let mut not_above = self.count_heads(at, chapter, below, next, |head| head <= sought)?;
-        if not_above == next {
-            not_above = self.count_heads(at, chapter, next, chapter.units, |head| head <= sought)?;
-        }
+        let is_tied = next.is_some_and(|head| u64::from_le_bytes(*head) == sought);
+        let not_above = if is_tied { self.count_heads(at, chapter, |head| head <= sought)? } else { below };
         // Of those whose heads are equal to the key's, the first keys decide.
         let (mut low, mut high) = (below, not_above);
         while low < high {
             let middle = low.midpoint(high);
             let (_, block) = chapter.data_block(middle);
             let data = self.data(at, block).ok()?;
-            if data.entry(0)?.key <= key { low = middle + 1 } else { high = middle }
+            if key.cmp(data.entry(0)?.key).is_ge() { low = middle + 1 } else { high = middle }
         }
         Some(low.saturating_sub(1))
     }
 
-    /// The unit between `low` and `high` up to which `is_before` holds for the heads.
-    fn count_heads(
-        &self,
-        at: usize,
-        chapter: &Chapter,
-        mut low: u32,
-        mut high: u32,
-        is_before: impl Fn(u64) -> bool,
-    ) -> Option<u32> {
+    /// The number of units up to which `is_before` holds for the heads.
+    fn count_heads(&self, at: usize, chapter: &Chapter, is_before: impl Fn(u64) -> bool) -> Option<u32> {
+        let is_before = |head: &[u8; 8]| is_before(u64::from_le_bytes(*head));
+        // The last block of heads that begins before, else the first.
+        let (mut low, mut high) = (0, chapter.heads_blocks().saturating_sub(1));
         while low < high {
-            let middle = low.midpoint(high);
-            let unit = index32(middle);
-            let block = chapter.heads_block(unit / HEADS_PER_BLOCK);
-            let Ok(payload) = self.block(at, block) else {
-                self.report(block, Part::Index);
-                return None;
-            };
-            let head = payload.as_chunks::<8>().0.get(unit % HEADS_PER_BLOCK)?;
-            if is_before(u64::from_le_bytes(*head)) { low = middle + 1 } else { high = middle }
+            let middle = high - (high - low) / 2;
+            if is_before(self.heads_in(at, chapter, middle)?.first()?) { low = middle } else { high = middle - 1 }
         }
-        Some(low)
+        Some(count32(low * HEADS_PER_BLOCK + self.heads_in(at, chapter, low)?.partition_point(is_before)))
+    }
+
+    /// The heads in the chapter's heads block of this number; none behind the last.
+    #[inline]
+    fn heads_in(&self, at: usize, chapter: &Chapter, number: usize) -> Option<&[[u8; 8]]> {
+        let count = index32(chapter.units).saturating_sub(number * HEADS_PER_BLOCK).min(HEADS_PER_BLOCK);
+        if count == 0 {
+            return Some(&[]);
+        }
+        let block = chapter.heads_block(number);
+        let Ok(payload) = self.block(at, block) else {
+            self.report(block, Part::Index);
+            return None;
+        };
+        payload.as_chunks().0.get(..count)
     }
 
     /// As [`unit_of`](Self::unit_of), by a look at every block. A block that can't be read is an error if the key could
     /// lie in it.
     #[cold]
-    fn unit_without_heads(&self, at: usize, chapter: &Chapter, key: &[u8]) -> Result<u32> {
+    fn unit_without_heads(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Result<u32> {
         let (mut candidate, mut unreadable) = (0, None);
         for block in chapter.data_blocks() {
             let unit = count32(crate::format::bytes::index((block.offset - chapter.offset) / u64::from(chapter.unit)));
             match self.data(at, block) {
-                Ok(data) if data.entry(0).is_some_and(|entry| entry.key > key) => break,
+                Ok(data) if data.entry(0).is_some_and(|entry| key.cmp(entry.key).is_lt()) => break,
                 Ok(_) => (candidate, unreadable) = (unit, None),
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
@@ -224,12 +234,10 @@ impl RunFile {
         let Some(error) = unreadable else { return Ok(candidate) };
         // A lost block lies between the candidate and the first block above: the key may still be in the candidate.
         let data = self.data(at, chapter.data_block(candidate).1)?;
-        if data.lower_bound(key).is_some_and(|entry| entry < data.len()) { Ok(candidate) } else { Err(error) }
+        if data.lower_bound(key, chapter.prefix).is_some_and(|entry| entry < data.len()) {
+            Ok(candidate)
+        } else {
+            Err(error)
+        }
     }
-}
-
-/// A line of an index block.
-#[inline]
-fn line_in(payload: &[u8], number: usize) -> Option<&[u8; LINE]> {
-    payload.as_chunks::<LINE>().0.get(number)
 }

@@ -3,8 +3,10 @@
 use std::ops::Bound;
 
 use super::file::RunFile;
-use crate::Result;
 use crate::format::block::Data;
+use crate::format::run::{Chapter, head};
+use crate::key::{Key, KeyBuf};
+use crate::{Error, Result};
 
 /// The entries of a run in ascending order of their keys, tombstones (no value) among them.
 ///
@@ -13,95 +15,141 @@ use crate::format::block::Data;
 #[derive(Debug)]
 pub struct RunIter<'a> {
     run: &'a RunFile,
+    /// The current block.
+    data: Data<'a>,
+    /// The next entry of `data`.
+    entry: usize,
     chapter: usize,
     /// The unit at which the next block begins.
     unit: u32,
-    data: Option<Data<'a>>,
-    /// The next entry of `data`.
-    entry: usize,
-    upper: Bound<Vec<u8>>,
-    /// Whether entries of the block must be compared with the upper bound.
-    is_near_end: bool,
-    /// Where to begin, as long as nothing was read.
-    lower: Option<Bound<Vec<u8>>>,
+    upper: Upper,
+    /// Why the place of the lower bound can't be found: the only item. Apart, so that an iterator is small.
+    lost: Option<Box<Error>>,
     is_done: bool,
 }
 
 /// A key, and its value or a tombstone.
 pub(crate) type KeyValue<'a> = (&'a [u8], Option<&'a [u8]>);
 
-fn owned(bound: Bound<&[u8]>) -> Bound<Vec<u8>> {
-    bound.map(<[u8]>::to_vec)
+/// The end of a range, and how it is seen in the current chapter.
+#[derive(Debug)]
+struct Upper {
+    bound: Bound<KeyBuf>,
+    /// Whether entries must be compared with it.
+    is_near: bool,
+    /// How many bytes the bound and all keys of the chapter begin with in common, at least, and the head of the bound after them: it
+    /// decides nearly always, without a look at the rest of the key.
+    prefix: usize,
+    head: u64,
 }
 
-/// Whether `key` lies above an upper bound.
-fn is_above(upper: &Bound<Vec<u8>>, key: &[u8]) -> bool {
-    match upper {
-        Bound::Unbounded => false,
-        Bound::Included(last) => key > last.as_slice(),
-        Bound::Excluded(end) => key >= end.as_slice(),
+impl Upper {
+    fn new(bound: Bound<&[u8]>) -> Self {
+        Self { bound: bound.map(KeyBuf::from), is_near: false, prefix: 0, head: 0 }
+    }
+
+    /// Whether it lies below `key`.
+    #[inline]
+    fn ends_before(&self, key: &[u8]) -> bool {
+        match &self.bound {
+            Bound::Unbounded => false,
+            Bound::Included(last) => **last < *key,
+            Bound::Excluded(end) => **end <= *key,
+        }
+    }
+
+    /// As [`ends_before`](Self::ends_before), for a key of the current chapter.
+    #[inline]
+    fn ends_before_entry(&self, key: &[u8]) -> bool {
+        if !self.is_near {
+            return false;
+        }
+        let head = head(key, self.prefix);
+        if head == self.head { self.ends_before(key) } else { self.head < head }
+    }
+
+    /// Comes to another chapter with this first and last key.
+    fn enter(&mut self, chapter: &Chapter, first: &[u8], last: &[u8]) {
+        self.is_near = self.ends_before(last);
+        if let (true, Bound::Included(key) | Bound::Excluded(key)) = (self.is_near, &self.bound) {
+            let common = first.get(..chapter.prefix).unwrap_or_default();
+            self.prefix = if key.starts_with(common) { chapter.prefix } else { 0 };
+            self.head = head(key, self.prefix);
+        }
     }
 }
 
 impl<'a> RunIter<'a> {
     pub(super) fn new(run: &'a RunFile, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
-        let lower = Some(owned(lower));
-        let upper = owned(upper);
-        Self { run, chapter: 0, unit: 0, data: None, entry: 0, upper, is_near_end: false, lower, is_done: false }
+        let mut iter = Self {
+            run,
+            data: Data::NONE,
+            entry: 0,
+            chapter: 0,
+            unit: 0,
+            upper: Upper::new(upper),
+            lost: None,
+            is_done: false,
+        };
+        if let Bound::Included(key) | Bound::Excluded(key) = lower {
+            iter.lost = iter.begin(key, matches!(lower, Bound::Excluded(_))).err().map(Box::new);
+        } else {
+            iter.enter_chapter();
+        }
+        iter
     }
 
-    /// Goes to the first entry within the bounds.
-    fn begin(&mut self, lower: &Bound<Vec<u8>>) -> Result<()> {
-        let (Bound::Included(key) | Bound::Excluded(key)) = lower else { return Ok(()) };
-        let spot = self.run.seek(key)?;
+    /// Goes to the first entry at or above `key`, or above it.
+    fn begin(&mut self, key: &[u8], is_excluded: bool) -> Result<()> {
+        let spot = self.run.seek(Key::from(key))?;
         (self.chapter, self.unit) = (spot.chapter, spot.unit);
+        self.enter_chapter();
         if self.load()? {
             self.entry = spot.entry;
-            let found = self.data.and_then(|data| data.entry(spot.entry));
-            if matches!(lower, Bound::Excluded(_)) && found.is_some_and(|entry| entry.key == key.as_slice()) {
-                self.entry += 1;
-            }
+            let found = self.data.entry(spot.entry);
+            self.entry += usize::from(is_excluded && found.is_some_and(|entry| entry.key == key));
         }
         Ok(())
     }
 
+    fn enter_chapter(&mut self) {
+        if let Some(chapter) = self.run.chapter(self.chapter) {
+            let key = |place| self.run.footer.key(place);
+            self.upper.enter(chapter, key(&chapter.first_key), key(&chapter.last_key));
+        }
+    }
+
     /// Makes the next block the current one; says whether there is one.
     fn load(&mut self) -> Result<bool> {
-        self.data = None;
+        (self.data, self.entry) = (Data::NONE, 0);
         let Some(mut chapter) = self.run.chapter(self.chapter) else { return Ok(false) };
         if self.unit >= chapter.units {
-            self.chapter += 1;
-            self.unit = 0;
+            (self.chapter, self.unit) = (self.chapter + 1, 0);
             let Some(next) = self.run.chapter(self.chapter) else { return Ok(false) };
             chapter = next;
+            self.enter_chapter();
         }
-        if self.unit == 0 && is_above(&self.upper, self.run.footer.key(&chapter.first_key)) {
+        if self.unit == 0 && self.upper.ends_before(self.run.footer.key(&chapter.first_key)) {
             return Ok(false);
         }
-        self.is_near_end = is_above(&self.upper, self.run.footer.key(&chapter.last_key));
         let (_, block) = chapter.data_block(self.unit);
         // Moved on before the block is read: should it be lost, the next call begins behind it.
         self.unit += chapter.block_units(block);
-        self.entry = 0;
-        self.data = Some(self.run.data(self.chapter, block)?);
+        self.data = self.run.data(self.chapter, block)?;
         Ok(true)
     }
 
-    fn step(&mut self) -> Result<Option<KeyValue<'a>>> {
-        if let Some(lower) = self.lower.take() {
+    /// Goes on with the next block; says whether there is one. Apart from `next`, whose answer then never goes through memory.
+    #[inline(never)]
+    fn step_over(&mut self) -> std::result::Result<bool, Box<Error>> {
+        if let Some(error) = self.lost.take() {
             // Where the start is lost, where to go on is for the caller to say.
-            self.begin(&lower).inspect_err(|_| self.is_done = true)?;
+            self.is_done = true;
+            return Err(error);
         }
-        loop {
-            if let Some(entry) = self.data.and_then(|data| data.entry(self.entry)) {
-                self.entry += 1;
-                let is_within = !self.is_near_end || !is_above(&self.upper, entry.key);
-                return Ok(is_within.then_some((entry.key, entry.value)));
-            }
-            if !self.load()? {
-                return Ok(None);
-            }
-        }
+        let is_loaded = !self.is_done && self.load()?;
+        self.is_done |= !is_loaded;
+        Ok(is_loaded)
     }
 }
 
@@ -110,11 +158,19 @@ impl<'a> Iterator for RunIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_done {
-            return None;
+        loop {
+            if let Some(entry) = self.data.entry(self.entry) {
+                self.entry += 1;
+                if !self.upper.ends_before_entry(entry.key) {
+                    return Some(Ok((entry.key, entry.value)));
+                }
+                (self.data, self.is_done) = (Data::NONE, true);
+            }
+            match self.step_over() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(*error)),
+            }
         }
-        let next = self.step();
-        self.is_done |= matches!(next, Ok(None));
-        next.transpose()
     }
 }

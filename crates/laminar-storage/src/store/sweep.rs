@@ -87,7 +87,7 @@ impl WalStateStore {
             }
             let denied = || {
                 planted("tombstone-swept-over-run")
-                    || attached.as_ref().is_none_or(|below| !below.may_contain(key, hash_key(seed, key)))
+                    || attached.as_ref().is_none_or(|below| !below.may_contain(key.into(), hash_key(seed, key)))
             };
             if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
                 return Keep::No;

@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use laminar_checkpoint::KeyBuf;
+
 use super::arena::Slot;
 use super::order::Cursor;
 use super::{Entry, Table};
@@ -13,7 +15,7 @@ pub struct TableRange<'a> {
     /// What is left of the current leaf.
     row: &'a [Slot],
     cursor: Cursor,
-    upper: Bound<Box<[u8]>>,
+    upper: Bound<KeyBuf>,
     /// Waiting entries within the bounds, descending: the next one is last.
     waiting: Vec<Slot>,
 }
@@ -26,7 +28,7 @@ impl<'a> TableRange<'a> {
             Bound::Excluded(lower) => key > lower,
             Bound::Unbounded => true,
         };
-        let upper = upper.map(Box::from);
+        let upper = upper.map(KeyBuf::from);
         let inside = |key: &[u8]| above(key) && is_below(key, &upper);
         let mut waiting: Vec<Slot> = table.added.iter().copied().filter(|slot| inside(key_of(slot))).collect();
         waiting.sort_unstable_by(|one, other| key_of(other).cmp(key_of(one)));
@@ -77,7 +79,7 @@ impl<'a> Iterator for TableRange<'a> {
     }
 }
 
-fn is_below(key: &[u8], upper: &Bound<Box<[u8]>>) -> bool {
+fn is_below(key: &[u8], upper: &Bound<KeyBuf>) -> bool {
     match upper {
         Bound::Included(upper) => *key <= **upper,
         Bound::Excluded(upper) => *key < **upper,
