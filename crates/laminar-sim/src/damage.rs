@@ -5,13 +5,13 @@
 //! Damage to a checkpoint must not even be an error: it heals, or an older checkpoint and the log stand in.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use laminar_vfs::sim::SimDisk;
 
 use crate::Violation;
+use crate::seeds::caught;
 
 mod reference;
 mod subject;
@@ -147,7 +147,7 @@ pub struct Reference {
 }
 
 /// What a damage came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The disk was the same afterwards: no damage.
@@ -158,6 +158,17 @@ pub enum Outcome {
     Refused,
     /// What was acknowledged last is gone, and is reported as possibly acknowledged.
     LastLost,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "changed nothing",
+            Self::Whole => "left the history whole",
+            Self::Refused => "were refused with a typed error",
+            Self::LastLost => "took the last group, and it was reported",
+        })
+    }
 }
 
 /// Files and what is in them.
@@ -232,9 +243,9 @@ impl Reference {
     }
 
     /// Whether every bit of these bytes is flipped elsewhere: those of a shared run under its other name, and those of checkpoints in
-    /// the store that was closed.
+    /// a store that was closed and maps its runs, and in one that reads them into memory.
     fn is_in_another(&self, path: &Path) -> bool {
-        let in_store = self.name.starts_with("store") && self.name != "store-closed" && is_in_checkpoint(path);
+        let in_store = matches!(self.name, "store-busy" | "store-at-rest") && is_in_checkpoint(path);
         let first = self.files.iter().find(|(other, _)| other.file_name() == path.file_name()).map(|(other, _)| other);
         let is_run = path.extension().is_some_and(|extension| extension == "run");
         in_store || is_run && first.is_some_and(|first| first != path)
@@ -245,14 +256,8 @@ impl Reference {
     /// # Errors
     /// An outcome that must not be; a panic is one.
     pub fn check(&self, damage: &Damage) -> Result<Outcome, Violation> {
-        let verdict = catch_unwind(AssertUnwindSafe(|| self.judge(damage)));
-        let verdict = verdict.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(Violation::new(format!("panic: {text}")))
-        });
         let replay = || format!("replay: cargo xtask fault --reference {} --damage {damage}", self.name);
-        verdict.map_err(|violation| violation.with(&replay()))
+        caught(|| self.judge(damage)).map_err(|violation| violation.with(&replay()))
     }
 
     fn judge(&self, damage: &Damage) -> Result<Outcome, Violation> {

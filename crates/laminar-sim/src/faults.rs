@@ -5,7 +5,6 @@
 //! the same boot: what it serves is still there after the cache is dropped and the power cut.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use laminar_storage::{Error, ReadMode, StateStore, StoreOptions, SyncPolicy, WalStateStore};
@@ -16,6 +15,7 @@ use crate::Violation;
 use crate::driver::{difference, read_all, with_operator};
 use crate::op::{Key, Value};
 use crate::oracle::{Crash, Model, Oracle};
+use crate::seeds::caught;
 
 const DIR: &str = "/store";
 const SOURCE: &str = "commit";
@@ -99,13 +99,7 @@ pub fn fault_cases(call_step: usize) -> Result<Vec<FaultCase>, Violation> {
 /// # Errors
 /// What the store did that it must not; a panic is one.
 pub fn check_fault(case: FaultCase) -> Result<u64, Violation> {
-    let verdict = catch_unwind(AssertUnwindSafe(|| judge(case)));
-    let verdict = verdict.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(Violation::new(format!("panic: {text}")))
-    });
-    verdict.map_err(|violation| violation.with(&format!("replay: cargo xtask fault --case {case}")))
+    caught(|| judge(case)).map_err(|violation| violation.with(&format!("replay: cargo xtask fault --case {case}")))
 }
 
 /// What a workload does.

@@ -18,6 +18,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use laminar_vfs::panic_message;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
@@ -91,10 +92,6 @@ pub fn explore(name: &str, lot: u64) -> Result<u64, String> {
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(schedules) => Ok(schedules as u64),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic, see above");
-            Err(format!("{name}, lot {lot}: {text}"))
-        }
+        Err(panic) => Err(format!("{name}, lot {lot}: a panic: {}", panic_message(&*panic))),
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use laminar_vfs::panic_message;
+
 use crate::{Driver, Op, Summary, Violation, shrink};
 
 /// A run that went wrong.
@@ -59,9 +61,6 @@ pub fn run_ops(seed: u64, ops: &[Op]) -> Result<Summary, Violation> {
 
 /// Runs `run`; a panic in it is a violation.
 pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(Violation::new(format!("panic: {text}")))
-    })
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(Violation::new(format!("panic: {}", panic_message(&*panic)))))
 }

@@ -1,5 +1,6 @@
 //! Background work as jobs that are stepped: by a thread of their own in production, inline in a simulation.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -99,6 +100,13 @@ struct Control {
     changed: Condvar,
 }
 
+/// What a panic said, from what [`catch_unwind`] caught.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
 struct ThreadWorker {
     control: Arc<Control>,
     id: ThreadId,
@@ -123,11 +131,8 @@ fn run(mut job: Box<dyn Job>, control: &Control) {
         if control.signal.lock().stopped {
             return;
         }
-        let step = catch_unwind(AssertUnwindSafe(|| job.step())).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            if job.panicked(text.unwrap_or("no message")) { Step::Again } else { Step::Done }
-        });
+        let step = catch_unwind(AssertUnwindSafe(|| job.step()))
+            .unwrap_or_else(|panic| if job.panicked(panic_message(&*panic)) { Step::Again } else { Step::Done });
         match step {
             Step::Again => {}
             Step::Done => return,

@@ -46,7 +46,7 @@ mod vfs;
 pub use completion::{Completer, Completion, completion};
 pub use env::{Clock, Env, Random};
 pub use error::{Error, Op, Result};
-pub use job::{Inline, Job, Spawn, Step, Threads, Worker};
+pub use job::{Inline, Job, Spawn, Step, Threads, Worker, panic_message};
 pub use pages::{PageSource, Pages};
 #[cfg(feature = "planted")]
 #[doc(hidden)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+#[cfg(feature = "sim")]
+use std::sync::Arc;
 
 /// How the bytes of a file get into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -28,7 +30,13 @@ pub struct Region(Inner);
 
 enum Inner {
     Mapped(memmap2::Mmap),
-    Owned { cells: Vec<u128>, len: usize },
+    Owned {
+        cells: Vec<u128>,
+        len: usize,
+    },
+    /// Bytes that several regions show; on the simulated disk alone.
+    #[cfg(feature = "sim")]
+    Shared(Arc<Region>),
 }
 
 impl Region {
@@ -66,6 +74,12 @@ impl Region {
         }
     }
 
+    /// Another region that shows the same bytes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn showing(bytes: &Arc<Self>) -> Self {
+        Self(Inner::Shared(Arc::clone(bytes)))
+    }
+
     /// Whether the bytes are a mapping of the file, rather than memory of their own.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
@@ -81,6 +95,8 @@ impl Deref for Region {
         match &self.0 {
             Inner::Mapped(map) => map,
             Inner::Owned { cells, len } => bytemuck::cast_slice(cells).split_at(*len).0,
+            #[cfg(feature = "sim")]
+            Inner::Shared(region) => region,
         }
     }
 }

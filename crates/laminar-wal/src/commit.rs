@@ -98,7 +98,7 @@ impl Log {
             } else {
                 turn.leading = true;
                 self.hold(&mut turn);
-                let led = MutexGuard::unlocked(&mut turn, || self.write_and_sync(target));
+                let led = MutexGuard::unlocked(&mut turn, || self.unwinding_poisons(|| self.write_and_sync(target)));
                 if !matches!(led, Ok(Led::HandedOn)) {
                     turn.leading = false;
                     // The others try themselves: each gets its own answer, and none hangs.
@@ -158,7 +158,8 @@ impl Log {
         self.check_poison()?;
         let clock = &self.dir.env.clock;
         let started = clock.now();
-        let synced = if planted("log-acknowledges-before-sync") { Ok(()) } else { file.sync_data() };
+        let sync = || if planted("log-acknowledges-before-sync") { Ok(()) } else { file.sync_data() };
+        let synced = self.unwinding_poisons(sync);
         let synced = if planted("log-retries-failed-sync") { synced.or_else(|_| file.sync_data()) } else { synced };
         if let Err(error) = synced {
             return Err(if planted("log-failed-sync-is-not-final") { error.into() } else { self.poison_with(error) });

@@ -3,9 +3,10 @@
 //! Locks are taken in this order: `writer`, then any of `buffer`, `retain`, `ahead`, `sync`, and `turn` last. Under `buffer` nothing is read or written, so an append
 //! waits for the disk only where a group or a segment is full.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use laminar_vfs::{Lock, Worker};
+use laminar_vfs::{Lock, Op, Worker, panic_message};
 
 use crate::ahead::Ahead;
 use crate::buffer::Buffer;
@@ -108,6 +109,16 @@ impl Log {
         self.buffer.lock().freeze();
         self.wake_everyone();
         Error::Poisoned { cause }
+    }
+
+    /// Does some work that others wait for. If it panics, on whatever thread, what it had in hand may be half done, and nobody would take
+    /// it up: the log is poisoned, which tells all of them, now and later.
+    pub(crate) fn unwinding_poisons<T>(&self, work: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let message = format!("a panic while the log was written or synced: {}", panic_message(&*panic));
+            self.poison_with(laminar_vfs::Error::new(Op::SyncData, &self.dir.path, std::io::Error::other(message)));
+            resume_unwind(panic)
+        })
     }
 
     /// The segment that holds `position`, or the last one if it is past all.

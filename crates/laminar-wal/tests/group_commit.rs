@@ -29,6 +29,8 @@ struct Calls {
     all: AtomicU64,
     /// From now on a sync by the log's own thread panics.
     bomb: AtomicBool,
+    /// The same of a sync by any other thread.
+    bomb_of_callers: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -112,7 +114,8 @@ impl VfsFile for CountingFile {
         self.calls.syncs.fetch_add(1, Ordering::Relaxed);
         thread::sleep(self.slow);
         let is_worker = thread::current().name() == Some("laminar-wal");
-        assert!(!(is_worker && self.calls.bomb.load(Ordering::SeqCst)), "a planted panic");
+        let bomb = if is_worker { &self.calls.bomb } else { &self.calls.bomb_of_callers };
+        assert!(!bomb.load(Ordering::SeqCst), "a planted panic");
         self.call().sync_data()
     }
     fn set_len(&self, len: u64) -> VfsResult<()> {
@@ -340,6 +343,36 @@ fn a_panic_of_the_logs_own_thread_is_an_error_for_everyone_who_waits() {
     wal.release();
     let (wal, _) = Wal::open(dir.path(), WalOptions::new()).unwrap();
     assert_eq!(payloads(&wal, wal.start_lsn()).first().map(Vec::as_slice), Some(&b"kept"[..]));
+}
+
+#[test]
+fn a_panic_of_a_caller_in_its_sync_is_an_error_for_the_others_who_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, calls) = counted(Duration::from_millis(50));
+    let wal = Wal::open(dir.path(), WalOptions::new().env(env)).unwrap().0;
+    let lsn = wal.append(b"lost").unwrap();
+    calls.bomb_of_callers.store(true, Ordering::SeqCst);
+    let before = calls.syncs.load(Ordering::Relaxed);
+    let leader = wal.clone();
+    let leader = thread::spawn(move || leader.sync());
+    while calls.syncs.load(Ordering::Relaxed) == before {
+        thread::yield_now();
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for number in 0..4 {
+        let (wal, sender) = (wal.clone(), sender.clone());
+        thread::spawn(move || {
+            sender.send(if number % 2 == 0 { wal.wait_durable(lsn) } else { block_on(wal.durable(lsn)) })
+        });
+    }
+    for _ in 0..4 {
+        match receiver.recv_timeout(Duration::from_secs(60)).expect("somebody waits for ever") {
+            Err(Error::Poisoned { cause }) => assert!(cause.to_string().contains("a planted panic"), "{cause}"),
+            told => panic!("{told:?}"),
+        }
+    }
+    leader.join().unwrap_err();
+    wal.append(b"more").unwrap_err();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The runs themselves, shared out to the processors: a progress bar each part, the first failure with its replay command, and a
 //! closing table.
 
+use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -127,19 +128,29 @@ impl Parts {
     /// Every damage of all references, or of one; or a sample, see [`Reference::damages`]. A damage counts as a crash.
     pub(super) fn damages(&mut self, only: Option<&str>, step: usize) -> Outcome {
         for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
-            let damages = Reference::new(name)?.damages(step);
+            let reference = Reference::new(name)?;
+            let damages = reference.damages(step);
             let lots = damages.len().div_ceil(LOT) as u64;
+            let (bytes, all) = (HumanCount(reference.bytes()), HumanCount(damages.len() as u64));
+            println!("{name}: {all} damages to {bytes} bytes");
+            let mut ends = Mutex::new(BTreeMap::new());
             self.take(format!("damages of {name}, in lots of {LOT}"), 0..lots, |lot| {
                 // One for each lot, since copies that threads share slow each other down.
                 let reference = Reference::new(name).map_err(|violation| violation.to_string())?;
-                let mut counts = Counts::default();
+                let (mut counts, mut of_lot) = (Counts::default(), BTreeMap::new());
                 for damage in damages.chunks(LOT).nth(index(lot)).unwrap_or_default() {
                     let outcome = reference.check(damage).map_err(|violation| format!("{damage}: {violation}"))?;
+                    *of_lot.entry(outcome).or_insert(0) += 1;
                     counts.crashes += 1;
-                    counts.recovered += u64::from(matches!(outcome, laminar_sim::Outcome::Whole));
+                    counts.recovered += u64::from(outcome == laminar_sim::Outcome::Whole);
                 }
+                let mut ends = ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                of_lot.into_iter().for_each(|(outcome, count)| *ends.entry(outcome).or_insert(0) += count);
                 Ok(counts)
             })?;
+            let ends = ends.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let ends = ends.iter().map(|(outcome, count)| format!("{} {outcome}", HumanCount(*count)));
+            println!("{name}: {}", ends.collect::<Vec<_>>().join(", "));
         }
         Ok(())
     }
@@ -227,6 +238,7 @@ impl Parts {
                     }
                 }
                 bar.inc(1);
+                say_how_far(&bar, start);
             }
         };
         std::thread::scope(|scope| {
@@ -312,6 +324,14 @@ impl Parts {
 fn bar(name: &str, runs: u64) -> Outcome<ProgressBar> {
     let style = ProgressStyle::with_template("{msg}\n{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} to go")?;
     Ok(ProgressBar::new(runs).with_style(style).with_message(name.to_owned()))
+}
+
+/// Where nobody sees the bar, a line at each tenth of a part that takes long.
+fn say_how_far(bar: &ProgressBar, start: Instant) {
+    let (at, all) = (bar.position(), bar.length().unwrap_or(0).max(1));
+    if bar.is_hidden() && start.elapsed() > Duration::from_secs(10) && at * 10 / all > (at - 1) * 10 / all {
+        println!("{}: {}/{} after {}", bar.message(), HumanCount(at), HumanCount(all), seconds(start.elapsed()));
+    }
 }
 
 fn index(number: u64) -> usize {

@@ -4,8 +4,6 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::SimDisk;
 use super::file::FileNode;
 use super::page::{Body, SECTOR_BYTES, pieces};
@@ -217,7 +215,7 @@ fn body_of(bytes: &[u8]) -> Body {
 }
 
 fn hash_names(entries: &Entries) -> u64 {
-    entries.iter().fold(1, |sum, entry| mix(sum ^ xxh3_64(entry.name.as_encoded_bytes()) ^ mix(entry.ino as u64)))
+    entries.iter().fold(1, |sum, entry| mix(sum ^ entry.name.hash() ^ mix(entry.ino as u64)))
 }
 
 impl State {
@@ -247,7 +245,7 @@ impl State {
     fn remove_tree(&mut self, path: &Path) -> std::result::Result<(), IoError> {
         let ino = self.find(path)?;
         let Ok(dir) = self.dir(ino) else { return self.remove_file(path) };
-        let names: Vec<_> = dir.cache.iter().map(|entry| Arc::clone(&entry.name)).collect();
+        let names: Vec<_> = dir.cache.iter().map(|entry| entry.name.clone()).collect();
         for name in names {
             self.remove_tree(&path.join(&*name))?;
         }
@@ -271,7 +269,7 @@ impl State {
         let differ = !dir.cache.same(&dir.disk) && hash_names(&dir.cache) != hash_names(&dir.disk);
         let lost = if differ { hash_names(&dir.disk) } else { 0 };
         dir.cache.iter().fold(lost, |sum, entry| {
-            let name = xxh3_64(entry.name.as_encoded_bytes()) | 1;
+            let name = entry.name.hash() | 1;
             let links = self.links(entry.ino);
             let content = match self.node(entry.ino) {
                 Node::Dir(_) => self.hash_dir(entry.ino),

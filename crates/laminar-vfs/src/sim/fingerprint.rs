@@ -1,7 +1,5 @@
 //! What tells two disks apart for whoever opens them next.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::SimDisk;
 use super::random::mix;
 use super::state::{Node, State};
@@ -29,23 +27,26 @@ impl SimDisk {
 
 impl State {
     fn fingerprint(&self) -> u64 {
-        let mut seen = Vec::with_capacity(32);
+        let mut seen = Vec::new();
         self.fingerprint_of(ROOT, &mut seen)
     }
 
     /// The fingerprint of a file or of a directory with all below it; of one that has been met before, where that was.
     fn fingerprint_of(&self, ino: Ino, seen: &mut Vec<Ino>) -> u64 {
-        if let Some(place) = seen.iter().position(|met| *met == ino) {
-            return mix(place as u64);
+        // Only what has two names can be met twice.
+        if self.links(ino) > 1 {
+            if let Some(place) = seen.iter().position(|met| *met == ino) {
+                return mix(place as u64 + 1);
+            }
+            seen.push(ino);
         }
-        seen.push(ino);
         match self.node(ino) {
             Node::Free => 0,
             Node::File(file) => file.cache.hash(),
-            Node::Dir(dir) => dir.cache.iter().fold(1, |hash, entry| {
-                let named = hash ^ xxh3_64(entry.name.as_encoded_bytes());
-                mix(mix(named) ^ self.fingerprint_of(entry.ino, seen))
-            }),
+            Node::Dir(dir) => dir
+                .cache
+                .iter()
+                .fold(1, |hash, entry| mix(mix(hash ^ entry.name.hash()) ^ self.fingerprint_of(entry.ino, seen))),
         }
     }
 }

@@ -3,12 +3,10 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::file::Kept;
 use super::random::mix;
 use super::state::{Node, State};
-use super::tree::{DirNode, Ino};
+use super::tree::{DirNode, Ino, Name};
 
 /// What a name is given to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub(super) enum Placing {
 #[derive(Clone)]
 struct Set {
     dir: Ino,
-    name: Arc<OsStr>,
+    name: Name,
     to: Option<Ino>,
 }
 
@@ -103,7 +101,7 @@ impl NameOp {
     pub(super) fn hash(&self) -> u64 {
         let syncs = u64::from(self.source_synced) << 1 | u64::from(self.target_synced);
         self.sets().fold(syncs, |sum, set| {
-            let place = mix(set.dir as u64) ^ xxh3_64(set.name.as_encoded_bytes());
+            let place = mix(set.dir as u64) ^ set.name.hash();
             mix(sum ^ place).wrapping_add(set.to.map_or(0, |ino| mix(ino as u64)))
         })
     }
@@ -220,10 +218,10 @@ impl State {
     }
 
     /// Which of the kept changes of names survive: those that have all they need.
-    fn survivors(&self, kept: Kept<'_>) -> Vec<bool> {
-        let mut survive: Vec<bool> = Vec::with_capacity(self.names.len());
-        for (nth, op) in self.names.iter().enumerate() {
-            let mut before = self.names.iter().zip(&survive);
+    fn survivors(ops: &[NameOp], kept: Kept<'_>) -> Vec<bool> {
+        let mut survive: Vec<bool> = Vec::with_capacity(ops.len());
+        for (nth, op) in ops.iter().enumerate() {
+            let mut before = ops.iter().zip(&survive);
             survive.push(kept(nth) > 0 && before.all(|(earlier, survives)| *survives || !op.needs(earlier)));
         }
         survive
@@ -245,10 +243,9 @@ impl State {
         !self.names.is_empty() || self.any_diverged()
     }
 
-    /// Lets processes see the durable names with the kept changes over them; nothing is pending any more.
-    pub(super) fn settle_names(&mut self, kept: Kept<'_>) {
-        let survive = self.survivors(kept);
-        let ops = std::mem::take(&mut self.names);
+    /// Lets processes see the durable names with those of the pending changes over them that are kept.
+    pub(super) fn settle_names(&mut self, ops: &[NameOp], kept: Kept<'_>) {
+        let survive = Self::survivors(ops, kept);
         for node in self.nodes_mut() {
             if matches!(node, Node::Dir(dir) if dir.diverged) {
                 edit(node, |dir| {

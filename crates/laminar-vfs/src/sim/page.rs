@@ -1,8 +1,10 @@
 //! The bytes of one file: pages of 4 KiB, of sectors that copies share until one of them is written.
 #![expect(clippy::indexing_slicing, reason = "places within a page are bounded by the loops that make them")]
 
+use crate::Region;
 use crate::sync::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::io::{Error as IoError, ErrorKind};
+use std::sync::{Arc, OnceLock};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -133,6 +135,23 @@ pub(super) struct Body {
     len: u64,
     slots: Arc<Vec<Slot>>,
     allocated: u64,
+    derived: Derived,
+}
+
+/// What follows from the bytes of a file, once someone has asked for it. Copies of a disk share it: most files are the same in
+/// thousands of them, and are opened in each.
+#[derive(Default)]
+struct Derived {
+    /// The hash of length and bytes, else 0.
+    hash: AtomicU64,
+    /// The bytes in one piece.
+    region: OnceLock<Arc<Region>>,
+}
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Self { hash: AtomicU64::new(self.hash.load(Ordering::Relaxed)), region: self.region.clone() }
+    }
 }
 
 impl Body {
@@ -163,8 +182,22 @@ impl Body {
         len
     }
 
+    /// All bytes, in memory that is shared with whoever asks before they change.
+    pub(super) fn region(&self) -> Result<Region, IoError> {
+        if let Some(region) = self.derived.region.get() {
+            return Ok(Region::showing(region));
+        }
+        let len = usize::try_from(self.len).map_err(|_| ErrorKind::OutOfMemory)?;
+        Region::expect_room(len)?;
+        let region = Region::filled_by(len, |into| {
+            self.copy_onto_zeros(into);
+            Ok::<(), IoError>(())
+        })?;
+        Ok(Region::showing(self.derived.region.get_or_init(|| Arc::new(region))))
+    }
+
     /// All bytes, into memory of the same length that is zero already.
-    pub(super) fn copy_onto_zeros(&self, into: &mut [u8]) {
+    fn copy_onto_zeros(&self, into: &mut [u8]) {
         for (slot, into) in self.slots.iter().zip(into.chunks_mut(PAGE_BYTES)) {
             if let Slot::Data(page) = slot {
                 for (sector, into) in page.sectors.iter().zip(into.chunks_mut(SECTOR_BYTES)) {
@@ -178,6 +211,7 @@ impl Body {
 
     /// The slot of a page, which takes space from here on.
     fn take_slot(&mut self, page: usize) -> &mut Slot {
+        self.derived = Derived::default();
         let slots = Arc::make_mut(&mut self.slots);
         if slots.len() <= page {
             slots.resize(page + 1, Slot::Hole);
@@ -239,13 +273,14 @@ impl Body {
 
     /// Cuts or extends; what is added is a hole.
     pub(super) fn set_len(&mut self, len: u64) {
-        self.len = len;
+        self.grow(len);
         self.trim();
     }
 
     /// Extends without looking at what lies beyond the length.
     pub(super) fn grow(&mut self, len: u64) {
         self.len = len;
+        self.derived = Derived::default();
     }
 
     /// Zeroes and frees what lies beyond the length.
@@ -256,6 +291,7 @@ impl Body {
         if self.slots.len() <= kept && tail_is_zero {
             return;
         }
+        self.derived = Derived::default();
         let slots = Arc::make_mut(&mut self.slots);
         let gone = slots.iter().skip(kept).filter(|slot| !matches!(slot, Slot::Hole)).count();
         self.allocated -= gone as u64;
@@ -267,8 +303,16 @@ impl Body {
 
     /// Equal for equal lengths and bytes, whether zeros are written or holes.
     pub(super) fn hash(&self) -> u64 {
+        // As with pages: whoever races here stores the same value.
+        let known = self.derived.hash.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
         let pages = self.slots.iter().enumerate().map(|(page, slot)| (page as u64, slot.hash()));
-        pages.filter(|(_, hash)| *hash != 0).fold(mix(self.len), |sum, (page, hash)| sum ^ mix(hash ^ mix(page)))
+        let pages = pages.filter(|(_, hash)| *hash != 0);
+        let hash = pages.fold(mix(self.len), |sum, (page, hash)| sum ^ mix(hash ^ mix(page))).max(1);
+        self.derived.hash.store(hash, Ordering::Relaxed);
+        hash
     }
 }
 

@@ -190,7 +190,7 @@ impl State {
             for entry in entries.iter() {
                 let is_dir = matches!(self.node(entry.ino), Node::Dir(_));
                 if is_dir && self.links(entry.ino) > 0 {
-                    second.push((at, Arc::clone(&entry.name)));
+                    second.push((at, entry.name.clone()));
                     continue;
                 }
                 self.link(entry.ino);
@@ -216,15 +216,20 @@ impl State {
     /// The disk after a power cut that keeps the changes which `kept` says: first those of names, then those of each
     /// file in turn.
     pub(super) fn after_crash(&self, kept: Kept<'_>) -> Self {
-        let mut next = self.clone();
-        if next.names_differ() {
-            next.settle_names(kept);
+        let mut next = Self {
+            inodes: self.inodes.clone(),
+            free: Vec::new(),
+            nameless: Vec::new(),
+            names: Vec::new(),
+            used_pages: 0,
+            space_pages: self.space_pages,
+            ids: self.ids.clone(),
+        };
+        if self.names_differ() {
+            next.settle_names(&self.names, kept);
             next.recount();
             next.harden_names();
         }
-        next.nameless.clear();
-        next.free.clear();
-        next.used_pages = 0;
         let mut base = self.names.len();
         for ((ino, inode), choices) in next.inodes.iter_mut().enumerate().zip(self.choices_of_files()) {
             inode.handles = 0;
@@ -246,8 +251,8 @@ impl State {
     /// Drops whatever the cache holds that is not waiting to be written.
     pub(super) fn drop_caches(&mut self) {
         if self.any_diverged() {
-            let pending = self.names.clone();
-            self.settle_names(&|_| WHOLE);
+            let pending = std::mem::take(&mut self.names);
+            self.settle_names(&pending, &|_| WHOLE);
             self.names = pending;
             self.recount();
             let nameless = self.inodes.iter().enumerate().filter(|(_, inode)| inode.links == 0);

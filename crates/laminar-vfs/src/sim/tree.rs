@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::{Error as IoError, ErrorKind};
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::file::FileNode;
 use super::names::{NameOp, Placing};
@@ -17,10 +20,37 @@ pub(super) const ROOT: Ino = 0;
 /// So many names are searched one by one.
 const FEW_NAMES: usize = 16;
 
-/// One name in a directory.
+/// A name in a directory. Its hash is made once, since fingerprints ask for those of all names.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    hash: u64,
+    text: Arc<OsStr>,
+}
+
+impl Name {
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl From<&OsStr> for Name {
+    fn from(text: &OsStr) -> Self {
+        Self { hash: xxh3_64(text.as_encoded_bytes()), text: text.into() }
+    }
+}
+
+impl Deref for Name {
+    type Target = OsStr;
+
+    fn deref(&self) -> &OsStr {
+        &self.text
+    }
+}
+
+/// What a name in a directory stands for.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) name: Arc<OsStr>,
+    pub(super) name: Name,
     pub(super) ino: Ino,
 }
 
@@ -51,7 +81,7 @@ impl Entries {
     }
 
     /// Lets `name` stand for `to`; returns what it stood for.
-    pub(super) fn set(&mut self, name: &Arc<OsStr>, to: Option<Ino>) -> Option<Ino> {
+    pub(super) fn set(&mut self, name: &Name, to: Option<Ino>) -> Option<Ino> {
         match (self.search(name.as_encoded_bytes()), to) {
             (Ok(at), None) => Some(Arc::make_mut(&mut self.0).remove(at).ino),
             (Ok(at), Some(ino)) => {
@@ -59,7 +89,7 @@ impl Entries {
                 Some(std::mem::replace(&mut entry.ino, ino))
             }
             (Err(at), Some(ino)) => {
-                Arc::make_mut(&mut self.0).insert(at, Entry { name: Arc::clone(name), ino });
+                Arc::make_mut(&mut self.0).insert(at, Entry { name: name.clone(), ino });
                 None
             }
             (Err(_), None) => None,
