@@ -11,7 +11,7 @@ const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
 const BOTTOM: f64 = 46.0;
-const TOP: f64 = 12.0;
+const TOP: f64 = 30.0;
 const RIGHT: f64 = 12.0;
 
 const COLOURS: [&str; 8] = ["#0b6bcb", "#d9822b", "#6b4fbb", "#2a9d5c", "#c0392b", "#7f8c8d", "#b5851b", "#17a2a2"];
@@ -107,6 +107,7 @@ pub(crate) fn lines(series: &[Series]) -> String {
     let middle = LEFT + (WIDTH - LEFT - RIGHT) / 2.0;
     let axes = escaped(&format!("{} / {}", first.y, first.x));
     draw(format!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{axes}</text>", HEIGHT - 8.0));
+    let mut legend = LEFT;
     for (index, series) in series.iter().enumerate() {
         let colour = colour(index);
         let points: Vec<String> = series.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
@@ -114,8 +115,17 @@ pub(crate) fn lines(series: &[Series]) -> String {
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\" points=\"{}\"/>",
             points.join(" ")
         ));
-        let (at, name) = (TOP + 14.0 + 16.0 * index as f64, escaped(&series.store));
-        draw(format!("<text x=\"{}\" y=\"{at}\" style=\"fill: {colour}\">{name}</text>", LEFT + 8.0));
+        if series.points.len() < 12 {
+            for (px, py) in &series.points {
+                draw(format!("<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>", x(*px), y(*py)));
+            }
+        }
+        let name = escaped(&series.store);
+        draw(format!(
+            "<rect x=\"{legend:.0}\" y=\"8\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{:.0}\" y=\"17\">{name}</text>",
+            legend + 14.0
+        ));
+        legend += 30.0 + 6.6 * series.store.chars().count() as f64;
     }
     drawing + "</svg>"
 }
@@ -127,9 +137,9 @@ fn tick(value: f64, scale: Scale) -> String {
 /// A bar for each name; ours stands out.
 pub(crate) fn bars(values: &[(String, f64, String)]) -> String {
     const LINE: f64 = 22.0;
-    const BAR_LEFT: f64 = 100.0;
+    const BAR_LEFT: f64 = 90.0;
     let height = LINE * values.len() as f64 + 4.0;
-    let (width, room) = (420.0, 200.0);
+    let (width, room) = (390.0, 200.0);
     let highest = values.iter().map(|(_, value, _)| *value).fold(f64::MIN_POSITIVE, f64::max);
     let mut drawing = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">");
     for (index, (name, value, label)) in values.iter().enumerate() {
@@ -148,6 +158,54 @@ pub(crate) fn bars(values: &[(String, f64, String)]) -> String {
         )
         .expect("a string takes everything");
     }
+    drawing + "</svg>"
+}
+
+/// A bar for each bench, from 1 to the right where we are ahead and to the left where we are behind; tenfold takes the same room both ways.
+pub(crate) fn ratios(values: &[(String, f64)]) -> String {
+    const LINE: f64 = 19.0;
+    const NAMES: f64 = 190.0;
+    let (width, room) = (640.0, 640.0 - NAMES - 60.0);
+    let places = || values.iter().map(|(_, ratio)| ratio.max(1e-3).log10());
+    let (low, high) = (places().fold(-0.35, f64::min), places().fold(0.5, f64::max));
+    let x = |ratio: f64| NAMES + 30.0 + (ratio.max(1e-3).log10() - low) / (high - low) * (room - 30.0);
+    let (height, one) = (LINE * values.len() as f64 + 24.0, x(1.0));
+    let mut drawing = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">");
+    for tick in
+        [0.1, 0.5, 2.0, 5.0, 10.0, 50.0, 100.0].into_iter().filter(|tick: &f64| (low..=high).contains(&tick.log10()))
+    {
+        let (at, bottom) = (x(tick), height - 20.0);
+        write!(
+            drawing,
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{bottom}\" stroke=\"#8883\"/>\
+             <text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{tick}</text>",
+            height - 6.0
+        )
+        .expect("a string takes everything");
+    }
+    for (index, (name, ratio)) in values.iter().enumerate() {
+        let top = LINE * index as f64 + 2.0;
+        let (base, end) = (top + 12.5, x(*ratio));
+        let (left, length) = (one.min(end), (one - end).abs().max(1.0));
+        let (fill, label, anchor) =
+            if *ratio >= 1.0 { ("#2a9d5c", end + 4.0, "start") } else { ("#d64531", end - 4.0, "end") };
+        write!(
+            drawing,
+            "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{}</text>\
+             <rect x=\"{left:.1}\" y=\"{top}\" width=\"{length:.1}\" height=\"15\" fill=\"{fill}\"/>\
+             <text x=\"{label:.1}\" y=\"{base}\" text-anchor=\"{anchor}\">{}</text>",
+            NAMES - 6.0,
+            escaped(name),
+            quantity::short((ratio * 100.0).round() / 100.0)
+        )
+        .expect("a string takes everything");
+    }
+    write!(
+        drawing,
+        "<line x1=\"{one:.1}\" x2=\"{one:.1}\" y1=\"0\" y2=\"{}\" stroke=\"currentColor\"/>",
+        height - 20.0
+    )
+    .expect("a string takes everything");
     drawing + "</svg>"
 }
 
@@ -172,7 +230,7 @@ mod tests {
         };
         let drawing = lines(&[series]);
         assert!(drawing.contains("points=\"70.0,274.0 309.0,"), "{drawing}");
-        assert!(drawing.contains("548.0,12.0\""), "{drawing}");
+        assert!(drawing.contains("548.0,30.0\""), "{drawing}");
         assert!(drawing.contains("<rect") && drawing.contains("1 M"));
     }
 

@@ -14,13 +14,13 @@ const PEERS: &str = "benches/peers/Cargo.toml";
 /// Which benches, and how long.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Small sizes and few rounds: minutes, not an hour
+    /// Small sizes and few rounds: two minutes, not an hour; for a look, not for a report
     #[arg(long)]
     quick: bool,
-    /// Also at 10 million keys, which takes hours and 8 GiB of memory
+    /// Also at 10 million keys: half an hour more, 8 GiB of memory and 20 GiB of disk
     #[arg(long)]
     large: bool,
-    /// Also the stores and logs of others; the first build of them takes twenty minutes
+    /// Also the stores and logs of others; the first build of them takes half an hour
     #[arg(long)]
     peers: bool,
     /// Measure nothing: only the report of what was measured before

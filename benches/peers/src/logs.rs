@@ -58,7 +58,7 @@ impl Job for Appends<'_> {
         let records: Vec<&[u8]> = keys.iter().map(|key| values.of(key, 0)).collect();
         let mut told = Told::default();
         let dir = self.dir.join("appended");
-        let log = L::open(&dir)?;
+        let log = L::open_unsynced(&dir)?;
         let start = time::now();
         records.chunks(BATCH).try_for_each(|batch| log.append_batch(batch))?;
         told.figure(names::LOG_APPEND, "ns", start.elapsed().as_secs_f64() * 1e9 / records.len() as f64);
@@ -66,7 +66,7 @@ impl Job for Appends<'_> {
         // From the opening on: some read everything then, others when they are asked.
         let start = time::now();
         let (mut count, mut sum) = (0, 0_u64);
-        L::open(&dir)?.replay(|record| {
+        L::open_unsynced(&dir)?.replay(|record| {
             count += 1;
             sum = sum.wrapping_add(workload::read(record));
         })?;

@@ -38,9 +38,18 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: &Settings) -> Outcome {
-    stores::run(settings)?;
-    logs::run(settings)?;
-    nexmark::run(settings)
+    let programs: [(&str, fn(&Settings) -> Outcome); 3] =
+        [("stores", stores::run), ("logs", logs::run), ("nexmark", nexmark::run)];
+    let mut failed = Vec::new();
+    for (name, program) in programs {
+        // What one of the others dies of keeps nothing else from being measured.
+        match std::panic::catch_unwind(|| program(settings)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failed.push(format!("{name}: {error}")),
+            Err(_) => failed.push(format!("{name}: a panic, told above")),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ").into()) }
 }
 
 fn run_part(name: &str, arguments: &[String]) -> Outcome {

@@ -15,6 +15,11 @@ pub(super) trait Log: Sync + Sized {
     /// Opens the log in `dir`, or creates it there.
     fn open(dir: &Path) -> Outcome<Self>;
 
+    /// The same for records that need only survive the process, with the settings that suit them best.
+    fn open_unsynced(dir: &Path) -> Outcome<Self> {
+        Self::open(dir)
+    }
+
     /// Appends records that survive the process together; durable where the log knows nothing less.
     fn append_batch(&self, records: &[&[u8]]) -> Outcome;
 
@@ -56,6 +61,12 @@ struct Laminar(laminar_wal::Wal);
 impl Log for Laminar {
     fn open(dir: &Path) -> Outcome<Self> {
         let options = laminar_wal::WalOptions::new().sync_policy(laminar_wal::SyncPolicy::EveryCommit);
+        Ok(Self(laminar_wal::Wal::open(dir, options)?.0))
+    }
+
+    /// As it is with its peers, nothing is synced behind the writer: by default it would be, every 8 MiB and at the end of a segment.
+    fn open_unsynced(dir: &Path) -> Outcome<Self> {
+        let options = laminar_wal::WalOptions::new().segment_bytes(256 << 20).sync_behind_bytes(1 << 30);
         Ok(Self(laminar_wal::Wal::open(dir, options)?.0))
     }
 

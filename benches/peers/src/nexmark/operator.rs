@@ -72,30 +72,15 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
         Dedup::prepare(&mut operator.store, job.plan.known)?;
     }
     let mut checkpoints = Checkpoints::new(job);
-    let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
-    let (mut peak, mut looked) = (anonymous()?, begin);
-    let until = Duration::from_millis(job.plan.millis);
-    // The map runs to the end: what it finds, the others are held against.
-    while (!B::IS_DURABLE || begin.elapsed() < until) && operator.batch(checkpoints.running.is_some())? {
-        if B::IS_DURABLE {
-            checkpoints.tick(&mut operator.store)?;
-        }
-        if looked.elapsed() >= LOOK_EVERY {
-            (peak, looked) = (peak.max(anonymous()?), time::now());
+    let mut told = Told::default();
+    for _ in 0..job.plan.windows {
+        let before = operator.offset;
+        told.figures.extend(window(&mut operator, &mut checkpoints, job.plan)?);
+        if operator.offset == before {
+            break;
         }
     }
-    let mut told =
-        Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
-    let mut figure = |name: &str, unit: &str, value: f64| told.figures.push((name.into(), unit.into(), value));
-    figure("", "ops/s", operator.offset as f64 / begin.elapsed().as_secs_f64());
-    figure("/per-core", "ops/s", operator.offset as f64 / (processor_seconds()? - worked).max(f64::EPSILON));
-    figure(names::NEXMARK_WRITTEN, "bytes", memory::written().since(written).bytes as f64);
-    figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
-    for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
-        if latency.count() > 0 {
-            told.figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
-        }
-    }
+    told.hashes = std::mem::take(&mut operator.hashes);
     child::tell(&told);
     while operator.batch(false)? {
         if B::IS_DURABLE {
@@ -107,12 +92,51 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
     Err("nobody has killed a process that was to die".into())
 }
 
+/// Runs for a while, and tells what it was like.
+fn window<B: Backend, Q: Query>(
+    operator: &mut Operator<B, Q>,
+    checkpoints: &mut Checkpoints,
+    plan: Plan,
+) -> Outcome<Vec<(String, String, f64)>> {
+    (operator.quiet, operator.beside) = (Latency::new(), Latency::new());
+    let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
+    let (made, offset) = (checkpoints.made, operator.offset);
+    let (mut peak, mut looked) = (anonymous()?, begin);
+    let until = Duration::from_millis(plan.millis);
+    // The map runs to the end: what it finds, the others are held against.
+    while (!B::IS_DURABLE || begin.elapsed() < until) && operator.batch(checkpoints.running.is_some())? {
+        if B::IS_DURABLE {
+            checkpoints.tick(&mut operator.store)?;
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            (peak, looked) = (peak.max(anonymous()?), time::now());
+        }
+    }
+    let events = (operator.offset - offset) as f64;
+    let mut figures = Vec::new();
+    if events == 0.0 {
+        return Ok(figures);
+    }
+    let mut figure = |name: &str, unit: &str, value: f64| figures.push((name.into(), unit.into(), value));
+    figure("", "ops/s", events / begin.elapsed().as_secs_f64());
+    figure("/per-core", "ops/s", events / (processor_seconds()? - worked).max(f64::EPSILON));
+    figure(names::NEXMARK_WRITTEN, "bytes/event", memory::written().since(written).bytes as f64 / events);
+    figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
+    figure("/checkpoints", "", (checkpoints.made - made) as f64);
+    for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
+        if latency.count() > 0 {
+            figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
+        }
+    }
+    Ok(figures)
+}
+
 fn recover<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
     let begin = time::now();
     let mut operator = Operator::<B, Q>::open(job)?;
     let (offset, first) = (operator.offset, operator.first_event()?);
     let recovery = first.map_or(begin.elapsed(), |first| first - begin);
-    let mut told = Told { figures: Vec::new(), hashes: vec![(offset, operator.results.hash)], checkpoints: 0 };
+    let mut told = Told { hashes: vec![(offset, operator.results.hash)], ..Told::default() };
     // Only offsets between hashes are known to the others.
     told.hashes.retain(|(offset, _)| offset.is_multiple_of(HASH_EVERY) && *offset > 0);
     if offset > 0 {
