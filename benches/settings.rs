@@ -5,7 +5,7 @@
 /// ```
 /// use laminar_benches::Settings;
 /// let settings = Settings::parse(["--quick", "log"].map(str::to_owned));
-/// assert_eq!((settings.keys, settings.rounds), (200_000, 3));
+/// assert_eq!((settings.keys, settings.rounds), (100_000, 3));
 /// assert!(settings.wants("log append") && !settings.wants("store"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Settings {
             }
         }
         if settings.keys == 0 {
-            settings.keys = if settings.quick { 200_000 } else { 1_000_000 };
+            settings.keys = if settings.quick { 100_000 } else { 1_000_000 };
         }
         if settings.rounds == 0 {
             settings.rounds = if settings.quick { 3 } else { 5 };

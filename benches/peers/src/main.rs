@@ -26,7 +26,7 @@ use backend::{Outcome, Store};
 fn main() -> ExitCode {
     let outcome = match child::part() {
         Some((name, arguments)) => run_part(&name, &arguments),
-        None => run(&Settings::from_arguments()),
+        None => run(&settings()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,6 +35,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was asked for; a quick look is one round here, where every round takes a minute.
+fn settings() -> Settings {
+    let settings = Settings::from_arguments();
+    if settings.quick { Settings { rounds: 1, ..settings } } else { settings }
 }
 
 fn run(settings: &Settings) -> Outcome {

@@ -37,7 +37,8 @@ impl Job for Checkpoints<'_> {
         told.figure(names::CHECKPOINT_CHANGED, "ns", start.elapsed().as_secs_f64() * 1e9);
         let bytes = measure::bytes_of_new_files(&place, &mut known)?;
         told.figure(names::CHECKPOINT_CHANGED_BYTES, "bytes", bytes as f64);
-        let mut writer = Writer::new(&mut store, workload::picks(&keys, task.operations(), 12), &values);
+        let picks = workload::picks(&keys, task.operations(), 12);
+        let mut writer = Writer::new(&mut store, picks, &values);
         let quiet = writer.run(None)?;
         told.add(quiet.figures(names::WRITER_QUIET));
         let from = writer.begin.elapsed();

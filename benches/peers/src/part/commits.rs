@@ -13,9 +13,9 @@ pub(crate) struct Commits<'a>(pub(crate) Task<'a>);
 /// Keys of the store: what it holds matters little to a commit, and loading it takes longer than the commits.
 pub(crate) const KEYS: u32 = 200_000;
 /// Commits handed to the operating system.
-const EACH: usize = 50_000;
+const EACH: usize = 20_000;
 /// Durable commits: enough for a p99, few enough for a store that needs 10 ms for one.
-const DURABLE: usize = 500;
+const DURABLE: usize = 300;
 
 impl Job for Commits<'_> {
     type Output = Told;
