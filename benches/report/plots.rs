@@ -66,6 +66,8 @@ fn standings(figures: &Figures) -> Plot {
         let ratios: Vec<(String, f64)> = grid
             .benches
             .iter()
+            // The tables below have these too; here they would hide the rest.
+            .filter(|bench| !bench.bench.ends_with("/p99") && !bench.bench.ends_with("/max"))
             .filter_map(|bench| {
                 Some((bench.bench.clone(), bench.standing().filter(|standing| standing.is_of_peers)?.ratio))
             })
@@ -123,15 +125,18 @@ fn nexmark(figures: &Figures) -> Plot {
 
 fn writer(figures: &Figures) -> Plot {
     let of = |plot: &'static str| figures.series.iter().filter(move |series| series.plot == plot);
-    let drawings = of(PLOT_WRITER).chain(of(PLOT_WRITER_PEERS)).map(|series| {
-        let beside = if series.plot == PLOT_WRITER { "without a pause: " } else { "" };
-        let title = format!("{beside}{}, {} keys", series.store, size(series.keys));
+    let mut all: Vec<&Series> = of(PLOT_WRITER).chain(of(PLOT_WRITER_PEERS)).collect();
+    all.sort_by_key(|series| (series.keys, series.plot != PLOT_WRITER, series.store != LAMINAR, &series.store));
+    let drawings = all.into_iter().map(|series| {
+        let several = if series.plot == PLOT_WRITER { ", several checkpoints" } else { "" };
+        let title = format!("{}{several}, {} keys", series.store, size(series.keys));
         Drawing { title, form: Form::Lines(vec![series.clone()]) }
     });
     Plot {
         title: "Latency of a writer over time".to_owned(),
         remark:
-            "The longest put in each 10 ms of a writer that does not stop; while the ground is grey, a checkpoint runs."
+            "The longest put in each 10 ms of a writer that does not stop; while the ground is grey, a checkpoint runs. \
+             The same scale for all; where nothing stands, nothing was measured."
                 .to_owned(),
         drawings: drawings.collect(),
     }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use laminar_benches::names::{LAMINAR, PLOT_LATENCY};
+use laminar_benches::names::{BTREEMAP, HASHBROWN, LAMINAR, PLOT_LATENCY, PLOT_WRITER, PLOT_WRITER_PEERS};
+
 use laminar_benches::{Series, quantity};
 
 use crate::html::escaped;
@@ -37,7 +38,11 @@ impl Scale {
     /// Values with a label between two places.
     fn ticks(self, low: f64, high: f64) -> Vec<f64> {
         match self {
-            Self::Linear => (0..=5).map(|step| low + (high - low) * f64::from(step) / 5.0).collect(),
+            Self::Linear => {
+                let step = round_step((high - low) / 5.0);
+                let first = (low / step).ceil() as i64;
+                (first..).map(|tick| tick as f64 * step).take_while(|tick| *tick <= high + step * 1e-6).collect()
+            }
             Self::Logarithmic => {
                 let decades = |from: f64, to: f64| {
                     std::iter::successors(Some(from.ceil()), |place| Some(place + 1.0))
@@ -49,6 +54,12 @@ impl Scale {
             Self::Nines => vec![10.0, 50.0, 90.0, 99.0, 99.9, 99.99, 100.0],
         }
     }
+}
+
+/// A step of one, two or five times a power of ten, at least `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.max(1e-12).log10().floor());
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= least * 0.999).unwrap_or(power)
 }
 
 struct Axis {
@@ -82,9 +93,13 @@ pub(crate) fn lines(series: &[Series]) -> String {
         _ => Scale::Linear,
     };
     let (lowest, highest) = points().fold((f64::MAX, 0.0), |(low, high), (_, y)| (y.min(low), y.max(high)));
-    let y_scale = if lowest > 0.0 && highest / lowest > 20.0 { Scale::Logarithmic } else { Scale::Linear };
+    let is_of_time = [PLOT_WRITER, PLOT_WRITER_PEERS].contains(&first.plot.as_str());
+    let is_wide = lowest > 0.0 && highest / lowest > 20.0;
+    let y_scale = if is_wide || is_of_time { Scale::Logarithmic } else { Scale::Linear };
     let x_axis = Axis::new(x_scale, points().map(|point| point.0));
-    let y_axis = Axis::new(y_scale, points().map(|point| point.1));
+    // The same for every store, so that drawings side by side can be compared.
+    let of_time = if is_of_time { [1e3, 1e9].as_slice() } else { &[] };
+    let y_axis = Axis::new(y_scale, points().map(|point| point.1).chain(of_time.iter().copied()));
     let x = |value: f64| LEFT + x_axis.share(value) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - y_axis.share(value) * (HEIGHT - BOTTOM - TOP);
     let mut drawing = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" role=\"img\">");
@@ -110,11 +125,21 @@ pub(crate) fn lines(series: &[Series]) -> String {
     let mut legend = LEFT;
     for (index, series) in series.iter().enumerate() {
         let colour = colour(index);
-        let points: Vec<String> = series.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
-        draw(format!(
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\" points=\"{}\"/>",
-            points.join(" ")
-        ));
+        if is_of_time {
+            // A needle for each slot: where none stands, nothing was measured.
+            for (px, py) in &series.points {
+                let (at, bottom) = (x(*px), HEIGHT - BOTTOM);
+                let top = y(*py);
+                draw(format!("<path d=\"M{at:.1} {bottom}V{top:.1}\" stroke=\"{colour}\"/>"));
+            }
+        } else {
+            let points: Vec<String> =
+                series.points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
+            draw(format!(
+                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\" points=\"{}\"/>",
+                points.join(" ")
+            ));
+        }
         if series.points.len() < 12 {
             for (px, py) in &series.points {
                 draw(format!("<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>", x(*px), y(*py)));
@@ -145,7 +170,11 @@ pub(crate) fn bars(values: &[(String, f64, String)]) -> String {
     for (index, (name, value, label)) in values.iter().enumerate() {
         let top = LINE * index as f64 + 2.0;
         let (length, base) = ((value / highest * room).max(1.0), top + 14.0);
-        let colour = if name == LAMINAR { colour(0) } else { "#888" };
+        let colour = match name.as_str() {
+            LAMINAR => colour(0),
+            HASHBROWN | BTREEMAP => "#8886",
+            _ => "#888",
+        };
         write!(
             drawing,
             "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{}</text>\
@@ -196,7 +225,7 @@ pub(crate) fn ratios(values: &[(String, f64)]) -> String {
              <text x=\"{label:.1}\" y=\"{base}\" text-anchor=\"{anchor}\">{}</text>",
             NAMES - 6.0,
             escaped(name),
-            quantity::short((ratio * 100.0).round() / 100.0)
+            short_ratio(*ratio)
         )
         .expect("a string takes everything");
     }
@@ -207,6 +236,10 @@ pub(crate) fn ratios(values: &[(String, f64)]) -> String {
     )
     .expect("a string takes everything");
     drawing + "</svg>"
+}
+
+fn short_ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.3}") } else { quantity::short((ratio * 100.0).round() / 100.0) }
 }
 
 fn colour(index: usize) -> &'static str {
@@ -232,6 +265,13 @@ mod tests {
         assert!(drawing.contains("points=\"70.0,274.0 309.0,"), "{drawing}");
         assert!(drawing.contains("548.0,30.0\""), "{drawing}");
         assert!(drawing.contains("<rect") && drawing.contains("1 M"));
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(Scale::Linear.ticks(0.0, 4.1), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(Scale::Linear.ticks(0.0, 30e6).last(), Some(&30e6));
+        assert_eq!(round_step(0.13), 0.2);
     }
 
     #[test]
