@@ -197,7 +197,7 @@ pub(crate) fn ratios(values: &[(String, f64)]) -> String {
     let (width, room) = (640.0, 640.0 - NAMES - 60.0);
     let places = || values.iter().map(|(_, ratio)| ratio.max(1e-3).log10());
     let (low, high) = (places().fold(-0.35, f64::min), places().fold(0.5, f64::max));
-    let x = |ratio: f64| NAMES + 30.0 + (ratio.max(1e-3).log10() - low) / (high - low) * (room - 30.0);
+    let x = |ratio: f64| NAMES + 40.0 + (ratio.max(1e-3).log10() - low) / (high - low) * (room - 40.0);
     let (height, one) = (LINE * values.len() as f64 + 24.0, x(1.0));
     let mut drawing = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">");
     for tick in

@@ -64,7 +64,7 @@ impl Job for Appends<'_> {
         let start = time::now();
         records.chunks(BATCH).try_for_each(|batch| log.append_batch(batch))?;
         told.figure(names::LOG_APPEND, "ns", start.elapsed().as_secs_f64() * 1e9 / records.len() as f64);
-        drop(log);
+        log.close()?;
         // From the opening on: some read everything then, others when they are asked.
         let start = time::now();
         let (mut count, mut sum) = (0, 0_u64);

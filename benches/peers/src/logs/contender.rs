@@ -26,6 +26,11 @@ pub(super) trait Log: Sync + Sized {
     /// Appends a record and waits until it is durable.
     fn append_durable(&self, record: &[u8]) -> Outcome;
 
+    /// Closes the log as its users do.
+    fn close(self) -> Outcome {
+        Ok(())
+    }
+
     /// Reads all records of a log just opened, and hands each to `each`.
     fn replay(self, each: impl FnMut(&[u8])) -> Outcome;
 }
@@ -81,6 +86,10 @@ impl Log for Laminar {
     fn append_durable(&self, record: &[u8]) -> Outcome {
         let lsn = self.0.append(record)?;
         Ok(self.0.wait_durable(lsn)?)
+    }
+
+    fn close(self) -> Outcome {
+        Ok(self.0.close()?)
     }
 
     fn replay(self, mut each: impl FnMut(&[u8])) -> Outcome {
