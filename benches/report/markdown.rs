@@ -74,7 +74,8 @@ pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> 
         ),
     );
     missed(&mut text, document, "\nMissed:\n");
-    if let Some(grid) = document.grids.iter().find(|grid| grid.program == HEADLINES.0) {
+    let has_loads = |grid: &&Grid| grid.program == HEADLINES.0 && grid.benches.iter().any(|row| row.bench == PUT);
+    if let Some(grid) = document.grids.iter().find(has_loads) {
         line(&mut text, &format!("\n{}, 16-byte keys and 100-byte values, one thread; speed a second:\n", grid.title));
         columns(&mut text, grid);
         let of_headline = |bench: &&str| grid.benches.iter().find(|row| row.bench == **bench);

@@ -59,7 +59,7 @@ pub(crate) fn gets<B: Backend>(store: &mut B, keys: &[Key], expected: usize) -> 
 ///
 /// # Errors
 /// If there are more or fewer.
-pub(crate) fn scans<B: Backend>(store: &mut B, prefixes: &[Prefix], entries: usize) -> Outcome<f64> {
+pub(crate) fn scans<B: Backend, const N: usize>(store: &mut B, prefixes: &[[u8; N]], entries: usize) -> Outcome<f64> {
     let (mut found, mut sum) = (0, 0_u64);
     let rate = rate(prefixes, |_, prefix| {
         store.scan(prefix, |_, value| {

@@ -108,7 +108,7 @@ impl Plan {
         match settings.quick {
             true => Self { events: 1_000_000, known, millis: 400, windows: 1, interval_millis: 150 },
             false => {
-                let mut plan = Self { events: 12_000_000, known, millis: 3_500, windows: 1, interval_millis: 1_000 };
+                let mut plan = Self { events: 10_000_000, known, millis: 3_000, windows: 1, interval_millis: 1_000 };
                 if plan.turns(name, settings) == 1 {
                     plan.windows = settings.rounds;
                 }

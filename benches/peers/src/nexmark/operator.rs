@@ -1,6 +1,6 @@
 //! An operator at work: batches of events, commits with the offset and the results in them, checkpoints beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use laminar_benches::workload::Key;
@@ -9,8 +9,12 @@ use laminar_benches::{Latency, child, memory, names, time};
 use super::event::{Event, Source};
 use super::query::{Dedup, Query, Results};
 use super::{Name, Plan, Told, Work};
-use crate::backend::{self, Backend, Checkpoint, Outcome, Setup};
+use crate::backend::{self, Backend, Outcome, Setup};
 use crate::measure::BATCH;
+
+mod checkpoints;
+
+use checkpoints::Checkpoints;
 
 /// The row that is committed with every batch: offset, results, and the word of the operator.
 const PROGRESS: Key = [0xFF; 16];
@@ -114,7 +118,7 @@ fn window<B: Backend, Q: Query>(
 ) -> Outcome<Vec<(String, String, f64)>> {
     (operator.quiet, operator.beside) = (Latency::new(), Latency::new());
     let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
-    let (made, offset) = (checkpoints.made, operator.offset);
+    let (made, offset) = (checkpoints.made(), operator.offset);
     let (mut peak, mut looked) = (anonymous()?, begin);
     let until = Duration::from_millis(plan.millis);
     // Time without a clock around each event, and the events in it: a clock costs as much as a get.
@@ -126,7 +130,7 @@ fn window<B: Backend, Q: Query>(
         }
         let is_watched = number / STRETCH % 2 == 1;
         let (start, before) = (time::now(), operator.offset);
-        let clock = match (is_watched, checkpoints.running.is_some()) {
+        let clock = match (is_watched, checkpoints.is_running()) {
             (false, _) => Clock::None,
             (true, false) => Clock::Quiet,
             (true, true) => Clock::Beside,
@@ -155,7 +159,7 @@ fn window<B: Backend, Q: Query>(
     figure("/per-core", "ops/s", events / (processor_seconds()? - worked).max(f64::EPSILON));
     figure(names::NEXMARK_WRITTEN, "bytes/event", memory::written().since(written).bytes as f64 / events);
     figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
-    figure("/checkpoints", "", (checkpoints.made - made) as f64);
+    figure("/checkpoints", "", (checkpoints.made() - made) as f64);
     for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
         if latency.count() > 0 {
             figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
@@ -281,48 +285,6 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
         self.store.commit()?;
         if self.offset.is_multiple_of(HASH_EVERY) {
             self.hashes.push((self.offset, self.results.hash));
-        }
-        Ok(())
-    }
-}
-
-/// Checkpoints, one after the other, the next one due a while after the start of the last.
-struct Checkpoints {
-    dir: PathBuf,
-    interval: Duration,
-    started: Instant,
-    running: Option<Checkpoint>,
-    made: u64,
-    /// Those of peers that are still there. Two stay, as with our store.
-    kept: Vec<PathBuf>,
-}
-
-impl Checkpoints {
-    fn new(job: Job<'_>) -> Self {
-        let interval = Duration::from_millis(job.plan.interval_millis);
-        let dir = job.dir.to_path_buf();
-        Self { dir, interval, started: time::now(), running: None, made: 0, kept: Vec::new() }
-    }
-
-    /// Called between two batches.
-    fn tick<B: Backend>(&mut self, store: &mut B) -> Outcome {
-        if let Some(done) = self.running.take_if(|running| running.is_done()) {
-            let ours = matches!(done, Checkpoint::Ours(..));
-            let place = done.wait()?;
-            self.made += 1;
-            // Ours retires its own.
-            if !ours {
-                self.kept.push(place);
-            }
-            if self.kept.len() > 2 {
-                let oldest = self.kept.remove(0);
-                // Beside the writer, as whoever keeps checkpoints does it.
-                std::thread::spawn(move || std::fs::remove_dir_all(oldest));
-            }
-        }
-        if self.running.is_none() && self.started.elapsed() >= self.interval {
-            self.started = time::now();
-            self.running = Some(store.checkpoint(&self.dir.join(format!("checkpoint-{}", self.made)))?);
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ impl Job for Operations<'_> {
 
 fn points<B: Backend>(store: &mut B, task: Task<'_>, keys: &[Key], values: &Values, told: &mut Told) -> Outcome {
     let passes = task.passes();
+    store.rest()?;
     if passes > 1 {
         // Caches hold all data, once it has come into them.
         measure::gets(store, &workload::picks(keys, task.operations(), 4), task.operations())?;
@@ -101,6 +102,7 @@ impl Job for Scans<'_> {
         let mut told = Told::default();
         let mut store = B::open(&task.store(), Setup::for_keys(keys.len()))?;
         measure::load(&mut store, &keys, &Values::new(), 0)?;
+        store.rest()?;
         told.add(measure::scan_passes(&mut store, &prefixes, GROUP_KEYS, task, names::SCAN)?);
         if B::IS_DURABLE {
             store.settle()?;
