@@ -51,7 +51,7 @@ fn points<B: Backend>(store: &mut B, task: Task<'_>, keys: &[Key], values: &Valu
         told.figure(names::GET_HIT, "ops/s", measure::gets(store, &workload::picks(keys, count, 50 + pass), count)?);
     }
     let misses = workload::misses(task.operations());
-    for misses in misses.chunks(count) {
+    for misses in misses.chunks_exact(count) {
         told.figure(names::GET_MISS, "ops/s", measure::gets(store, misses, 0)?);
     }
     for pass in 0..passes {

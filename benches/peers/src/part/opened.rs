@@ -59,7 +59,7 @@ impl Job for Opened<'_> {
             let hits = measure::gets(&mut store, &workload::picks(&keys, each, 80 + pass), each)?;
             told.figure(names::GET_HIT_OPENED, "ops/s", hits);
         }
-        for misses in workload::misses(count).chunks(each) {
+        for misses in workload::misses(count).chunks_exact(each) {
             told.figure(names::GET_MISS_OPENED, "ops/s", measure::gets(&mut store, misses, 0)?);
         }
         store.close()?;
