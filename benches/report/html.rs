@@ -67,8 +67,8 @@ fn budgets(document: &Document) -> String {
 
 fn budget(line: &Line) -> String {
     let (class, sign) = match line.verdict() {
-        "met" => ("good", "✓ "),
-        "MISSED" => ("bad", "✗ "),
+        "met" => ("good", "&#10003; "),
+        "MISSED" => ("bad", "&#10007; "),
         _ => ("unknown", ""),
     };
     let cells = line.cells().into_iter().enumerate().map(|(column, text)| match column {
@@ -124,9 +124,9 @@ fn standing(bench: &GridRow) -> String {
     let Some(standing) = bench.standing() else { return "<td></td>".to_owned() };
     let ratio = standing.ratio;
     match (standing.is_of_peers, ratio >= 1.0) {
-        (true, true) => format!("<td class=\"good\">{ratio:.2} × the best peer</td>"),
-        (true, false) => format!("<td class=\"bad\">{ratio:.2} × the best peer</td>"),
-        (false, _) => format!("<td>{ratio:.2} × the best other</td>"),
+        (true, true) => format!("<td class=\"good\">{ratio:.2} &times; the best peer</td>"),
+        (true, false) => format!("<td class=\"bad\">{ratio:.2} &times; the best peer</td>"),
+        (false, _) => format!("<td>{ratio:.2} &times; the best other</td>"),
     }
 }
 
@@ -154,6 +154,6 @@ mod tests {
         let text = render(&Document::new(figures()));
         let (budgets, plots) = (text.find("<h2>Budgets").unwrap(), text.find("<h2>Wins and losses").unwrap());
         assert!(budgets < plots);
-        assert!(text.contains("✗ MISSED") && text.contains("class=\"because\""));
+        assert!(text.contains("&#10007; MISSED") && text.contains("class=\"because\""));
     }
 }
