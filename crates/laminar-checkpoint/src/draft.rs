@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, VfsFile, planted};
+use laminar_vfs::{OpenMode, planted};
 
 use crate::archive::ToSection;
 use crate::checkpoint::{Checkpoint, CheckpointStats};
@@ -13,8 +13,9 @@ use crate::format::manifest::{Manifest, RunRecord, SectionRecord};
 use crate::format::run::Identity;
 use crate::merge::MergedRun;
 use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name, run_name};
+use crate::output::Output;
 use crate::retain::remove_tree;
-use crate::run::{FinishedRun, Run, RunWriter, read_back};
+use crate::run::{FinishedRun, Run, RunWriter};
 use crate::section::NewSection;
 use crate::sync::Arc;
 use crate::{Error, Result};
@@ -89,6 +90,8 @@ pub struct Draft {
     id: u64,
     runs: Vec<RunRecord>,
     sections: Vec<SectionRecord>,
+    /// Those of the runs that were written for it, and are not durable yet.
+    written: Vec<FinishedRun>,
     hash_seed: Option<u64>,
     stats: CheckpointStats,
     state: State,
@@ -121,6 +124,7 @@ impl CheckpointManager {
             id,
             runs: Vec::new(),
             sections: Vec::new(),
+            written: Vec::new(),
             hash_seed: self.shared.options.hash_seed,
             stats: CheckpointStats::default(),
             state: State::Draft,
@@ -169,27 +173,24 @@ impl Draft {
 
     fn copy(&self, from: &Path, to: &Path) -> Result<u64> {
         let vfs = self.shared.vfs();
-        let (source, target) = (vfs.open(from, OpenMode::Read)?, vfs.open(to, OpenMode::CreateNew)?);
+        let source = vfs.open(from, OpenMode::Read)?;
+        let mut target = self.create_file(to)?;
         let mut buffer = vec![0; 1 << 20];
-        let (mut offset, mut crc) = (0, 0);
         loop {
-            let read = source.read_at(&mut buffer, offset)?;
-            let (piece, _) = buffer.split_at(read);
-            if piece.is_empty() {
+            let read = source.read_at(&mut buffer, target.bytes())?;
+            if read == 0 {
                 break;
             }
-            target.write_all_at(piece, offset)?;
-            crc = crc32c::crc32c_append(crc, piece);
-            offset += read as u64;
+            target.write(buffer.split_at(read).0)?;
         }
-        self.seal(&*target, offset, crc)?;
-        Ok(offset)
+        let bytes = target.bytes();
+        target.sync()?;
+        target.verify()?;
+        Ok(bytes)
     }
 
-    /// Makes a file durable and reads it back.
-    fn seal(&self, file: &dyn VfsFile, bytes: u64, crc: u32) -> Result<()> {
-        file.sync_data()?;
-        if self.shared.options.read_back { read_back(file, bytes, crc) } else { Ok(()) }
+    fn create_file(&self, path: &Path) -> Result<Output> {
+        Output::create(self.shared.vfs(), path, self.shared.options.read_back)
     }
 
     /// Begins a new run for the positions from `from` up to `to`. Without `tombstones` nothing may lie below it: deleted
@@ -218,7 +219,8 @@ impl Draft {
         }
         self.stats.bytes_written += run.bytes();
         self.stats.entries_written += run.entries();
-        self.runs.push(RunRecord { first_checkpoint: self.id, ..run.record });
+        self.runs.push(RunRecord { first_checkpoint: self.id, ..run.record.clone() });
+        self.written.push(run);
         Ok(())
     }
 
@@ -281,25 +283,36 @@ impl Draft {
             let why = "they must follow one another without gap or overlap, up to the checkpoint's position";
             return Err(Error::InvalidOption { name: "runs", why });
         }
-        let bytes = manifest.encode();
-        let vfs = self.shared.vfs();
-        let file = vfs.open(&self.dir().join(MANIFEST_NAME), OpenMode::CreateNew)?;
-        file.write_all_at(&bytes, 0)?;
-        if !planted("manifest-not-synced") {
-            self.seal(&*file, bytes.len() as u64, crc32c::crc32c(&bytes))?;
-        }
-        if !planted("checkpoint-names-not-synced") {
-            vfs.sync_dir(self.dir())?;
-        }
+        self.stats.bytes_written += self.write_manifest(&manifest)?;
         let published = self.published_dir();
-        vfs.rename(self.dir(), &published)?;
+        self.shared.vfs().rename(self.dir(), &published)?;
         self.state = State::Renamed;
         if !planted("checkpoint-own-name-not-synced") {
             self.shared.vfs().sync_dir(&self.shared.dir)?;
         }
         self.state = State::Published;
-        self.stats.bytes_written += bytes.len() as u64;
         self.shared.load(self.id, &published, self.stats)
+    }
+
+    /// Writes the MANIFEST, and makes all that is in the draft durable; returns the MANIFEST's length.
+    ///
+    /// It is written before the runs are synced, and they are read back after the directory is synced: one commit of the file
+    /// system's journal can serve all of these syncs, and the disk reads meanwhile.
+    fn write_manifest(&mut self, manifest: &Manifest) -> Result<u64> {
+        let mut file = self.create_file(&self.dir().join(MANIFEST_NAME))?;
+        file.write(&manifest.encode())?;
+        let bytes = file.bytes();
+        let mut written = std::mem::take(&mut self.written);
+        written.iter_mut().try_for_each(FinishedRun::sync)?;
+        if !planted("manifest-not-synced") {
+            file.sync()?;
+        }
+        if !planted("checkpoint-names-not-synced") {
+            self.shared.vfs().sync_dir(self.dir())?;
+        }
+        written.into_iter().try_for_each(FinishedRun::verify)?;
+        file.verify()?;
+        Ok(bytes)
     }
 
     fn published_dir(&self) -> PathBuf {

@@ -45,6 +45,7 @@ mod hash;
 mod merge;
 mod name;
 mod options;
+mod output;
 mod report;
 mod retain;
 mod run;

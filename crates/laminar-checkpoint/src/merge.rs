@@ -12,7 +12,7 @@ use crate::draft::random_seed;
 use crate::format::manifest::RunRecord;
 use crate::format::run::Identity;
 use crate::name::merge_name;
-use crate::run::{FinishedRun, Run, RunWriter};
+use crate::run::{Run, RunWriter};
 use crate::scan::Newest;
 use crate::sync::Arc;
 use crate::verify::Progress;
@@ -181,7 +181,11 @@ impl MergeJob {
     pub fn finish(mut self) -> Result<MergedRun> {
         while !self.step()? {}
         let inputs = self.plan.runs.iter().map(|run| run.file.record.run_id).collect();
-        Ok(MergedRun { finished: self.writer.finish()?, place: self.place, inputs, is_moved: false })
+        let mut finished = self.writer.finish()?;
+        let merged = MergedRun { record: finished.record.clone(), place: self.place, inputs, is_moved: false };
+        finished.sync()?;
+        finished.verify()?;
+        Ok(merged)
     }
 
     /// How far it has come, with the entries of the inputs taken as all of one size. Entries that hide older ones count
@@ -206,7 +210,7 @@ impl fmt::Debug for MergeJob {
 /// A merged run that waits for the next checkpoint to [adopt](crate::Draft::adopt) it. Dropped before that, it goes away.
 pub struct MergedRun {
     place: Place,
-    finished: FinishedRun,
+    record: RunRecord,
     /// The ids of the runs that it was made of, oldest first.
     inputs: Vec<u128>,
     is_moved: bool,
@@ -241,15 +245,15 @@ impl MergedRun {
     /// The file's length in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.finished.bytes()
+        self.record.file_bytes
     }
 
     pub(crate) fn record(&self) -> &RunRecord {
-        &self.finished.record
+        &self.record
     }
 
     pub(crate) fn move_to(mut self, path: &Path) -> Result<()> {
-        self.place.shared.vfs().rename(&self.finished.path, path)?;
+        self.place.shared.vfs().rename(&self.place.busy.path, path)?;
         self.is_moved = true;
         Ok(())
     }

@@ -22,7 +22,6 @@ pub(crate) use file::{RunFile, open_exact};
 pub(crate) use iter::KeyValue;
 pub use iter::RunIter;
 pub(crate) use verify::verify;
-pub(crate) use writer::read_back;
 pub use writer::{FinishedRun, RunWriter};
 
 /// An open run; a cheap clone shares it.

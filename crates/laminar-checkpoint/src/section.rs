@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Env, OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
+use laminar_vfs::{Env, ReadMode, Region, Vfs, VfsFile, planted};
 
 use crate::archive::{self, FromArchive, ToSection, archived, wrong_type};
 use crate::error::Reason;
@@ -11,8 +11,9 @@ use crate::format::manifest::SectionRecord;
 use crate::format::section::{SectionHeader, groups, page_crc};
 use crate::format::{FILE_HEADER, Fault, PAGE};
 use crate::name::section_name;
+use crate::output::Output;
 use crate::report::{Healed, Part};
-use crate::run::{open_exact, read_back};
+use crate::run::open_exact;
 use crate::sync::{Arc, Mutex, OnceLock};
 use crate::verify::Findings;
 use crate::{Error, Result};
@@ -60,24 +61,20 @@ impl NewSection {
             table_crc: crc32c::crc32c(&table),
         };
         let file_name = section_name(&self.name);
-        let file = env.vfs.open(&dir.join(&file_name), OpenMode::CreateNew)?;
+        let mut file = Output::create(&*env.vfs, &dir.join(&file_name), is_read_back)?;
         let head = header.encode();
         let zeros = [0; PAGE];
         let padding = |len: usize| zeros.split_at(len.next_multiple_of(PAGE) - len).0;
         let parts: [&[u8]; 7] =
             [&head, &self.archive, padding(self.archive.len()), &parity, &table, padding(table.len()), &head];
-        let (mut offset, mut crc) = (0, 0);
         for part in parts {
-            file.write_all_at(part, offset)?;
-            offset += part.len() as u64;
-            crc = crc32c::crc32c_append(crc, part);
+            file.write(part)?;
         }
-        file.sync_data()?;
-        if is_read_back {
-            read_back(&*file, offset, crc)?;
-        }
+        let file_bytes = file.bytes();
+        file.sync()?;
+        file.verify()?;
         let header_crc = u32_at(&head, crate::format::FILE_HEADER_CRC_AT).unwrap_or(0);
-        Ok(SectionRecord { name: self.name.clone(), file_name, file_bytes: offset, header_crc, tag: self.tag })
+        Ok(SectionRecord { name: self.name.clone(), file_name, file_bytes, header_crc, tag: self.tag })
     }
 }
 

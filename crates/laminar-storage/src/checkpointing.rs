@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 mod collect;
 mod job;
+mod order;
 mod retain;
 mod ticket;
 

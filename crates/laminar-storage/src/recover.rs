@@ -16,7 +16,7 @@ use crate::keyspace::Namespace;
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
-use crate::store::Sweeping;
+use crate::store::{Staged, Sweeping};
 use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
 
@@ -288,6 +288,7 @@ fn assemble(
         offset_bytes: recovered.offsets.keys().map(|name| crate::format::offset_len(name)).sum(),
         offsets: recovered.offsets,
         fresh_offsets: BTreeMap::new(),
+        staged: Staged::new(options.buffer_bytes),
         first_change: None,
         committed,
         refused: false,

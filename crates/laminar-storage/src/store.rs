@@ -18,8 +18,10 @@ use crate::state::{Scan, StateStore};
 use crate::table::Table;
 use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
 
+mod staged;
 mod sweep;
 
+pub(crate) use staged::Staged;
 pub(crate) use sweep::Sweeping;
 
 /// A keyed state store whose every change is in a write-ahead log. See the [crate] for what survives what.
@@ -63,7 +65,9 @@ pub struct WalStateStore {
     pub(crate) offset_bytes: usize,
     /// Set since the last commit.
     pub(crate) fresh_offsets: BTreeMap<String, u64>,
-    /// The first change since the last commit.
+    /// What the log has not been given yet; all of it comes after the last commit.
+    pub(crate) staged: Staged,
+    /// The first change since the last commit, if the log has it.
     pub(crate) first_change: Option<Lsn>,
     /// Just past the last commit record.
     pub(crate) committed: Lsn,
@@ -173,6 +177,7 @@ impl WalStateStore {
     pub fn commit(&mut self) -> Result<CommitTicket> {
         self.check_open()?;
         self.adopt_finished();
+        self.log_staged()?;
         if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
             if planted("store-forgets-offsets") {
                 self.fresh_offsets.clear();
@@ -339,9 +344,12 @@ impl WalStateStore {
     }
 
     /// Logs a change, then makes it in the table: if either has no room for it, it has not happened.
+    ///
+    /// The table notes with each change the end of the commit before it. That says as much as the change's own position would, which
+    /// is not known yet: whatever asks for it asks on which side of the end of a commit it is.
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
-        let (space, part) = (namespace.id(), BatchPart::More);
+        let space = namespace.id();
         let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
@@ -349,25 +357,48 @@ impl WalStateStore {
             self.table.check_room(&keyed, value_bytes)?;
         }
         if planted("store-changes-before-logging") {
-            self.table.insert(&keyed, self.wal.end_lsn().get(), value)?;
+            self.table.insert(&keyed, self.committed.get(), value)?;
         }
-        let logged = match value {
+        match value {
             Some(value) => {
-                let len = format::put_len(key, value);
-                self.wal.append_with(len, part, |into| format::encode_put(into, space, key, value))?
+                self.log(format::put_len(key, value), |into| format::encode_put(into, space, key, value))?;
             }
             None if self.has_no_trace_of(namespace, key) => return Ok(()),
-            None => {
-                let len = format::delete_len(key);
-                self.wal.append_with(len, part, |into| format::encode_delete(into, space, key))?
-            }
-        };
-        self.first_change.get_or_insert(logged.start);
+            None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
+        }
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(&keyed, logged.start.get(), value)?;
+        self.table.insert(&keyed, self.committed.get(), value)?;
         self.sweep();
+        Ok(())
+    }
+
+    /// Has the log take a record of `len` bytes that `fill` writes, at the latest with the commit. After an error it is not taken.
+    #[inline]
+    fn log(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        if let Some(error) = self.wal.poisoned() {
+            return Err(error.into());
+        }
+        if !self.staged.has_room(len) {
+            self.log_staged()?;
+        }
+        if self.staged.has_room(len) {
+            self.staged.push(len, fill);
+            return Ok(());
+        }
+        let logged = self.wal.append_with(len, BatchPart::More, fill)?;
+        self.first_change.get_or_insert(logged.start);
+        Ok(())
+    }
+
+    /// Gives the log what is staged. After an error it is still staged.
+    fn log_staged(&mut self) -> Result<()> {
+        if !self.staged.is_empty() {
+            let logged = self.wal.append_row(self.staged.records(), BatchPart::More)?;
+            self.first_change.get_or_insert(logged.start);
+            self.staged.clear();
+        }
         Ok(())
     }
 

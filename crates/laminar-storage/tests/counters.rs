@@ -13,6 +13,7 @@
     reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
 )]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
@@ -144,9 +145,13 @@ impl VfsFile for CountingFile {
         self.note(Op::Map, 0);
         self.0.map(mode)
     }
-    fn evict(&self) {
+    fn evict(&self, range: Range<u64>) {
         self.note(Op::Read, 0);
-        self.0.evict();
+        self.0.evict(range);
+    }
+    fn prefetch(&self, range: Range<u64>) {
+        self.note(Op::Read, 0);
+        self.0.prefetch(range);
     }
 }
 

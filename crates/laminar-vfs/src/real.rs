@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -168,8 +169,12 @@ impl VfsFile for RealFile {
         Region::filled_by(len, |bytes| self.read_exact_at(bytes, 0))
     }
 
-    fn evict(&self) {
-        sys::evict(&self.file);
+    fn evict(&self, range: Range<u64>) {
+        sys::evict(&self.file, range);
+    }
+
+    fn prefetch(&self, range: Range<u64>) {
+        sys::prefetch(&self.file, range);
     }
 }
 

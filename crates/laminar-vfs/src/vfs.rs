@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -197,9 +198,13 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn map(&self, mode: ReadMode) -> Result<Region>;
 
-    /// Asks the operating system to forget cached pages of this file that are on disk already, so that the next read
-    /// asks the disk. A hint: it may do nothing.
-    fn evict(&self);
+    /// Asks the operating system to hold these bytes on disk rather than in its cache: pages that are not on disk yet begin to be
+    /// written, those that are there are forgotten, so that the next read asks the disk. A hint: it may do nothing, or more
+    /// than was asked for.
+    fn evict(&self, range: Range<u64>);
+
+    /// Asks the operating system to begin reading these bytes into its cache. A hint, as [`evict`](Self::evict).
+    fn prefetch(&self, range: Range<u64>);
 
     /// Fills `buf` from `offset`.
     ///

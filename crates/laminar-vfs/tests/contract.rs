@@ -309,7 +309,9 @@ fn a_file_is_mapped(vfs: &dyn Vfs, dir: &Path) {
 fn syncing_what_is_there_succeeds(vfs: &dyn Vfs, dir: &Path) {
     let file = create(vfs, &dir.join("file"), b"bytes");
     file.sync_data().unwrap();
-    file.evict();
+    file.evict(0..5);
+    file.prefetch(0..5);
+    file.prefetch(0..0);
     vfs.sync_dir(dir).unwrap();
     assert_eq!(contents(&*file), b"bytes");
     assert_eq!(failure(vfs.sync_dir(&dir.join("no"))), ErrorKind::NotFound);

@@ -130,6 +130,11 @@ impl Buffer {
         self.used.max(GROUP_HEADER)
     }
 
+    /// Where the next record goes, if it fits.
+    pub(crate) fn next_lsn(&self) -> Lsn {
+        Lsn::new(self.group + self.next_at() as u64)
+    }
+
     /// Whether `bytes` with framing fit here and now: the one question of the hot path.
     #[inline]
     pub(crate) fn has_room(&self, bytes: usize) -> bool {

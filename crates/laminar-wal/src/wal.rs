@@ -117,23 +117,39 @@ impl Wal {
     /// # Errors
     /// As [`append`](Self::append); `TooLarge` where all of them with 8 bytes each exceed 1 GiB.
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Range<Lsn>> {
-        let bytes = payloads.iter().fold(0usize, |sum, payload| sum.saturating_add(FRAMING + payload.len()));
-        let Some((last, rest)) = payloads.split_last() else {
+        self.append_row(payloads.iter().copied(), BatchPart::Last)
+    }
+
+    /// Appends records as [`append_batch`](Self::append_batch) does, and with [`BatchPart::More`] the batch goes on behind them: for a log
+    /// with one writer that has many small records. One by one, each takes a lock, and that waits until all that the thread wrote before
+    /// has left the processor.
+    ///
+    /// # Errors
+    /// As [`append_batch`](Self::append_batch).
+    pub fn append_row<'a>(
+        &self,
+        payloads: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+        part: BatchPart,
+    ) -> Result<Range<Lsn>> {
+        let bytes = payloads.clone().fold(0usize, |sum, payload| sum.saturating_add(FRAMING + payload.len()));
+        let mut left = payloads.len();
+        if left == 0 {
             let end = self.end_lsn();
             return Ok(end..end);
-        };
+        }
         let mut buffer = self.log.buffer.lock();
         if !buffer.has_room(bytes) {
             drop(buffer);
             buffer = self.log.room_for(bytes)?;
         }
-        let mut first = None;
-        for payload in rest {
-            let (lsn, _) = buffer.push(payload.len(), true, |into| into.copy_from_slice(payload));
-            first.get_or_insert(lsn);
+        let start = buffer.next_lsn();
+        let mut end = start;
+        for payload in payloads {
+            left -= 1;
+            let more = left > 0 || part == BatchPart::More;
+            (_, end) = buffer.push(payload.len(), more, |into| into.copy_from_slice(payload));
         }
-        let (lsn, end) = buffer.push(last.len(), false, |into| into.copy_from_slice(last));
-        Ok(first.unwrap_or(lsn)..end)
+        Ok(start..end)
     }
 
     /// Appends one record of `len` bytes that `fill` encodes straight into the buffer, which holds arbitrary bytes

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "threads of the user, not of the log")]
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -120,8 +121,11 @@ impl VfsFile for CountingFile {
     fn map(&self, mode: ReadMode) -> VfsResult<Region> {
         self.call().map(mode)
     }
-    fn evict(&self) {
-        self.file.evict();
+    fn evict(&self, range: Range<u64>) {
+        self.file.evict(range);
+    }
+    fn prefetch(&self, range: Range<u64>) {
+        self.file.prefetch(range);
     }
 }
 

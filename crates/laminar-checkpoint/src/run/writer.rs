@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, Vfs, VfsFile, planted};
+use laminar_vfs::{Vfs, planted};
 
-use crate::error::{Reason, shown};
+use crate::error::shown;
 use crate::format::block::{BlockBuilder, CELL, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
-use crate::format::bytes::{Encode, count32, index, index32};
+use crate::format::bytes::{Encode, count32, index32};
 use crate::format::manifest::{RunRecord, shown_key};
 use crate::format::run::{
     Chapter, Counts, FOOTER_MAGIC, HEADS_PER_BLOCK, Identity, LINES_PER_BLOCK, MAX_CHAPTER_DATA, MAX_CHAPTER_ENTRIES,
@@ -14,6 +14,7 @@ use crate::format::run::{
 };
 use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
 use crate::hash::{self, LINE, hash_key};
+use crate::output::Output;
 use crate::sync::Arc;
 use crate::{Error, Result, filter};
 
@@ -23,8 +24,8 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// Writes sorted entries to a new run.
 ///
 /// Made by [`Draft::run_writer`](crate::Draft::run_writer). Keys must come in strictly ascending order, keys up to 16 MiB
-/// and 64 bytes, values up to 16 MiB; both may be empty. Nothing is durable before [`finish`](Self::finish) returns; a
-/// writer dropped before that removes its file.
+/// and 64 bytes, values up to 16 MiB; both may be empty. Nothing is durable before the checkpoint is published; a writer
+/// dropped before [`finish`](Self::finish) removes its file.
 ///
 /// ```
 /// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Meta};
@@ -41,17 +42,13 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// ```
 #[derive(Debug)]
 pub struct RunWriter {
-    vfs: Arc<dyn Vfs>,
-    file: Arc<dyn VfsFile>,
-    path: PathBuf,
     identity: Identity,
     seed: u32,
     read_back: bool,
-    /// Bytes that are not in the file yet, and where they go.
+    /// Bytes that are not in the file yet.
     out: Vec<u8>,
-    out_offset: u64,
-    /// CRC32C of all bytes handed to the file.
-    written_crc: u32,
+    output: Output,
+    unfinished: Unfinished,
     block: BlockBuilder,
     open_chapter: OpenChapter,
     /// The encoded list of the chapters that are done.
@@ -61,6 +58,13 @@ pub struct RunWriter {
     content: u32,
     first_key: Vec<u8>,
     last_key: Vec<u8>,
+}
+
+/// Removes the file of a run that was not finished.
+#[derive(Debug)]
+struct Unfinished {
+    vfs: Arc<dyn Vfs>,
+    path: PathBuf,
     is_finished: bool,
 }
 
@@ -99,14 +103,25 @@ impl Lane {
     }
 }
 
-/// A run that is written, synced and read back, and that no checkpoint refers to yet.
+/// A run that is written, and that no checkpoint refers to yet. Publishing the checkpoint makes it durable, and reads it back before.
 #[derive(Debug)]
 pub struct FinishedRun {
     pub(crate) record: RunRecord,
     pub(crate) path: PathBuf,
+    output: Output,
 }
 
 impl FinishedRun {
+    /// Makes it durable.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        if planted("run-not-synced") { Ok(()) } else { self.output.sync() }
+    }
+
+    /// Sees to it that the disk has what was written and [synced](Self::sync).
+    pub(crate) fn verify(self) -> Result<()> {
+        self.output.verify()
+    }
+
     /// The run's length on disk in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -136,17 +151,14 @@ fn unit_for(mean: u64) -> usize {
 impl RunWriter {
     /// Creates the file.
     pub(crate) fn create(vfs: &Arc<dyn Vfs>, path: &Path, identity: Identity, read_back: bool) -> Result<Self> {
-        let file = vfs.open(path, OpenMode::CreateNew)?;
+        let output = Output::create(&**vfs, path, read_back)?;
         Ok(Self {
-            vfs: Arc::clone(vfs),
-            file,
-            path: path.to_owned(),
             seed: run_seed(identity.run_id),
             read_back,
             out: encode_header(&identity),
+            output,
+            unfinished: Unfinished { vfs: Arc::clone(vfs), path: path.to_owned(), is_finished: false },
             identity,
-            out_offset: 0,
-            written_crc: 0,
             block: BlockBuilder::default(),
             open_chapter: OpenChapter::default(),
             chapters: Vec::new(),
@@ -155,7 +167,6 @@ impl RunWriter {
             content: 0,
             first_key: Vec::new(),
             last_key: Vec::new(),
-            is_finished: false,
         })
     }
 
@@ -197,7 +208,7 @@ impl RunWriter {
     /// Bytes of output so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.out_offset + self.out.len() as u64
+        self.output.bytes() + self.out.len() as u64
     }
 
     fn check(&self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
@@ -268,7 +279,7 @@ impl RunWriter {
         let (before, block) = self.out.split_at_mut(start);
         let [lane, _] = &mut chapter.lanes;
         let word = if kind == Kind::Parity { lane.crcs } else { 0 };
-        let crc = seal(block, kind, self.seed, self.out_offset + before.len() as u64, word);
+        let crc = seal(block, kind, self.seed, self.output.bytes() + before.len() as u64, word);
         self.content = crc32c::crc32c_append(self.content, &crc.to_le_bytes());
         if kind != Kind::Parity {
             let (payload, _) = block.split_at(block.len() - TRAILER);
@@ -368,15 +379,13 @@ impl RunWriter {
 
     fn flush_if(&mut self, at_least: usize) -> Result<()> {
         if self.out.len() >= at_least {
-            self.written_crc = crc32c::crc32c_append(self.written_crc, &self.out);
-            self.file.write_all_at(&self.out, self.out_offset)?;
-            self.out_offset += self.out.len() as u64;
+            self.output.write(&self.out)?;
             self.out.clear();
         }
         Ok(())
     }
 
-    /// Writes what is left, syncs the file, and reads it back from disk.
+    /// Writes what is left. The run is durable once its checkpoint is published.
     ///
     /// # Errors
     /// Those of the disk; [`Error::Corrupt`] where what was read back is not what was written. The file is removed.
@@ -388,13 +397,6 @@ impl RunWriter {
         self.out.extend_from_slice(&twin::encode(FOOTER_MAGIC, &footer));
         let file_bytes = self.bytes();
         self.flush_if(1)?;
-        if !planted("run-not-synced") {
-            self.file.sync_data()?;
-        }
-        if self.read_back {
-            read_back(&*self.file, file_bytes, self.written_crc)?;
-        }
-        self.is_finished = true;
         let is_empty = self.counts.entries == 0;
         let record = RunRecord {
             from: self.identity.from,
@@ -411,33 +413,16 @@ impl RunWriter {
             first_key: shown_key(&self.first_key),
             last_key: shown_key(if is_empty { &[] } else { &self.last_key }),
         };
-        Ok(FinishedRun { record, path: self.path.clone() })
+        self.unfinished.is_finished = true;
+        Ok(FinishedRun { record, path: self.unfinished.path.clone(), output: self.output })
     }
 }
 
-impl Drop for RunWriter {
+impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.is_finished {
             // Best effort: it is a temporary, and the next sweep removes it if this can't.
             drop(self.vfs.remove_file(&self.path));
         }
     }
-}
-
-/// Reads a synced file from the disk again and compares it by checksum with what was written.
-pub(crate) fn read_back(file: &dyn VfsFile, bytes: u64, expected: u32) -> Result<()> {
-    file.evict();
-    let mut buffer = vec![0; FLUSH_BYTES.min(index(bytes))];
-    let (mut at, mut crc) = (0u64, 0);
-    while at < bytes {
-        let len = buffer.len().min(index(bytes - at));
-        let (piece, _) = buffer.split_at_mut(len);
-        file.read_exact_at(piece, at)?;
-        crc = crc32c::crc32c_append(crc, piece);
-        at += len as u64;
-    }
-    if crc == expected && file.len()? == bytes {
-        return Ok(());
-    }
-    Err(Error::corrupt(file.path(), 0, Reason::Checksum, "what was written there a moment ago"))
 }

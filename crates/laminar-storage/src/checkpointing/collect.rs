@@ -1,25 +1,17 @@
-//! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps a key's first 16 bytes and
+//! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps the head of a key and
 //! the record's position, 24 bytes a record; everything else stays in the log.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
 
 use super::RunLimits;
+use super::order::{Slot, head, keep_newest};
 use crate::format::Record;
 use crate::{Error, Result};
 
-/// A record by the head of its key.
-#[derive(Clone, Copy)]
-struct Slot {
-    head: [u64; 2],
-    lsn: u64,
-}
-
-const _: () = assert!(size_of::<Slot>() == 24, "the memory of a checkpoint is promised by the record");
+/// So many records are fetched at once ahead of those that are read: as many as a processor can wait for together.
+const LOOK_AHEAD: usize = 32;
 
 /// A change, read from the log.
 pub(crate) struct Change<'a> {
@@ -73,7 +65,7 @@ impl Collector {
             self.cursor = record.end;
             match Record::decode(record.payload) {
                 Some(Record::Put { key, .. } | Record::Delete { key }) => {
-                    self.slots.push(Slot { head: head(key), lsn: record.lsn.get() });
+                    self.slots.push(Slot { head: head(key, 0), lsn: record.lsn.get() });
                 }
                 Some(Record::Commit(commit)) => {
                     commit.apply(offsets).ok_or_else(|| not_ours(&self.view, record.lsn))?;
@@ -91,52 +83,26 @@ impl Collector {
 
     /// Sorts what was scanned, keeps the newest record of each key, and returns how many there are.
     pub(crate) fn sort(&mut self) -> Result<usize> {
-        // A comparison can't fail, so the first error is kept beside the sort and returned after it. A record that can't be read
-        // has no key and sorts before those that have one: an order all the same, as sorting demands.
-        let mut failed = None;
-        let view = &self.view;
-        let mut key = |slot: &Slot| match change_at(view, slot.lsn) {
-            Ok(change) => Some(change.key),
-            Err(error) => {
-                failed.get_or_insert(error);
-                None
-            }
-        };
-        self.slots.sort_unstable_by(|a, b| {
-            a.head.cmp(&b.head).then_with(|| key(a).cmp(&key(b)).then(newest_first(a.lsn, b.lsn)))
-        });
-        // The newest of a key comes first, so it is the one kept.
-        self.slots.dedup_by(|later, kept| later.head == kept.head && key(later) == key(kept));
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(self.slots.len()),
-        }
+        keep_newest(&self.view, &mut self.slots)?;
+        Ok(self.slots.len())
     }
 
-    /// Fetches sorted changes that will be asked for soon: they lie all over the log.
-    pub(crate) fn prefetch(&self, indices: Range<usize>) {
-        let end = indices.end.min(self.slots.len());
-        let slots = self.slots.get(indices.start.min(end)..end).unwrap_or_default();
-        self.view.prefetch(slots.iter().map(|slot| Lsn::new(slot.lsn)));
-    }
-
-    /// The change at `index` of the sorted ones.
+    /// The change at `index` of the sorted ones, which are asked for in their order.
     pub(crate) fn change(&self, index: usize) -> Result<Option<Change<'_>>> {
+        prefetch(&self.view, &self.slots, index);
         self.slots.get(index).map(|slot| change_at(&self.view, slot.lsn)).transpose()
     }
 }
 
-/// The first 16 bytes of a key, so that their order as numbers is the order of the bytes: the first byte counts most.
-fn head(key: &[u8]) -> [u64; 2] {
-    let number = |bytes: &[u8]| (0..8).fold(0, |sum, at| sum << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)));
-    [number(key), number(key.get(8..).unwrap_or_default())]
+/// Fetches what will be read soon by someone who reads the records of `slots` in turn: they lie all over the log.
+pub(super) fn prefetch(view: &LogView, slots: &[Slot], index: usize) {
+    if index.is_multiple_of(LOOK_AHEAD) {
+        let soon = slots.iter().skip(index + LOOK_AHEAD).take(LOOK_AHEAD);
+        view.prefetch(soon.map(|slot| Lsn::new(slot.lsn)));
+    }
 }
 
-fn newest_first(a: u64, b: u64) -> Ordering {
-    if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
-}
-
-fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
+pub(super) fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
     let lsn = Lsn::new(lsn);
     match Record::decode(view.record_at(lsn)?) {
         Some(Record::Put { key, value }) => Ok(Change { key, value: Some(value) }),

@@ -19,9 +19,6 @@ use crate::{Error, Result};
 /// Records scanned or entries written in one step: a few milliseconds of work.
 const STEP_RECORDS: usize = 16 << 10;
 
-/// So many changes are fetched at once ahead of those that are written: as many as a processor can wait for together.
-const LOOK_AHEAD: usize = 32;
-
 /// With this many runs a merge that is under way comes before the next checkpoint: else, where checkpoints follow one another
 /// without a pause, it would never end, and every read would pay for it. As in the rule of merging of `laminar-checkpoint`.
 const MANY_RUNS: usize = 16;
@@ -267,9 +264,6 @@ impl Making {
     ) -> Result<()> {
         let until = total.min(next + STEP_RECORDS);
         for index in next..until {
-            if index % LOOK_AHEAD == 0 {
-                collector.prefetch(index + LOOK_AHEAD..index + 2 * LOOK_AHEAD);
-            }
             let Some(change) = collector.change(index)? else { break };
             writer.push(change.key, change.value)?;
         }

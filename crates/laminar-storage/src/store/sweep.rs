@@ -70,8 +70,7 @@ impl WalStateStore {
         }
         let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
-        let committed = self.first_change.unwrap_or(self.committed).get();
-        let committed = if planted("tombstone-swept-before-commit") { u64::MAX } else { committed };
+        let committed = if planted("tombstone-swept-before-commit") { u64::MAX } else { self.committed.get() };
         let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
         let mut left = false;
         let swept = self.table.sweep(steps, &mut |key, entry| {

@@ -146,10 +146,12 @@ impl Order {
     /// The leaves of some keys. The keys descend together, level by level, so that their cache misses overlap.
     fn locate(&self, arena: &Arena, slots: &[Slot]) -> [u32; GROUP] {
         let mut found = [self.root; GROUP];
+        let mut keys = [&[][..]; GROUP];
+        keys.iter_mut().zip(slots).for_each(|(key, &slot)| *key = arena.key(slot));
         for _ in 0..self.height {
-            for (number, &slot) in found.iter_mut().zip(slots) {
+            for (number, key) in found.iter_mut().zip(&keys[..slots.len()]) {
                 let inner = self.inners.get(*number);
-                *number = inner.children[inner.node.count_to(arena, arena.key(slot))];
+                *number = inner.children[inner.node.count_to(arena, key)];
             }
         }
         let touched = found.iter().zip(slots).fold(0, |all, (&leaf, _)| all ^ self.leaves.get(leaf).node.touch());

@@ -2,6 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::Path;
 
 /// Lets opening a pipe return at once; regular files don't know the difference.
@@ -57,14 +60,31 @@ pub(super) fn sync_dir(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Linux begins to write what is dirty of the range, and drops what is clean.
 #[cfg(target_os = "linux")]
-pub(super) fn evict(file: &File) {
-    // A hint: where it fails, reads come from the cache as before.
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+pub(super) fn evict(file: &File, range: Range<u64>) {
+    advise(file, range, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn prefetch(file: &File, range: Range<u64>) {
+    advise(file, range, rustix::fs::Advice::WillNeed);
+}
+
+#[cfg(target_os = "linux")]
+fn advise(file: &File, range: Range<u64>, advice: rustix::fs::Advice) {
+    // No length would mean everything up to the end.
+    if let Some(len) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+        // A hint: where it fails, reads and writes are what they would be without it.
+        let _ = rustix::fs::fadvise(file, range.start, Some(len), advice);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn evict(_file: &File) {}
+pub(super) fn evict(_file: &File, _range: Range<u64>) {}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn prefetch(_file: &File, _range: Range<u64>) {}
 
 #[expect(unsafe_code, reason = "a mapping can't be had without it")]
 pub(super) fn map(file: &File) -> io::Result<memmap2::Mmap> {

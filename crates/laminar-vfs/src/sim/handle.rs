@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{Error as IoError, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Machine;
@@ -163,13 +164,16 @@ impl VfsFile for SimFile {
         })
     }
 
-    fn evict(&self) {
+    /// The whole file: more than was asked for is allowed.
+    fn evict(&self, _range: Range<u64>) {
         let mut machine = self.process.shared.machine.lock();
         if machine.life == self.process.life {
             // The file of an open handle is a file: there is no error to report.
             drop(machine.state.change_file(self.ino, FileNode::evict));
         }
     }
+
+    fn prefetch(&self, _range: Range<u64>) {}
 }
 
 impl Drop for SimFile {

@@ -1,0 +1,187 @@
+//! A new file on its way to the disk, and back from there to be compared with what was written.
+//!
+//! A long file is synced and read back piece by piece behind whoever writes it: the disk then works while the next piece is made, and at the
+//! end little is left to wait for.
+
+use std::ops::Range;
+use std::path::Path;
+
+use laminar_vfs::{OpenMode, Vfs, VfsFile};
+
+use crate::error::Reason;
+use crate::format::bytes::index;
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// Bytes of a piece: long enough that its sync costs little beside it, short enough that the last one is soon on disk and read back.
+const PIECE_BYTES: u64 = 8 << 20;
+
+/// Bytes are read back in parts of this length.
+const READ_BYTES: usize = 1 << 20;
+
+/// A file that is written from its start to its end, once.
+#[derive(Debug)]
+pub(crate) struct Output {
+    file: Arc<dyn VfsFile>,
+    read_back: bool,
+    piece_bytes: u64,
+    /// What was written since the last sync.
+    open: Piece,
+    /// What was synced last, and is on its way back into the cache.
+    synced: Piece,
+    buffer: Vec<u8>,
+    /// What went wrong: the file is of no use any more.
+    failure: Option<Error>,
+}
+
+#[derive(Debug, Default)]
+struct Piece {
+    range: Range<u64>,
+    crc: u32,
+}
+
+impl Output {
+    /// Creates the file.
+    pub(crate) fn create(vfs: &dyn Vfs, path: &Path, read_back: bool) -> Result<Self> {
+        Self::in_pieces(vfs, path, read_back, PIECE_BYTES)
+    }
+
+    fn in_pieces(vfs: &dyn Vfs, path: &Path, read_back: bool, piece_bytes: u64) -> Result<Self> {
+        let file = vfs.open(path, OpenMode::CreateNew)?;
+        let (open, synced) = (Piece::default(), Piece::default());
+        Ok(Self { file, read_back, piece_bytes, open, synced, buffer: Vec::new(), failure: None })
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.open.range.end
+    }
+
+    /// Appends bytes, and has the disk begin with them.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.check()?;
+        let start = self.bytes();
+        self.file.write_all_at(bytes, start)?;
+        self.open.range.end += bytes.len() as u64;
+        self.open.crc = crc32c::crc32c_append(self.open.crc, bytes);
+        self.file.evict(start..self.bytes());
+        if self.read_back && self.open.range.end - self.open.range.start >= self.piece_bytes {
+            self.sync()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes what was written durable. An error is final: every later call gives it again.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.check()?;
+        let synced = self.end_piece();
+        self.failure = synced.as_ref().err().cloned();
+        synced
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn end_piece(&mut self) -> Result<()> {
+        self.file.sync_data()?;
+        if self.read_back {
+            self.compare()?;
+            let end = self.bytes();
+            self.synced = std::mem::replace(&mut self.open, Piece { range: end..end, crc: 0 });
+            self.file.evict(self.synced.range.clone());
+            self.file.prefetch(self.synced.range.clone());
+        }
+        Ok(())
+    }
+
+    /// Compares what was synced, and not compared yet, with what the disk has of it.
+    fn compare(&mut self) -> Result<()> {
+        let Piece { range, crc: expected } = std::mem::take(&mut self.synced);
+        let (mut at, mut crc) = (range.start, 0);
+        while at < range.end {
+            let len = READ_BYTES.min(index(range.end - at));
+            self.buffer.resize(self.buffer.len().max(len), 0);
+            let (part, _) = self.buffer.split_at_mut(len);
+            self.file.read_exact_at(part, at)?;
+            crc = crc32c::crc32c_append(crc, part);
+            at += len as u64;
+        }
+        if crc == expected { Ok(()) } else { Err(self.not_as_written(range.start)) }
+    }
+
+    /// Reads back what is still to be compared; says at last whether all that was written is on the disk.
+    pub(crate) fn verify(mut self) -> Result<()> {
+        self.check()?;
+        self.compare()?;
+        if !self.read_back || self.file.len()? == self.bytes() { Ok(()) } else { Err(self.not_as_written(0)) }
+    }
+
+    fn not_as_written(&self, offset: u64) -> Error {
+        Error::corrupt(self.file.path(), offset, Reason::Checksum, "what was written there a moment ago")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use laminar_vfs::Op;
+    use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
+
+    use super::*;
+
+    /// Writes 64 parts of 100 bytes; a piece is ten of them.
+    fn write(disk: &SimDisk) -> Result<()> {
+        let vfs = disk.env().vfs;
+        let mut output = Output::in_pieces(&*vfs, Path::new("file"), true, 1000)?;
+        for part in 0..64 {
+            output.write(&[part + 1; 100])?;
+        }
+        output.sync()?;
+        output.verify()
+    }
+
+    #[test]
+    fn every_piece_is_synced_and_read_back() {
+        let disk = SimDisk::new(1);
+        disk.start_history();
+        write(&disk).unwrap();
+        // The file, 64 writes, and a sync for each of six pieces and for the rest.
+        assert_eq!(disk.changes(), 1 + 64 + 7);
+        let expected: Vec<u8> = (1..=64).flat_map(|part| [part; 100]).collect();
+        assert_eq!(disk.read_file("file").unwrap(), expected);
+    }
+
+    #[test]
+    fn a_write_that_the_disk_lost_is_found_in_any_piece() {
+        for kind in [FaultKind::Phantom, FaultKind::Misdirected] {
+            for nth in 0..64 {
+                let disk = SimDisk::new(nth);
+                disk.fail(Fault::new(kind).on(Op::Write).after(nth));
+                // At the end of the file it shows by the length.
+                assert!(matches!(write(&disk), Err(Error::Corrupt { .. } | Error::Io(_))), "{kind:?} of write {nth}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_is_an_error_in_any_piece() {
+        for nth in 0..7 {
+            let disk = SimDisk::new(nth);
+            disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData).after(nth));
+            assert!(matches!(write(&disk), Err(Error::Io(_))), "sync {nth}");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_succeeds() {
+        let disk = SimDisk::new(1);
+        let mut output = Output::create(&*disk.env().vfs, Path::new("file"), true).unwrap();
+        output.write(b"bytes").unwrap();
+        disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData));
+        assert!(output.sync().is_err());
+        assert!(output.write(b"more").is_err());
+        assert!(output.sync().is_err());
+        assert!(output.verify().is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Puts what a checkpoint collected into the order of the keys, and keeps the newest record of each. In place, because the memory of a
+//! checkpoint is promised by the record.
+
+use std::cmp::Ordering;
+
+use laminar_vfs::planted;
+use laminar_wal::LogView;
+
+use super::collect::{change_at, prefetch};
+use crate::Result;
+
+/// A record by the head of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// That of the key, or of what is left of it behind a beginning that others share: see [`head`].
+    pub(super) head: [u64; 2],
+    pub(super) lsn: u64,
+}
+
+const _: () = assert!(size_of::<Slot>() == 24, "the memory of a checkpoint is promised by the record");
+
+/// Bytes of a key that a head holds.
+const KEY_BYTES: usize = 15;
+
+/// In the place of the position of a record that a newer one of the same key replaces: no record begins there.
+const REPLACED: u64 = u64::MAX;
+
+/// The [`KEY_BYTES`] of a key from `start` on, zeros where it ends before, and in the last byte how many of them are the key's: so that
+/// the order of heads as numbers is the order of the bytes, and a head that does not count to the full is all that is left of its key.
+pub(super) fn head(key: &[u8], start: usize) -> [u64; 2] {
+    let rest = key.get(start..).unwrap_or_default();
+    let held = rest.first_chunk::<KEY_BYTES>().map_or(rest, |full| full);
+    let mut bytes = [[0u8; 8]; 2];
+    bytes.as_flattened_mut().split_at_mut(held.len()).0.copy_from_slice(held);
+    let [high, low] = bytes.map(|half| u64::from_le_bytes(half).swap_bytes());
+    [high, low | held.len() as u64]
+}
+
+/// Whether a key ends within its head.
+fn ends_within(head: [u64; 2]) -> bool {
+    let [_, low] = head;
+    low & 0xff < KEY_BYTES as u64
+}
+
+/// Sorts the slots, whose heads are those of their keys, and drops all but the newest of each key.
+///
+/// Heads decide alone where they can. Keys that have one head are read from the log, each once, and are sorted by what they hold behind
+/// the bytes that all of them begin with; and so on. Comparing them with one another would read each a dozen times, from all over the log.
+pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
+    sort(slots);
+    // Stretches in which slots with one head can be of several keys.
+    let mut stretches = vec![0..slots.len()];
+    while let Some(mut stretch) = stretches.pop() {
+        while let Some((first, others)) = slots.get(stretch.clone()).and_then(<[Slot]>::split_first) {
+            let alike = 1 + others.iter().take_while(|slot| slot.head == first.head).count();
+            let range = stretch.start..stretch.start + alike;
+            stretch.start = range.end;
+            let alike = slots.get_mut(range.clone()).unwrap_or_default();
+            match shared_beginning(view, alike)? {
+                Some(bytes) => {
+                    sort_behind(view, alike, bytes)?;
+                    stretches.push(range);
+                }
+                // The newest comes first, so it is the one kept.
+                None => alike.iter_mut().skip(1).for_each(|older| older.lsn = REPLACED),
+            }
+        }
+    }
+    slots.retain(|slot| slot.lsn != REPLACED);
+    Ok(())
+}
+
+/// By head, and the newest first of those with one head.
+///
+/// The standard library's sort is the fastest that was tried: dealing the slots out by one byte of the head after the other, in place,
+/// waits for memory more than it saves.
+fn sort(slots: &mut [Slot]) {
+    slots.sort_unstable_by(|a, b| a.head.cmp(&b.head).then(newest_first(a.lsn, b.lsn)));
+}
+
+fn newest_first(a: u64, b: u64) -> Ordering {
+    if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
+}
+
+/// How many bytes the keys of `slots`, which have one head, begin with in common; nothing if they are all one key.
+fn shared_beginning(view: &LogView, slots: &[Slot]) -> Result<Option<usize>> {
+    let Some((first, others)) =
+        slots.split_first().filter(|(first, others)| !others.is_empty() && !ends_within(first.head))
+    else {
+        return Ok(None);
+    };
+    let key = change_at(view, first.lsn)?.key;
+    let (mut is_one, mut shared) = (true, key.len());
+    for (index, other) in others.iter().enumerate() {
+        prefetch(view, others, index);
+        let other = change_at(view, other.lsn)?.key;
+        is_one &= other == key;
+        shared = key.iter().zip(other).take(shared).take_while(|(a, b)| a == b).count();
+    }
+    Ok((!is_one).then_some(shared))
+}
+
+/// Sorts `slots` by what their keys hold behind the first `shared` bytes.
+fn sort_behind(view: &LogView, slots: &mut [Slot], shared: usize) -> Result<()> {
+    for index in 0..slots.len() {
+        prefetch(view, slots, index);
+        if let Some(slot) = slots.get_mut(index) {
+            slot.head = head(change_at(view, slot.lsn)?.key, shared);
+        }
+    }
+    sort(slots);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use laminar_vfs::sim::SimDisk;
+
+    use super::*;
+    use crate::{StateStore, StoreOptions, WalStateStore};
+
+    /// Keys that differ late, by their length alone, or by zeros at their end; few enough that many are written again.
+    fn key(rng: &mut fastrand::Rng) -> Vec<u8> {
+        let mut key = b"prefix".repeat(rng.usize(..8));
+        key.extend(std::iter::repeat_n(b'a', rng.usize(..20)));
+        key.extend(std::iter::repeat_n(0, rng.usize(..3)));
+        key
+    }
+
+    #[test]
+    fn the_newest_of_keys_that_begin_alike_is_kept() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let disk = SimDisk::new(1);
+        let open = || WalStateStore::open("/store", StoreOptions::new().env(disk.env())).unwrap();
+        let (mut store, _) = open();
+        let mut model = BTreeMap::new();
+        for version in 0..6000u32 {
+            let key = key(&mut rng);
+            if rng.u8(..5) == 0 {
+                store.delete(&key).unwrap();
+                model.remove(&key);
+            } else {
+                store.put(&key, &version.to_le_bytes()).unwrap();
+                model.insert(key, version.to_le_bytes().to_vec());
+            }
+        }
+        store.commit().unwrap().wait().unwrap();
+        let info = store.checkpoint().unwrap().wait().unwrap();
+        assert_eq!(info.entries_written, model.len() as u64);
+        drop(store);
+        let (store, report) = open();
+        assert_eq!((report.checkpoint, report.records_replayed), (Some(1), 0));
+        let found =
+            store.prefix_scan(b"").unwrap().map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
+        assert_eq!(found.collect::<Result<BTreeMap<_, _>>>().unwrap(), model);
+    }
+
+    #[test]
+    fn heads_order_as_the_bytes_do() {
+        let keys: [&[u8]; 9] =
+            [b"", b"\0", b"a", b"a\0", b"a\0\0", b"aaaaaaaab", b"aaaaaaaac", b"aaaaaaaac\0\0\0\0\0\0", b"b"];
+        assert!(keys.windows(2).all(|pair| head(pair[0], 0) < head(pair[1], 0)));
+        assert_eq!(head(b"xyabc", 2), head(b"abc", 0));
+        assert_eq!(head(b"x", 2), head(b"", 0));
+        assert_eq!(head(&[9; 15], 0), head(&[9; 16], 0));
+        assert!(ends_within(head(&[9; 14], 0)) && !ends_within(head(&[9; 15], 0)));
+    }
+}
