@@ -153,7 +153,7 @@ pub const NEXMARK_MEMORY: &str = "/peak-memory";
 pub const NEXMARK_RECOVERY: &str = "/recovery";
 
 /// A plot of latencies: x is the share of operations in percent, y is ns.
-pub const PLOT_LATENCY: &str = "latency percentiles";
+pub const PLOT_LATENCY: &str = "Latency percentiles";
 /// A plot of the longest put in each short slot of time: x is seconds, y is ns, checkpoints are marked.
 pub const PLOT_WRITER: &str = "writer latency over time";
 /// As [`PLOT_WRITER`], of every store in turns.

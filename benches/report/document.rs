@@ -62,7 +62,7 @@ impl Line {
             size(*keys),
             measured.map(quantity).unwrap_or_default(),
             against.or_else(|| Some(format!("{} (the limit)", quantity((*limit)?)))).unwrap_or_default(),
-            self.finding.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            self.finding.ratio().map(quantity::ratio).unwrap_or_default(),
             self.verdict().to_owned(),
         ]
     }

@@ -1,6 +1,6 @@
 //! The report as one HTML file that needs nothing else.
 
-use laminar_benches::Row;
+use laminar_benches::{Row, quantity};
 
 use crate::document::{BUDGET_COLUMNS, Document, Line, is_ours};
 use crate::grid::{Grid, GridRow};
@@ -105,7 +105,7 @@ fn figures(grid: &Grid) -> String {
     rows.extend(grid.benches.iter().map(grid_row));
     let noted = grid.benches.iter().flat_map(|bench| bench.rows.iter().flatten()).filter(|row| !row.note.is_empty());
     let notes: String = noted.map(|row| format!("<li>{}</li>", escaped(&note(row)))).collect();
-    let (title, remark) = (escaped(&grid.title), escaped(grid.remark));
+    let (title, remark) = (escaped(&grid.title), escaped(grid.remark).replace('`', ""));
     format!("<h3>{title}</h3><p>{remark}</p><table>{}</table><ul>{notes}</ul>", rows.join("\n"))
 }
 
@@ -122,11 +122,11 @@ fn cell(row: &Row) -> String {
 
 fn standing(bench: &GridRow) -> String {
     let Some(standing) = bench.standing() else { return "<td></td>".to_owned() };
-    let ratio = standing.ratio;
-    match (standing.is_of_peers, ratio >= 1.0) {
-        (true, true) => format!("<td class=\"good\">{ratio:.2} &times; the best peer</td>"),
-        (true, false) => format!("<td class=\"bad\">{ratio:.2} &times; the best peer</td>"),
-        (false, _) => format!("<td>{ratio:.2} &times; the best other</td>"),
+    let ratio = quantity::ratio(standing.ratio);
+    match (standing.is_of_peers, standing.ratio >= 1.0) {
+        (true, true) => format!("<td class=\"good\">{ratio} &times; the best peer</td>"),
+        (true, false) => format!("<td class=\"bad\">{ratio} &times; the best peer</td>"),
+        (false, _) => format!("<td>{ratio} &times; the best other</td>"),
     }
 }
 

@@ -133,9 +133,9 @@ fn grid_row(text: &mut String, bench: &GridRow, of_row: impl Fn(&Row) -> String)
     let mut cells = vec![bench.bench.clone()];
     cells.extend(bench.rows.iter().map(|known| known.as_ref().map(&of_row).unwrap_or_default()));
     cells.push(match bench.standing() {
-        Some(standing) if !standing.is_of_peers => format!("{:.2} x the best other", standing.ratio),
-        Some(standing) if standing.ratio >= 1.0 => format!("{:.2} x the best peer", standing.ratio),
-        Some(standing) => format!("**{:.2} x the best peer: behind**", standing.ratio),
+        Some(standing) if !standing.is_of_peers => format!("{} x the best other", quantity::ratio(standing.ratio)),
+        Some(standing) if standing.ratio >= 1.0 => format!("{} x the best peer", quantity::ratio(standing.ratio)),
+        Some(standing) => format!("**{} x the best peer: behind**", quantity::ratio(standing.ratio)),
         None => String::new(),
     });
     row(text, &cells);

@@ -13,7 +13,7 @@ const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
 const BOTTOM: f64 = 46.0;
 const TOP: f64 = 30.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 
 const COLOURS: [&str; 8] = ["#0b6bcb", "#d9822b", "#6b4fbb", "#2a9d5c", "#c0392b", "#7f8c8d", "#b5851b", "#17a2a2"];
 
@@ -193,7 +193,7 @@ pub(crate) fn bars(values: &[(String, f64, String)]) -> String {
 /// A bar for each bench, from 1 to the right where we are ahead and to the left where we are behind; tenfold takes the same room both ways.
 pub(crate) fn ratios(values: &[(String, f64)]) -> String {
     const LINE: f64 = 19.0;
-    const NAMES: f64 = 190.0;
+    const NAMES: f64 = 215.0;
     let (width, room) = (640.0, 640.0 - NAMES - 60.0);
     let places = || values.iter().map(|(_, ratio)| ratio.max(1e-3).log10());
     let (low, high) = (places().fold(-0.35, f64::min), places().fold(0.5, f64::max));
@@ -225,7 +225,7 @@ pub(crate) fn ratios(values: &[(String, f64)]) -> String {
              <text x=\"{label:.1}\" y=\"{base}\" text-anchor=\"{anchor}\">{}</text>",
             NAMES - 6.0,
             escaped(name),
-            short_ratio(*ratio)
+            quantity::ratio(*ratio)
         )
         .expect("a string takes everything");
     }
@@ -236,10 +236,6 @@ pub(crate) fn ratios(values: &[(String, f64)]) -> String {
     )
     .expect("a string takes everything");
     drawing + "</svg>"
-}
-
-fn short_ratio(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.3}") } else { quantity::short((ratio * 100.0).round() / 100.0) }
 }
 
 fn colour(index: usize) -> &'static str {
@@ -262,8 +258,8 @@ mod tests {
             marks: vec![(1e5, 1e6)],
         };
         let drawing = lines(&[series]);
-        assert!(drawing.contains("points=\"70.0,274.0 309.0,"), "{drawing}");
-        assert!(drawing.contains("548.0,30.0\""), "{drawing}");
+        assert!(drawing.contains("points=\"70.0,274.0 303.0,"), "{drawing}");
+        assert!(drawing.contains("536.0,30.0\""), "{drawing}");
         assert!(drawing.contains("<rect") && drawing.contains("1 M"));
     }
 
