@@ -72,7 +72,7 @@ fn standings(figures: &Figures) -> Plot {
                 Some((bench.bench.clone(), bench.standing().filter(|standing| standing.is_of_peers)?.ratio))
             })
             .collect();
-        (!ratios.is_empty()).then(|| Drawing { title: grid.title, form: Form::Ratios(ratios) })
+        (!ratios.is_empty()).then_some(Drawing { title: grid.title, form: Form::Ratios(ratios) })
     });
     Plot {
         title: "Wins and losses".to_owned(),

@@ -40,8 +40,8 @@ impl Scale {
         match self {
             Self::Linear => {
                 let step = round_step((high - low) / 5.0);
-                let first = (low / step).ceil() as i64;
-                (first..).map(|tick| tick as f64 * step).take_while(|tick| *tick <= high + step * 1e-6).collect()
+                let first = (low / step).ceil() * step;
+                (0..).map(|tick| first + f64::from(tick) * step).take_while(|at| *at <= high + step * 1e-6).collect()
             }
             Self::Logarithmic => {
                 let decades = |from: f64, to: f64| {
