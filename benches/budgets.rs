@@ -3,6 +3,8 @@
 //! A budget that compares with a floor or a map is judged within one program of ours; one that compares with a peer, within the
 //! programs `peers...`, where our store ran in turns with theirs. So no ratio is made of figures from two runs.
 
+use std::collections::BTreeMap;
+
 mod rule;
 
 pub use rule::{Budget, Finding, Verdict};
@@ -18,16 +20,39 @@ const US: f64 = 1e3;
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// All of them, in the order of the report.
+/// All of them, in the order of the report, under its headings.
+#[must_use]
+pub fn sections() -> Vec<(&'static str, Vec<Budget>)> {
+    vec![
+        ("Log", log()),
+        ("State in memory and from a checkpoint", points().into_iter().chain(scans()).collect()),
+        ("From 1 M to 10 M keys", growth()),
+        ("Checkpoints", checkpoints()),
+        ("Recovery", recovery()),
+        ("Nexmark", nexmark()),
+    ]
+}
+
+/// All of them.
 #[must_use]
 pub fn all() -> Vec<Budget> {
-    let mut all = log();
-    all.extend(points());
-    all.extend(scans());
-    all.extend(checkpoints());
-    all.extend(recovery());
-    all.extend(nexmark());
-    all
+    sections().into_iter().flat_map(|(_, budgets)| budgets).collect()
+}
+
+/// Why budgets are missed: Markdown, a heading with the words of each budget, and below it the reason and what was tried.
+const MISSES: &str = include_str!("report/misses.md");
+
+/// What there is to say on why a budget is missed, by the words of the budget.
+#[must_use]
+pub fn explanations() -> BTreeMap<String, String> {
+    explanations_of(MISSES)
+}
+
+fn explanations_of(text: &str) -> BTreeMap<String, String> {
+    let sections = text.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
+    sections
+        .map(|(heading, text)| (heading.trim().to_owned(), text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect()
 }
 
 fn log() -> Vec<Budget> {
@@ -53,7 +78,7 @@ fn log() -> Vec<Budget> {
 }
 
 fn points() -> Vec<Budget> {
-    let mut points = vec![
+    vec![
         at_least("put, random load, log on", PUT, "peers").best(8.0, &DURABLE_PEERS),
         at_least("put against a hash map without durability", PUT, "store").times(1.0, PUT, HASHBROWN),
         at_most("the longest put", PUT_LONGEST, "store").plus(2.0 * MS, "ns").at(LARGE),
@@ -76,11 +101,12 @@ fn points() -> Vec<Budget> {
             GET_OPERATORS,
             ONE_OPERATOR,
         ),
-    ];
-    for bench in [PUT, GET_HIT, GET_MISS, GET_HIT_OPENED, ZIPF, DELETE, SCAN, SCAN_OPENED] {
-        points.push(at_least(&format!("{bench}: from 1 M to 10 M keys"), bench, "store").growth(0.5));
-    }
-    points
+    ]
+}
+
+fn growth() -> Vec<Budget> {
+    let of = |bench: &str| at_least(&format!("{bench}: from 1 M to 10 M keys"), bench, "store").growth(0.5);
+    [PUT, GET_HIT, GET_MISS, GET_HIT_OPENED, ZIPF, DELETE, SCAN, SCAN_OPENED].map(of).to_vec()
 }
 
 fn scans() -> Vec<Budget> {
@@ -151,5 +177,22 @@ mod tests {
         for budget in all() {
             assert!(names.insert(budget.text().to_owned()), "{}", budget.text());
         }
+    }
+
+    #[test]
+    fn every_explanation_is_of_a_budget() {
+        let known: HashSet<String> = all().iter().map(|budget| budget.text().to_owned()).collect();
+        for (budget, text) in explanations() {
+            assert!(known.contains(&budget), "no budget is called {budget:?}");
+            assert!(!text.is_empty(), "{budget:?} is not explained");
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_the_text_below_its_heading() {
+        let text = "# Title\nWords.\n\n## a budget, of two words\n\nFirst line\nand second.\n\n## another\nwhy\n";
+        let of = explanations_of(text);
+        assert_eq!(of["a budget, of two words"], "First line and second.");
+        assert_eq!((of["another"].as_str(), of.len()), ("why", 2));
     }
 }

@@ -36,9 +36,10 @@ pub fn scratch() -> tempfile::TempDir {
 /// The bytes that files under `dir` occupy on disk, a file with several names once.
 ///
 /// # Panics
-/// If the directory can't be read.
+/// If the directory is not there.
 #[must_use]
 pub fn bytes_on_disk(dir: &Path) -> u64 {
+    assert!(dir.is_dir(), "the directory of a store is there");
     let mut seen = std::collections::HashSet::new();
     let mut total = 0;
     visit(dir, &mut |metadata| {
@@ -51,9 +52,8 @@ pub fn bytes_on_disk(dir: &Path) -> u64 {
 }
 
 fn visit(dir: &Path, each: &mut dyn FnMut(&std::fs::Metadata)) {
-    for entry in std::fs::read_dir(dir).expect("the directory of a store can be read") {
-        let entry = entry.expect("the directory of a store can be read");
-        // A store in use removes files meanwhile.
+    // A store in use removes directories and files meanwhile.
+    for entry in std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => visit(&entry.path(), each),
             Ok(metadata) => each(&metadata),

@@ -122,7 +122,7 @@ mod tests {
         const BYTES: usize = 64 << 20;
         let before = resident();
         let watch = Watch::start();
-        let held = vec![1u8; BYTES];
+        let held = std::hint::black_box(vec![1u8; BYTES]);
         std::thread::sleep(Duration::from_millis(20));
         let after = resident();
         assert!(after.anonymous - before.anonymous > BYTES as u64 * 9 / 10);

@@ -145,7 +145,7 @@ pub const NEXMARK_QUERIES: [&str; 5] = ["q4", "q5", "q8", "q18", "dedup"];
 pub const NEXMARK_QUIET: &str = "/quiet";
 /// Latencies of events while a checkpoint runs, appended to `nexmark/<query>`.
 pub const NEXMARK_CHECKPOINT: &str = "/checkpoint";
-/// Bytes written, appended to `nexmark/<query>`.
+/// Bytes written for each event, appended to `nexmark/<query>`.
 pub const NEXMARK_WRITTEN: &str = "/bytes-written";
 /// The most memory of its own that the process had, appended to `nexmark/<query>`.
 pub const NEXMARK_MEMORY: &str = "/peak-memory";
@@ -153,8 +153,10 @@ pub const NEXMARK_MEMORY: &str = "/peak-memory";
 pub const NEXMARK_RECOVERY: &str = "/recovery";
 
 /// A plot of latencies: x is the share of operations in percent, y is ns.
-pub const PLOT_LATENCY: &str = "latency percentiles";
+pub const PLOT_LATENCY: &str = "Latency percentiles";
 /// A plot of the longest put in each short slot of time: x is seconds, y is ns, checkpoints are marked.
 pub const PLOT_WRITER: &str = "writer latency over time";
+/// As [`PLOT_WRITER`], of every store in turns.
+pub const PLOT_WRITER_PEERS: &str = "writer latency over time, side by side";
 /// A plot of recovery: x is keys, y is ms.
 pub const PLOT_RECOVERY: &str = "recovery time against state size";

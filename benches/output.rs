@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use laminar_vfs::Env;
 
 use crate::row::{Entry, Row, Rows, Run, Series};
-use crate::{Measured, Settings, directory};
+use crate::{Measured, Settings, directory, quantity};
 
 /// Where one program's figures go: `target/bench/<program>.jsonl`.
 #[derive(Debug)]
@@ -120,9 +120,10 @@ impl Figures {
 
 /// A row as one line for people.
 fn describe(row: &Row) -> String {
-    let Row { bench, store, keys, unit, median, low, high, note } = row;
-    let size = if *keys == 0 { String::new() } else { format!(" at {keys} keys") };
-    let range = if low == high { String::new() } else { format!(" ({low:.4} to {high:.4})") };
+    let Row { bench, store, keys, unit, median, low, high, rounds, note } = row;
+    let of = |value: &f64| quantity::with_unit(*value, unit);
+    let size = if *keys == 0 { String::new() } else { format!(" at {} keys", quantity::short(*keys as f64)) };
+    let range = if low == high { String::new() } else { format!("  ({} to {}, {rounds} rounds)", of(low), of(high)) };
     let note = if note.is_empty() { String::new() } else { format!("; {note}") };
-    format!("{bench:<34} {store:<14} {median:>16.4} {unit}{size}{range}{note}")
+    format!("{bench:<34} {store:<14} {:>16}{size}{range}{note}", of(median))
 }

@@ -22,6 +22,12 @@ pub fn short(value: f64) -> String {
     scaled(value, 1000.0, &["", "k", "M", "G"]).trim_end().to_owned()
 }
 
+/// A ratio with its size visible, however small: `12.5`, `0.75`, `0.002`.
+#[must_use]
+pub fn ratio(value: f64) -> String {
+    if value < 0.1 { format!("{value:.3}") } else { short((value * 100.0).round() / 100.0) }
+}
+
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
     let mut units = units.iter();
     let mut unit = units.next().unwrap_or(&"");
@@ -60,5 +66,6 @@ mod tests {
         assert_eq!(short(20.0), "20");
         assert_eq!(short(0.25), "0.25");
         assert_eq!(short(0.0), "0");
+        assert_eq!((ratio(0.0021).as_str(), ratio(0.75).as_str(), ratio(12.512).as_str()), ("0.002", "0.75", "12.5"));
     }
 }

@@ -38,6 +38,14 @@ pub struct Measured {
 
 type Turn<'a> = Box<dyn FnMut() -> Vec<Figure> + 'a>;
 
+/// One that takes turns.
+struct Contender<'a> {
+    store: String,
+    /// Rounds that it takes part in.
+    turns: usize,
+    turn: Turn<'a>,
+}
+
 /// Rounds in which every contender has one turn, each round beginning with another one.
 ///
 /// ```
@@ -52,7 +60,7 @@ type Turn<'a> = Box<dyn FnMut() -> Vec<Figure> + 'a>;
 pub struct Rounds<'a> {
     title: String,
     count: usize,
-    contenders: Vec<(String, Turn<'a>)>,
+    contenders: Vec<Contender<'a>>,
 }
 
 impl<'a> Rounds<'a> {
@@ -63,31 +71,39 @@ impl<'a> Rounds<'a> {
     }
 
     /// Adds a contender. A turn prepares what it needs outside of the time it takes, and returns its figures.
-    pub fn add<F: Into<Figure>>(&mut self, store: &str, mut turn: impl FnMut() -> Vec<F> + 'a) {
-        let turn = move || turn().into_iter().map(Into::into).collect();
-        self.contenders.push((store.to_owned(), Box::new(turn)));
+    pub fn add<F: Into<Figure>>(&mut self, store: &str, turn: impl FnMut() -> Vec<F> + 'a) {
+        self.add_for(self.count, store, turn);
+    }
+
+    /// Adds a contender that takes part in the first `turns` rounds only: one whose turns are long, and which is far behind.
+    pub fn add_for<F: Into<Figure>>(&mut self, turns: usize, store: &str, mut turn: impl FnMut() -> Vec<F> + 'a) {
+        let turn = Box::new(move || turn().into_iter().map(Into::into).collect());
+        self.contenders.push(Contender { store: store.to_owned(), turns: turns.min(self.count), turn });
     }
 
     /// Runs all rounds, with a bar that shows how far they are and how long they will take.
     #[must_use]
     pub fn run(mut self) -> Vec<Measured> {
-        let bar = progress(&self.title, (self.count * self.contenders.len()) as u64);
+        let bar = progress(&self.title, self.contenders.iter().map(|contender| contender.turns as u64).sum());
         let mut turns: Vec<Vec<Vec<Figure>>> = vec![Vec::new(); self.contenders.len()];
         for round in 0..self.count {
             let count = self.contenders.len();
             for place in 0..count {
                 let index = (round + place) % count;
-                let (Some((store, turn)), Some(done)) = (self.contenders.get_mut(index), turns.get_mut(index)) else {
+                let (Some(contender), Some(done)) = (self.contenders.get_mut(index), turns.get_mut(index)) else {
                     continue;
                 };
-                bar.set_message(store.clone());
-                done.push(turn());
+                if round >= contender.turns {
+                    continue;
+                }
+                bar.set_message(contender.store.clone());
+                done.push((contender.turn)());
                 bar.inc(1);
             }
         }
         bar.finish_and_clear();
-        let measured = |((store, _), turns): (&(String, Turn<'a>), Vec<Vec<Figure>>)| {
-            Measured::collect(store, turns.into_iter().flatten())
+        let measured = |(contender, turns): (&Contender<'a>, Vec<Vec<Figure>>)| {
+            Measured::collect(&contender.store, turns.into_iter().flatten())
         };
         self.contenders.iter().zip(turns).flat_map(measured).collect()
     }
@@ -141,5 +157,23 @@ mod tests {
         let measured = rounds.run();
         assert_eq!(*order.borrow(), "abcbcacab");
         assert_eq!(measured[0].rounds, [1.0, 6.0, 8.0]);
+    }
+
+    #[test]
+    fn one_may_leave_after_the_first_rounds() {
+        let order = RefCell::new(String::new());
+        let mut rounds = Rounds::new("test", &Settings::parse(["--rounds".to_owned(), "3".to_owned()]));
+        let turn = |name: &'static str| {
+            let order = &order;
+            move || {
+                order.borrow_mut().push_str(name);
+                vec![("count", "1", 1.0)]
+            }
+        };
+        rounds.add("long", turn("l"));
+        rounds.add_for(1, "short", turn("s"));
+        let measured = rounds.run();
+        assert_eq!(*order.borrow(), "lsll");
+        assert_eq!((measured[0].rounds.len(), measured[1].rounds.len()), (3, 1));
     }
 }

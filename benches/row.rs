@@ -20,6 +20,8 @@ pub struct Row {
     pub low: f64,
     /// The highest of the rounds.
     pub high: f64,
+    /// How many rounds.
+    pub rounds: usize,
     /// What one has to know to read it: settings, what was left out.
     pub note: String,
 }
@@ -49,6 +51,7 @@ impl Row {
             median: median.expect("at least one round"),
             low: low.expect("at least one round"),
             high: high.expect("at least one round"),
+            rounds: rounds.len(),
             note: String::new(),
         }
     }

@@ -1,11 +1,11 @@
 //! The arguments that all benches take.
 
-/// What a bench was asked to do: `[--quick] [--large] [--keys N] [--rounds N] [FILTER]`.
+/// What a bench was asked to do: `[--quick] [--large] [--keys N] [--rounds N] [--large-rounds N] [FILTER]`.
 ///
 /// ```
 /// use laminar_benches::Settings;
 /// let settings = Settings::parse(["--quick", "log"].map(str::to_owned));
-/// assert_eq!((settings.keys, settings.rounds), (200_000, 3));
+/// assert_eq!((settings.keys, settings.rounds), (100_000, 3));
 /// assert!(settings.wants("log append") && !settings.wants("store"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Settings {
     pub keys: u32,
     /// Turns of every contender; the median counts.
     pub rounds: usize,
+    /// Turns at the size of [`LARGE_KEYS`](Self::LARGE_KEYS), which take ten times as long.
+    pub large_rounds: usize,
     /// Only parts of the bench whose name contains this.
     pub filter: Option<String>,
 }
@@ -38,7 +40,7 @@ impl Settings {
     /// # Panics
     /// If a number is none, or an option is unknown.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Self {
-        let mut settings = Self { quick: false, large: false, keys: 0, rounds: 0, filter: None };
+        let mut settings = Self { quick: false, large: false, keys: 0, rounds: 0, large_rounds: 3, filter: None };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut number = || {
@@ -50,6 +52,7 @@ impl Settings {
                 "--large" => settings.large = true,
                 "--keys" => settings.keys = number(),
                 "--rounds" => settings.rounds = number() as usize,
+                "--large-rounds" => settings.large_rounds = number().max(1) as usize,
                 // Cargo tells every bench that it is one.
                 "--bench" => {}
                 option if option.starts_with("--") => panic!("unknown option {option}"),
@@ -57,7 +60,7 @@ impl Settings {
             }
         }
         if settings.keys == 0 {
-            settings.keys = if settings.quick { 200_000 } else { 1_000_000 };
+            settings.keys = if settings.quick { 100_000 } else { 1_000_000 };
         }
         if settings.rounds == 0 {
             settings.rounds = if settings.quick { 3 } else { 5 };
@@ -69,6 +72,13 @@ impl Settings {
     #[must_use]
     pub fn wants(&self, part: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| part.contains(filter.as_str()))
+    }
+
+    /// The same with the rounds that are made at this size.
+    #[must_use]
+    pub fn at(&self, keys: u32) -> Self {
+        let is_large = self.large && keys == Self::LARGE_KEYS;
+        Self { rounds: if is_large { self.large_rounds } else { self.rounds }, ..self.clone() }
     }
 
     /// The sizes to measure at: one, or with `--large` two.
@@ -88,7 +98,9 @@ mod tests {
         let plain = parse("--bench");
         assert_eq!((plain.keys, plain.rounds, plain.filter.as_deref()), (1_000_000, 5, None));
         assert_eq!(parse("--keys 10_000_000 --rounds 7").keys, 10_000_000);
-        assert_eq!(parse("--large").sizes(), [1_000_000, 10_000_000]);
+        let large = parse("--large --large-rounds 2");
+        assert_eq!(large.sizes(), [1_000_000, 10_000_000]);
+        assert_eq!((large.at(1_000_000).rounds, large.at(10_000_000).rounds), (5, 2));
         assert_eq!(parse("--quick scan").filter.as_deref(), Some("scan"));
     }
 

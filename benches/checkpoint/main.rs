@@ -25,6 +25,7 @@ fn main() {
     let settings = Settings::from_arguments();
     let output = Output::create("checkpoint", &settings);
     for keys in settings.sizes() {
+        let settings = settings.at(keys);
         if settings.wants("checkpoint full") || settings.wants("checkpoint changed") {
             making::measure(&settings, keys, &output);
         }

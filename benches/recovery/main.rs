@@ -39,7 +39,7 @@ fn main() {
     sizes.dedup();
     let (mut empty, mut tail) = (Vec::new(), Vec::new());
     for keys in sizes {
-        for Measured { bench, unit, rounds, .. } in measure(&settings, keys) {
+        for Measured { bench, unit, rounds, .. } in measure(&settings.at(keys), keys) {
             let row = Row::of_many(&bench, LAMINAR, keys, &unit, &rounds);
             match bench.as_str() {
                 OPEN_EMPTY_TAIL => empty.push((f64::from(keys), row.median / 1e6)),

@@ -1,20 +1,26 @@
 //! What a report says, before it has a form.
 
+use std::collections::BTreeMap;
+
 use laminar_benches::budgets::{self, Finding, Verdict};
 use laminar_benches::names::LAMINAR;
-use laminar_benches::{Figures, Row, Series, quantity};
+use laminar_benches::{Figures, quantity};
 
+use crate::grid::{self, Grid};
 use crate::machine::Machine;
+use crate::plots::{self, Plot};
 
 /// Headings of the table of budgets.
-pub(crate) const BUDGET_COLUMNS: [&str; 7] =
-    ["what", "budget", "keys", "measured", "floor or peer", "ratio", "verdict"];
+pub(crate) const BUDGET_COLUMNS: [&str; 7] = ["what", "budget", "keys", "measured", "held against", "ratio", "verdict"];
 
 /// A line of the table of budgets.
 pub(crate) struct Line {
+    pub(crate) section: &'static str,
     text: String,
     rule: String,
     finding: Finding,
+    /// Why it is missed, where somebody has written that down.
+    because: Option<String>,
 }
 
 impl Line {
@@ -26,18 +32,28 @@ impl Line {
         }
     }
 
-    /// In words, if it was missed.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.finding.verdict == Verdict::Missed
+    }
+
+    /// In words, if it was missed: what was measured, and why.
     pub(crate) fn missed(&self) -> Option<String> {
-        let Finding { keys, unit, measured, limit, verdict, .. } = &self.finding;
+        let Finding { keys, unit, measured, limit, .. } = &self.finding;
         let quantity = |value: &Option<f64>| value.map(|value| quantity::with_unit(value, unit)).unwrap_or_default();
         let size = if *keys == 0 { String::new() } else { format!(" at {} keys", size(*keys)) };
         let sense = self.rule.split(' ').next().unwrap_or_default();
-        (*verdict == Verdict::Missed)
-            .then(|| format!("{}{size}: {}, the budget is {sense} {}", self.text, quantity(measured), quantity(limit)))
+        let (measured, limit) = (quantity(measured), quantity(limit));
+        let because = self.because.as_deref().unwrap_or(UNEXPLAINED);
+        self.is_missed().then(|| format!("{}{size}: {measured}, the budget is {sense} {limit}. {because}", self.text))
+    }
+
+    /// What stands below its line: why it is missed.
+    pub(crate) fn because(&self) -> Option<&str> {
+        self.is_missed().then(|| self.because.as_deref().unwrap_or(UNEXPLAINED))
     }
 
     pub(crate) fn cells(&self) -> [String; 7] {
-        let Finding { keys, unit, measured, against, .. } = &self.finding;
+        let Finding { keys, unit, measured, against, limit, .. } = &self.finding;
         let quantity = |value: f64| quantity::with_unit(value, unit);
         let against = against.as_ref().map(|(name, value)| format!("{} ({name})", quantity(*value)));
         [
@@ -45,44 +61,14 @@ impl Line {
             self.rule.clone(),
             size(*keys),
             measured.map(quantity).unwrap_or_default(),
-            against.unwrap_or_default(),
-            self.finding.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            against.or_else(|| Some(format!("{} (the limit)", quantity((*limit)?)))).unwrap_or_default(),
+            self.finding.ratio().map(quantity::ratio).unwrap_or_default(),
             self.verdict().to_owned(),
         ]
     }
 }
 
-/// All that one program measured at one size: a row a bench, a column a contender.
-pub(crate) struct Grid {
-    pub(crate) title: String,
-    pub(crate) stores: Vec<String>,
-    pub(crate) benches: Vec<GridRow>,
-}
-
-/// The rows of one bench, in the order of the columns.
-pub(crate) struct GridRow {
-    pub(crate) bench: String,
-    pub(crate) rows: Vec<Option<Row>>,
-}
-
-impl GridRow {
-    /// Ours over the best of the others; nothing where either is missing.
-    pub(crate) fn ratio(&self) -> Option<(f64, bool)> {
-        let rows = self.rows.iter().flatten();
-        let ours = rows.clone().find(|row| row.store == LAMINAR)?;
-        let faster_is_more = ours.unit.ends_with("/s") || ours.unit.ends_with("/sync");
-        let others = rows.filter(|row| row.store != LAMINAR).map(|row| row.median);
-        let best = if faster_is_more { others.max_by(f64::total_cmp) } else { others.min_by(f64::total_cmp) }?;
-        let ratio = if faster_is_more { ours.median / best } else { best / ours.median };
-        ratio.is_finite().then_some((ratio, ratio >= 1.0))
-    }
-}
-
-/// A plot: lines with the same axes.
-pub(crate) struct Plot {
-    pub(crate) title: String,
-    pub(crate) series: Vec<Series>,
-}
+const UNEXPLAINED: &str = "Not explained yet.";
 
 /// The report.
 pub(crate) struct Document {
@@ -95,12 +81,7 @@ pub(crate) struct Document {
 
 impl Document {
     pub(crate) fn new(figures: Figures) -> Self {
-        let mut lines = Vec::new();
-        for budget in budgets::all() {
-            for finding in budget.judge(&figures.rows) {
-                lines.push(Line { text: budget.text().to_owned(), rule: budget.rule(), finding });
-            }
-        }
+        let explanations = budgets::explanations();
         let settings = figures.runs.iter().map(|(program, run)| {
             let length = if run.quick { ", quick" } else { "" };
             format!("{program}: {} rounds{length}, {}", run.rounds, crate::machine::date(run.unix_ms))
@@ -108,93 +89,64 @@ impl Document {
         Self {
             machine: Machine::this(),
             settings: settings.collect(),
-            lines,
-            grids: grids(&figures),
-            plots: plots(figures),
+            lines: lines(&figures, &explanations),
+            grids: grid::all(&figures),
+            plots: plots::all(&figures),
         }
     }
 
     /// How many budgets are met, missed and not measured.
     pub(crate) fn summary(&self) -> String {
-        let count = |verdict| self.lines.iter().filter(|line| line.finding.verdict == verdict).count();
-        let (met, missed) = (count(Verdict::Met), count(Verdict::Missed));
-        format!("{met} met, {missed} missed, {} not measured", count(Verdict::NotMeasured))
+        let [met, missed, unknown] = self.counts();
+        format!("{met} met, {missed} missed, {unknown} not measured")
+    }
+
+    /// Lines that are met, missed and not measured.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        [Verdict::Met, Verdict::Missed, Verdict::NotMeasured]
+            .map(|verdict| self.lines.iter().filter(|line| line.finding.verdict == verdict).count())
     }
 }
 
-fn grids(figures: &Figures) -> Vec<Grid> {
-    let mut grids = Vec::new();
-    for program in figures.rows.programs() {
-        let rows: Vec<&Row> = figures.rows.iter().filter(|(of, _)| *of == program).map(|(_, row)| row).collect();
-        let mut sizes: Vec<u64> = rows.iter().map(|row| row.keys).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        for keys in sizes {
-            let rows: Vec<&Row> = rows.iter().filter(|row| row.keys == keys).copied().collect();
-            let stores = distinct(rows.iter().map(|row| row.store.as_str()));
-            let benches = distinct(rows.iter().map(|row| row.bench.as_str()));
-            let find = |bench: &str, store: &str| rows.iter().find(|row| row.bench == bench && row.store == store);
-            let of_bench = |bench: String| {
-                let rows = stores.iter().map(|store| find(&bench, store).map(|row| (*row).clone())).collect();
-                GridRow { rows, bench }
-            };
-            let title = if keys == 0 { program.to_owned() } else { format!("{program}, {} keys", size(keys)) };
-            grids.push(Grid { title, benches: benches.into_iter().map(of_bench).collect(), stores });
+fn lines(figures: &Figures, explanations: &BTreeMap<String, String>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (section, budgets) in budgets::sections() {
+        for budget in budgets {
+            for finding in budget.judge(&figures.rows) {
+                let because = explanations.get(budget.text()).cloned();
+                let (text, rule) = (budget.text().to_owned(), budget.rule());
+                lines.push(Line { section, text, rule, finding, because });
+            }
         }
     }
-    grids
+    lines
 }
 
-fn plots(figures: Figures) -> Vec<Plot> {
-    let mut plots: Vec<Plot> = Vec::new();
-    for series in figures.series {
-        let title = match series.keys {
-            0 => series.plot.clone(),
-            keys => format!("{}, {} keys", series.plot, size(keys)),
-        };
-        match plots.iter_mut().find(|plot| plot.title == title) {
-            Some(plot) => plot.series.push(series),
-            None => plots.push(Plot { title, series: vec![series] }),
-        }
-    }
-    plots
-}
-
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut distinct: Vec<String> = Vec::new();
-    for name in names {
-        if !distinct.iter().any(|known| known == name) {
-            distinct.push(name.to_owned());
-        }
-    }
-    distinct
-}
-
-fn size(keys: u64) -> String {
+/// Keys, as people write a size.
+pub(crate) fn size(keys: u64) -> String {
     match keys {
         0 => String::new(),
         keys => quantity::short(keys as f64),
     }
 }
 
+/// Whether a name is of our own store or log.
+pub(crate) fn is_ours(store: &str) -> bool {
+    store == LAMINAR || store.starts_with(&format!("{LAMINAR}, "))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use laminar_benches::Row;
+
     use super::*;
 
-    fn figures() -> Figures {
+    pub(crate) fn figures() -> Figures {
         let mut figures = Figures::default();
-        for (store, value) in [(LAMINAR, 3.0), ("rocksdb", 1.0), ("lmdb", 4.0)] {
+        for (store, value) in [(LAMINAR, 3.0), ("rocksdb", 1.0), ("lmdb", 4.0), ("hashbrown", 9.0)] {
             figures.rows.insert("peers-stores", Row::of_one("get/hit", store, 1_000_000, "ops/s", value));
         }
         figures
-    }
-
-    #[test]
-    fn a_loss_is_told_as_a_win_is() {
-        let grids = grids(&figures());
-        assert_eq!(grids[0].title, "peers-stores, 1 M keys");
-        assert_eq!(grids[0].stores, ["laminar", "rocksdb", "lmdb"]);
-        assert_eq!(grids[0].benches[0].ratio(), Some((0.75, false)));
     }
 
     #[test]
@@ -204,5 +156,17 @@ mod tests {
         let hit = document.lines.iter().find(|line| line.text == "get, hit, in memory, against LMDB").unwrap();
         assert_eq!(hit.cells()[3..], ["3 ops/s", "4 ops/s (lmdb)", "0.75", "MISSED"].map(str::to_owned));
         assert!(document.summary().contains("not measured"));
+    }
+
+    #[test]
+    fn a_missed_budget_tells_why() {
+        let text = "get, hit, in memory, against LMDB";
+        let told = |explanations: &[(&str, &str)]| {
+            let explanations = explanations.iter().map(|(text, why)| ((*text).to_owned(), (*why).to_owned())).collect();
+            let lines = lines(&figures(), &explanations);
+            lines.into_iter().find(|line| line.text == text).and_then(|line| line.because().map(str::to_owned))
+        };
+        assert_eq!(told(&[(text, "It is far.")]).as_deref(), Some("It is far."));
+        assert_eq!(told(&[]).as_deref(), Some(UNEXPLAINED));
     }
 }

@@ -2,116 +2,136 @@
 
 use laminar_benches::{Row, quantity};
 
-use crate::document::{BUDGET_COLUMNS, Document, Grid};
-use crate::markdown::{cell, note};
+use crate::document::{BUDGET_COLUMNS, Document, Line, is_ours};
+use crate::grid::{Grid, GridRow};
+use crate::markdown::{note, range, value};
+use crate::plots::{Drawing, Form, Plot};
 use crate::svg;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; --line: #8884; --good: #2a7d46; --bad: #c0392b; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-size: 0.9em; }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.good { color: var(--good); } .bad { color: var(--bad); font-weight: bold; } .unknown { opacity: 0.6; }
-svg { max-width: 100%; height: auto; } svg text { fill: currentColor; font: 12px system-ui, sans-serif; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { font-weight: bold; }
-";
+const STYLE: &str = include_str!("style.css");
 
 /// The whole report.
 pub(crate) fn render(document: &Document) -> String {
+    let [met, missed, unknown] = document.counts();
     let mut parts = vec![
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">".to_owned(),
         "<meta name=\"viewport\" content=\"width=device-width\"><title>What laminar costs</title>".to_owned(),
         format!("<style>{STYLE}</style></head><body><h1>What laminar costs</h1>"),
-        "<p>Made by <code>cargo xtask bench</code>; every ratio is within one run, contenders in turns, medians of the \
-         rounds.</p>"
+        "<p class=\"lead\">Every figure is the median of the rounds of one run in which all contenders took turns; every ratio is of two \
+         figures of the same run. A longest latency is the median of the longest of each round, because on a shared machine the longest \
+         of all is the machine's.</p>"
             .to_owned(),
-        machine(document),
-        format!("<h2>Budgets</h2><p>{}.</p>", escaped(&document.summary())),
+        format!(
+            "<p class=\"counts\"><span class=\"good\"><b>{met}</b> budgets met</span> <span class=\"bad\"><b>{missed}</b> missed</span> \
+             <span class=\"unknown\"><b>{unknown}</b> not measured</span></p>"
+        ),
+        "<h2>Budgets</h2><p>What an operation may cost, held against what the machine needs for the same bytes, a map without \
+         durability, or the best peer. A ratio is of the measured figure to the one it is held against.</p>"
+            .to_owned(),
         budgets(document),
-        "<h2>Plots</h2><div class=\"plots\">".to_owned(),
     ];
-    parts.extend(document.plots.iter().map(|plot| figure(&plot.title, &svg::lines(&plot.series))));
-    parts.push("</div>".to_owned());
+    parts.extend(document.plots.iter().map(plot));
+    parts.push(
+        "<h2>All figures</h2><p>The median, and below it the lowest and the highest of the rounds.</p>".to_owned(),
+    );
     parts.extend(document.grids.iter().map(figures));
+    parts.push("<h2>Machine and settings</h2>".to_owned());
+    parts.push(machine(document));
     parts.push("</body></html>\n".to_owned());
     parts.join("\n")
 }
 
 fn machine(document: &Document) -> String {
-    let mut rows: Vec<String> = document
-        .machine
-        .facts
-        .iter()
-        .map(|(name, value)| format!("<tr><th>{name}</th><td>{}</td></tr>", escaped(value)))
-        .collect();
-    rows.push(format!("<tr><th>runs</th><td>{}</td></tr>", escaped(&document.settings.join("; "))));
-    format!("<table>{}</table>", rows.join(""))
+    let facts = document.machine.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let runs = document.settings.iter().map(|run| ("run".to_owned(), run.clone()));
+    let rows = facts.chain(runs).map(|(name, value)| format!("<tr><th>{name}</th><td>{}</td></tr>", escaped(&value)));
+    format!(
+        "<table>{}</table><p>Settings of every contender, and what each part does: \
+         <a href=\"peers/README.md\">benches/peers/README.md</a>.</p>",
+        rows.collect::<String>()
+    )
 }
 
 fn budgets(document: &Document) -> String {
     let mut rows = vec![heads(BUDGET_COLUMNS.iter().map(|head| (*head).to_owned()))];
+    let mut section = "";
     for line in &document.lines {
-        let class = match line.verdict() {
-            "met" => "good",
-            "MISSED" => "bad",
-            _ => "unknown",
-        };
-        let cells = line.cells().into_iter().enumerate().map(|(column, text)| {
-            let class = if column == 6 {
-                class
-            } else if column >= 2 {
-                "number"
-            } else {
-                ""
-            };
-            format!("<td class=\"{class}\">{}</td>", escaped(&text))
-        });
-        rows.push(format!("<tr>{}</tr>", cells.collect::<String>()));
+        if line.section != section {
+            section = line.section;
+            rows.push(format!("<tr class=\"section\"><th colspan=\"7\">{section}</th></tr>"));
+        }
+        rows.push(budget(line));
     }
-    format!("<table>{}</table>", rows.join("\n"))
+    format!("<table class=\"wide\">{}</table>", rows.join("\n"))
+}
+
+fn budget(line: &Line) -> String {
+    let (class, sign) = match line.verdict() {
+        "met" => ("good", "&#10003; "),
+        "MISSED" => ("bad", "&#10007; "),
+        _ => ("unknown", ""),
+    };
+    let cells = line.cells().into_iter().enumerate().map(|(column, text)| match column {
+        6 => format!("<td class=\"{class}\">{sign}{}</td>", escaped(&text)),
+        0 => format!("<td>{}</td>", escaped(&text)),
+        _ => format!("<td class=\"number\">{}</td>", escaped(&text)),
+    });
+    let mut row = format!("<tr class=\"{class}-row\">{}</tr>", cells.collect::<String>());
+    if let Some(because) = line.because() {
+        row += &format!("<tr class=\"because\"><td colspan=\"7\">{}</td></tr>", escaped(because));
+    }
+    row
+}
+
+fn plot(plot: &Plot) -> String {
+    let drawings: String = plot.drawings.iter().map(drawing).collect();
+    format!("<h2>{}</h2><p>{}</p><div class=\"plots\">{drawings}</div>", escaped(&plot.title), escaped(&plot.remark))
+}
+
+fn drawing(drawing: &Drawing) -> String {
+    let svg = match &drawing.form {
+        Form::Lines(series) => svg::lines(series),
+        Form::Bars(values) => svg::bars(values),
+        Form::Ratios(ratios) => svg::ratios(ratios),
+    };
+    format!("<figure><figcaption>{}</figcaption>{svg}</figure>", escaped(&drawing.title))
 }
 
 fn figures(grid: &Grid) -> String {
-    let mut names = vec!["bench".to_owned()];
+    let mut names = vec![String::new()];
     names.extend(grid.stores.iter().cloned());
-    names.push("against the best other".to_owned());
+    names.push("we stand at".to_owned());
     let mut rows = vec![heads(names.into_iter())];
-    let (mut notes, mut bars) = (Vec::new(), Vec::new());
-    for of_bench in &grid.benches {
-        let mut cells = format!("<td>{}</td>", escaped(&of_bench.bench));
-        for known in &of_bench.rows {
-            cells += &format!("<td class=\"number\">{}</td>", escaped(&known.as_ref().map(cell).unwrap_or_default()));
-            notes.extend(
-                known.iter().filter(|row| !row.note.is_empty()).map(|row| format!("<li>{}</li>", escaped(&note(row)))),
-            );
-        }
-        cells += &match of_bench.ratio() {
-            Some((ratio, true)) => format!("<td class=\"good\">{ratio:.2} x</td>"),
-            Some((ratio, false)) => format!("<td class=\"bad\">{ratio:.2} x, a loss</td>"),
-            None => "<td></td>".to_owned(),
-        };
-        rows.push(format!("<tr>{cells}</tr>"));
-        let known: Vec<&Row> = of_bench.rows.iter().flatten().collect();
-        if let Some(first) = known.first().filter(|row| known.len() > 1 && row.unit.ends_with("/s")) {
-            let values: Vec<(String, f64, String)> = known
-                .iter()
-                .map(|row| (row.store.clone(), row.median, quantity::with_unit(row.median, &first.unit)))
-                .collect();
-            bars.push(figure(&of_bench.bench, &svg::bars(&values)));
-        }
-    }
-    let (table, notes) = (rows.join("\n"), notes.join(""));
-    let title = escaped(&grid.title);
-    format!("<h2>{title}</h2><table>{table}</table><ul>{notes}</ul><div class=\"plots\">{}</div>", bars.join(""))
+    rows.extend(grid.benches.iter().map(grid_row));
+    let noted = grid.benches.iter().flat_map(|bench| bench.rows.iter().flatten()).filter(|row| !row.note.is_empty());
+    let notes: String = noted.map(|row| format!("<li>{}</li>", escaped(&note(row)))).collect();
+    let (title, remark) = (escaped(&grid.title), escaped(grid.remark).replace('`', ""));
+    format!("<h3>{title}</h3><p>{remark}</p><table>{}</table><ul>{notes}</ul>", rows.join("\n"))
 }
 
-fn figure(title: &str, drawing: &str) -> String {
-    format!("<figure><figcaption>{}</figcaption>{drawing}</figure>", escaped(title))
+fn grid_row(bench: &GridRow) -> String {
+    let cells: String = bench.rows.iter().map(|row| row.as_ref().map_or("<td></td>".to_owned(), cell)).collect();
+    format!("<tr><th>{}</th>{cells}{}</tr>", escaped(&bench.bench), standing(bench))
+}
+
+fn cell(row: &Row) -> String {
+    let class = if is_ours(&row.store) { "number ours" } else { "number" };
+    let range = range(row).map(|range| format!("<small>{}</small>", escaped(&range))).unwrap_or_default();
+    format!("<td class=\"{class}\">{}{range}</td>", escaped(&value(row)))
+}
+
+fn standing(bench: &GridRow) -> String {
+    let Some(standing) = bench.standing() else { return "<td></td>".to_owned() };
+    let ratio = quantity::ratio(standing.ratio);
+    match (standing.is_of_peers, standing.ratio >= 1.0) {
+        (true, true) => format!("<td class=\"good\">{ratio} &times; the best peer</td>"),
+        (true, false) => format!("<td class=\"bad\">{ratio} &times; the best peer</td>"),
+        (false, _) => format!("<td>{ratio} &times; the best other</td>"),
+    }
 }
 
 fn heads(names: impl Iterator<Item = String>) -> String {
-    format!("<tr>{}</tr>", names.map(|name| format!("<th>{}</th>", escaped(&name))).collect::<String>())
+    format!("<tr class=\"heads\">{}</tr>", names.map(|name| format!("<th>{}</th>", escaped(&name))).collect::<String>())
 }
 
 /// Text with the characters replaced that mean something in HTML.
@@ -121,10 +141,19 @@ pub(crate) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::*;
+    use crate::document::tests::figures;
 
     #[test]
     fn signs_are_no_tags() {
         assert_eq!(escaped("a <= \"b\" & c"), "a &lt;= &quot;b&quot; &amp; c");
+    }
+
+    #[test]
+    fn budgets_come_first_and_say_why() {
+        let text = render(&Document::new(figures()));
+        let (budgets, plots) = (text.find("<h2>Budgets").unwrap(), text.find("<h2>Wins and losses").unwrap());
+        assert!(budgets < plots);
+        assert!(text.contains("&#10007; MISSED") && text.contains("class=\"because\""));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use laminar_benches::directory;
 use laminar_vfs::Env;
 
 /// The machine, and what ran on it.
@@ -22,7 +23,9 @@ impl Machine {
                 ("processor", format!("{cpu}, {cores} cores")),
                 ("memory", memory.map_or_else(String::new, |kib| format!("{} GiB", kib >> 20))),
                 ("system", format!("{} {}", std::env::consts::OS, kernel.trim())),
+                ("file system", output("stat", &["-f", "-c", "%T", &directory::figures().to_string_lossy()])),
                 ("compiler", output("rustc", &["--version"])),
+                ("peers", peers()),
                 (
                     "laminar",
                     format!("{} at {}", env!("CARGO_PKG_VERSION"), output("git", &["rev-parse", "--short", "HEAD"])),
@@ -30,6 +33,32 @@ impl Machine {
             ],
         }
     }
+}
+
+/// What is compared, with versions, as the lock file of the peers has them.
+fn peers() -> String {
+    const NAMES: [&str; 10] = [
+        "rocksdb",
+        "librocksdb-sys",
+        "heed",
+        "redb",
+        "fjall",
+        "hashbrown",
+        "raft-engine",
+        "okaywal",
+        "wal-db",
+        "writeahead",
+    ];
+    let versions = NAMES.iter().filter_map(|name| Some(format!("{name} {}", version(LOCK, name)?)));
+    versions.collect::<Vec<_>>().join(", ")
+}
+
+const LOCK: &str = include_str!("../peers/Cargo.lock");
+
+/// The newest version of a package in a lock file.
+fn version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let head = format!("name = \"{name}\"\nversion = \"");
+    lock.rsplit_once(&head)?.1.split('"').next()
 }
 
 fn read(path: &str) -> String {
@@ -69,6 +98,12 @@ mod tests {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(951_782_400_000), "2000-02-29");
         assert_eq!(date(1_767_225_599_999), "2025-12-31");
+    }
+
+    #[test]
+    fn peers_have_versions() {
+        assert_eq!(version("name = \"a\"\nversion = \"1.2.3\"\n", "a"), Some("1.2.3"));
+        assert!(peers().contains("rocksdb 0.") && peers().contains("writeahead 0."), "{}", peers());
     }
 
     #[test]

@@ -9,9 +9,11 @@
 #![expect(clippy::disallowed_methods, reason = "reports are plain files, outside of the seam that stores go through")]
 
 mod document;
+mod grid;
 mod html;
 mod machine;
 mod markdown;
+mod plots;
 mod svg;
 
 use std::path::{Path, PathBuf};

@@ -2,17 +2,23 @@
 
 use std::fmt::Write as _;
 
+use laminar_benches::names::{
+    CHECKPOINT_CHANGED, DELETE, GET_HIT, GET_HIT_OPENED, GET_MISS, GET_MISS_OPENED, OPEN_TAIL, PUT, SCAN, SCAN_OPENED,
+    ZIPF,
+};
 use laminar_benches::{Row, quantity};
 
-use crate::document::{BUDGET_COLUMNS, Document, Grid, Line};
+use crate::document::{BUDGET_COLUMNS, Document, Line};
+use crate::grid::{Grid, GridRow};
 
 /// The whole report.
 pub(crate) fn render(document: &Document) -> String {
     let mut text = String::from("# What laminar costs\n\n");
     text.push_str(
-        "Made by `cargo xtask bench`; every ratio is within one run, contenders in turns, medians of the rounds.\n",
+        "Made by `cargo xtask bench`: medians of the rounds of one run in which all contenders took turns; every ratio is of two\n\
+         figures of the same run, and a longest latency is the median of the longest of each round. With plots:\n\
+         [report.html](report.html). Settings of every contender: [peers/README.md](peers/README.md).\n\n",
     );
-    text.push_str("The same with plots is in [report.html](report.html).\n\n");
     for (name, value) in &document.machine.facts {
         line(&mut text, &format!("- {name}: {value}"));
     }
@@ -20,15 +26,30 @@ pub(crate) fn render(document: &Document) -> String {
     for run in &document.settings {
         line(&mut text, &format!("  - {run}"));
     }
-    line(&mut text, &format!("\n## Budgets\n\n{}.\n", document.summary()));
-    table(&mut text, &BUDGET_COLUMNS.map(str::to_owned));
+    line(&mut text, &format!("\n## Budgets\n\n{}.", document.summary()));
+    let mut section = "";
     for budget in &document.lines {
+        if budget.section != section {
+            section = budget.section;
+            line(&mut text, &format!("\n### {section}\n"));
+            table(&mut text, &BUDGET_COLUMNS.map(str::to_owned));
+        }
         row(&mut text, &budget.cells());
     }
+    missed(&mut text, document, "\n### Missed, and why\n");
     for grid in &document.grids {
         figures(&mut text, grid);
     }
     text
+}
+
+/// Every missed budget with its reason; nothing if there is none.
+fn missed(text: &mut String, document: &Document, heading: &str) {
+    let missed: Vec<String> = document.lines.iter().filter_map(Line::missed).collect();
+    if !missed.is_empty() {
+        line(text, heading);
+        missed.iter().for_each(|missed| line(text, &format!("- {missed}")));
+    }
 }
 
 /// What stands in the README before and after the words on the report.
@@ -52,47 +73,85 @@ pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> 
             document.summary()
         ),
     );
-    let missed: Vec<String> = document.lines.iter().filter_map(Line::missed).collect();
-    if !missed.is_empty() {
-        line(&mut text, "\nMissed:\n");
-        missed.iter().for_each(|missed| line(&mut text, &format!("- {missed}")));
+    missed(&mut text, document, "\nMissed:\n");
+    let has_loads = |grid: &&Grid| grid.program == HEADLINES.0 && grid.benches.iter().any(|row| row.bench == PUT);
+    if let Some(grid) = document.grids.iter().find(has_loads) {
+        line(&mut text, &format!("\n{}, 16-byte keys and 100-byte values, one thread; speed a second:\n", grid.title));
+        columns(&mut text, grid);
+        let of_headline = |bench: &&str| grid.benches.iter().find(|row| row.bench == **bench);
+        HEADLINES.1.iter().filter_map(of_headline).for_each(|bench| grid_row(&mut text, bench, value));
     }
     Some([before, MARKS.0, &text, MARKS.1, after].concat())
 }
 
+/// What the README shows of which program.
+const HEADLINES: (&str, [&str; 11]) = (
+    "peers-stores",
+    [
+        PUT,
+        GET_HIT,
+        GET_MISS,
+        ZIPF,
+        DELETE,
+        SCAN,
+        GET_HIT_OPENED,
+        GET_MISS_OPENED,
+        SCAN_OPENED,
+        CHECKPOINT_CHANGED,
+        OPEN_TAIL,
+    ],
+);
+
 fn figures(text: &mut String, grid: &Grid) {
     line(text, &format!("\n## {}\n", grid.title));
-    let mut heads = vec!["bench".to_owned()];
-    heads.extend(grid.stores.iter().cloned());
-    heads.push("against the best other".to_owned());
-    table(text, &heads);
-    let mut notes = Vec::new();
-    for of_bench in &grid.benches {
-        let mut cells = vec![of_bench.bench.clone()];
-        for known in &of_bench.rows {
-            cells.push(known.as_ref().map(cell).unwrap_or_default());
-            notes.extend(known.iter().filter(|row| !row.note.is_empty()).map(note));
-        }
-        cells.push(match of_bench.ratio() {
-            Some((ratio, true)) => format!("{ratio:.2} x"),
-            Some((ratio, false)) => format!("**{ratio:.2} x, a loss**"),
-            None => String::new(),
-        });
-        row(text, &cells);
+    if !grid.remark.is_empty() {
+        line(text, &format!("{}\n", grid.remark));
     }
-    if !notes.is_empty() {
+    columns(text, grid);
+    for bench in &grid.benches {
+        grid_row(text, bench, |row| match range(row) {
+            Some(range) => format!("{} ({range})", value(row)),
+            None => value(row),
+        });
+    }
+    let mut noted =
+        grid.benches.iter().flat_map(|bench| bench.rows.iter().flatten()).filter(|row| !row.note.is_empty()).peekable();
+    if noted.peek().is_some() {
         text.push('\n');
-        notes.iter().for_each(|note| line(text, &format!("- {note}")));
+        noted.for_each(|row| line(text, &format!("- {}", note(row))));
     }
 }
 
-/// The median, and the range of the rounds.
-pub(crate) fn cell(row: &Row) -> String {
-    let of = |value: f64| quantity::with_unit(value, &row.unit);
-    if row.low == row.high {
-        return of(row.median);
-    }
-    format!("{} ({} to {})", of(row.median), quantity::short(row.low), quantity::short(row.high))
+fn columns(text: &mut String, grid: &Grid) {
+    let mut heads = vec![String::new()];
+    heads.extend(grid.stores.iter().cloned());
+    heads.push("we stand at".to_owned());
+    table(text, &heads);
+}
+
+fn grid_row(text: &mut String, bench: &GridRow, of_row: impl Fn(&Row) -> String) {
+    let mut cells = vec![bench.bench.clone()];
+    cells.extend(bench.rows.iter().map(|known| known.as_ref().map(&of_row).unwrap_or_default()));
+    cells.push(match bench.standing() {
+        Some(standing) if !standing.is_of_peers => format!("{} x the best other", quantity::ratio(standing.ratio)),
+        Some(standing) if standing.ratio >= 1.0 => format!("{} x the best peer", quantity::ratio(standing.ratio)),
+        Some(standing) => format!("**{} x the best peer: behind**", quantity::ratio(standing.ratio)),
+        None => String::new(),
+    });
+    row(text, &cells);
+}
+
+/// The median.
+pub(crate) fn value(row: &Row) -> String {
+    quantity::with_unit(row.median, &row.unit)
+}
+
+/// The lowest and the highest of the rounds, where there are several.
+pub(crate) fn range(row: &Row) -> Option<String> {
+    // In the unit of each; that of a speed is said by the median.
+    let unit = if row.unit.contains('/') { "" } else { &row.unit };
+    let of = |value: f64| quantity::with_unit(value, unit);
+    (row.low != row.high).then(|| format!("{} to {}", of(row.low), of(row.high)))
 }
 
 pub(crate) fn note(row: &Row) -> String {

@@ -11,11 +11,13 @@ const PERCENTS: [f64; 9] = [10.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100
 
 pub(crate) fn measure(settings: &Settings, count: u32, output: &Output) {
     let mut rounds = Rounds::new(format!("store footprint, {count} keys"), settings);
-    for name in [LAMINAR, HASHBROWN, BTREEMAP] {
+    let names: &[&str] =
+        if count < Settings::LARGE_KEYS { &[LAMINAR, HASHBROWN, BTREEMAP] } else { &[LAMINAR, HASHBROWN] };
+    for &name in names {
         rounds.add(name, move || child::figures("footprint", &[name, &count.to_string()]));
     }
     let measured = rounds.run();
-    for name in [LAMINAR, HASHBROWN, BTREEMAP] {
+    for &name in names {
         let last = |percent: f64| {
             let bench = quantile(percent);
             let of_bench = measured.iter().find(|measured| measured.store == name && measured.bench == bench);

@@ -32,6 +32,7 @@ fn main() {
     let settings = Settings::from_arguments();
     let output = Output::create("store", &settings);
     for keys in settings.sizes() {
+        let settings = settings.at(keys);
         if settings.wants("store points") {
             points::measure(&settings, keys, &output);
         }

@@ -26,7 +26,7 @@ fn main() {
     let settings = Settings::from_arguments();
     let output = Output::create("writer", &settings);
     for keys in settings.sizes() {
-        measure(&settings, keys, &output);
+        measure(&settings.at(keys), keys, &output);
     }
 }
 

@@ -14,17 +14,20 @@ const PEERS: &str = "benches/peers/Cargo.toml";
 /// Which benches, and how long.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Small sizes and few rounds: minutes, not an hour
+    /// Small sizes and few rounds: two minutes, not an hour; for a look, not for a report
     #[arg(long)]
     quick: bool,
-    /// Also at 10 million keys, which takes hours and 8 GiB of memory
+    /// Also at 10 million keys: half an hour more, 8 GiB of memory and 20 GiB of disk
     #[arg(long)]
     large: bool,
-    /// Also the stores and logs of others; the first build of them takes twenty minutes
+    /// Also the stores and logs of others; the first build of them takes half an hour
     #[arg(long)]
     peers: bool,
+    /// Turns of every contender, other than five (three with --quick)
+    #[arg(long)]
+    rounds: Option<u32>,
     /// Measure nothing: only the report of what was measured before
-    #[arg(long, conflicts_with_all = ["quick", "large", "peers", "filter"])]
+    #[arg(long, conflicts_with_all = ["quick", "large", "peers", "rounds", "filter"])]
     report: bool,
     /// Write the report to benches/REPORT.md and benches/report.html too, and name it in the README
     #[arg(long)]
@@ -70,6 +73,9 @@ impl Arguments {
         if self.large {
             command.arg("--large");
         }
+        if let Some(rounds) = self.rounds {
+            command.args(["--rounds", &rounds.to_string()]);
+        }
         if !part.is_empty() {
             command.arg(part);
         }
@@ -111,6 +117,7 @@ mod tests {
             quick: false,
             large: false,
             peers: false,
+            rounds: None,
             report: false,
             publish: false,
             filter: (!filter.is_empty()).then(|| filter.to_owned()),

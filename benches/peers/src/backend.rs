@@ -84,6 +84,11 @@ pub(crate) trait Backend: Sized {
     /// Ends a batch: all changes since the last commit, or none of them, are found after a crash.
     fn commit(&mut self) -> Outcome;
 
+    /// Lets a store finish what it does in the background behind a load, in the way that its reads like best. Not timed.
+    fn rest(&mut self) -> Outcome {
+        Ok(())
+    }
+
     /// Brings everything committed into the files that a store opened afresh reads from, and waits for it.
     fn settle(&mut self) -> Outcome;
 

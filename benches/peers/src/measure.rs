@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use laminar_benches::workload::{Key, Values, read};
-use laminar_benches::{Latency, time};
+use laminar_benches::workload::{self, Key, Prefix, Values, read};
+use laminar_benches::{Figure, time};
 
 use crate::backend::{Backend, Outcome};
+use crate::part::Task;
 
 /// Puts a commit.
 pub(crate) const BATCH: usize = 1_000;
@@ -37,23 +38,6 @@ pub(crate) fn load<B: Backend>(store: &mut B, keys: &[Key], values: &Values, ver
     Ok(per_second(keys.len(), start.elapsed()))
 }
 
-/// The same with a clock around each put; the commit is part of the put it follows.
-pub(crate) fn load_timed<B: Backend>(store: &mut B, keys: &[Key], values: &Values) -> Outcome<Latency> {
-    let mut latency = Latency::new();
-    let mut start = time::now();
-    for batch in keys.chunks(BATCH) {
-        let (last, others) = batch.split_last().ok_or("a batch without a put")?;
-        for key in others {
-            store.put(key, values.of(key, 0))?;
-            start = latency.record_since(start);
-        }
-        store.put(last, values.of(last, 0))?;
-        store.commit()?;
-        start = latency.record_since(start);
-    }
-    Ok(latency)
-}
-
 /// Gets every one of `keys` and reads its value: gets a second.
 ///
 /// # Errors
@@ -75,7 +59,7 @@ pub(crate) fn gets<B: Backend>(store: &mut B, keys: &[Key], expected: usize) -> 
 ///
 /// # Errors
 /// If there are more or fewer.
-pub(crate) fn scans<B: Backend>(store: &mut B, prefixes: &[[u8; 8]], entries: usize) -> Outcome<f64> {
+pub(crate) fn scans<B: Backend, const N: usize>(store: &mut B, prefixes: &[[u8; N]], entries: usize) -> Outcome<f64> {
     let (mut found, mut sum) = (0, 0_u64);
     let rate = rate(prefixes, |_, prefix| {
         store.scan(prefix, |_, value| {
@@ -86,6 +70,25 @@ pub(crate) fn scans<B: Backend>(store: &mut B, prefixes: &[[u8; 8]], entries: us
     std::hint::black_box(sum);
     let expected = prefixes.len() * entries;
     if found == expected { Ok(rate) } else { Err(format!("{found} of {expected} entries were found").into()) }
+}
+
+/// As [`scans`], of prefixes at random, as often as the task repeats reads: a figure of `bench` each.
+///
+/// # Errors
+/// As [`scans`].
+pub(crate) fn scan_passes<B: Backend>(
+    store: &mut B,
+    prefixes: &[Prefix],
+    entries: usize,
+    task: Task<'_>,
+    bench: &str,
+) -> Outcome<Vec<Figure>> {
+    let count = task.operations() / 4 / usize::try_from(task.passes())?;
+    let one = |pass| {
+        let asked = workload::picks(prefixes, count, 90 + pass);
+        Ok((bench, "ops/s", scans(store, &asked, entries)?).into())
+    };
+    (0..task.passes()).map(one).collect()
 }
 
 /// Gets and puts of `keys` in turn, a commit every [`BATCH`] puts: operations a second.

@@ -1,10 +1,11 @@
 //! Nexmark: keyed operators over every store as their state backend, with commits every 1,000 events and checkpoints while they
 //! run, killed in the end and recovered. All stores must come to the same results.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use laminar_benches::{Output, Row, Settings, child, directory, progress};
+use laminar_benches::{Figure, Output, Rounds, Settings, child, directory};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Outcome, Store};
@@ -93,68 +94,76 @@ pub(crate) struct Plan {
     pub(crate) events: usize,
     /// Numbers that the deduplication knows when it begins.
     pub(crate) known: u64,
-    /// For how long a store runs.
+    /// For how long a store runs until it tells figures.
     pub(crate) millis: u64,
+    /// Such runs, one after the other in the same process: figures each.
+    pub(crate) windows: usize,
     /// Between two starts of a checkpoint.
     pub(crate) interval_millis: u64,
 }
 
 impl Plan {
-    fn of(settings: &Settings) -> Self {
-        let known = if settings.large { Settings::LARGE_KEYS } else { settings.keys };
+    fn of(name: Name, settings: &Settings) -> Self {
+        let known = if settings.large { Settings::LARGE_KEYS } else { settings.keys }.into();
         match settings.quick {
-            true => Self { events: 1_500_000, known: known.into(), millis: 1_000, interval_millis: 250 },
-            false => Self { events: 12_000_000, known: known.into(), millis: 6_000, interval_millis: 1_000 },
+            true => Self { events: 1_000_000, known, millis: 400, windows: 1, interval_millis: 150 },
+            false => {
+                let mut plan = Self { events: 10_000_000, known, millis: 3_000, windows: 1, interval_millis: 1_000 };
+                if plan.turns(name, settings) == 1 {
+                    plan.windows = settings.rounds;
+                }
+                plan
+            }
         }
     }
 }
 
 /// What a run of an operator tells.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Told {
     /// Name behind the query's, unit and value.
     pub(crate) figures: Vec<(String, String, f64)>,
     /// The hash of all results up to an offset, at every so many events.
     pub(crate) hashes: Vec<(u64, u64)>,
-    /// Checkpoints that were made.
-    pub(crate) checkpoints: u64,
 }
 
 /// Runs all operators over all stores, and writes their rows down.
 pub(crate) fn run(settings: &Settings) -> Outcome {
     let output = Output::create("peers-nexmark", settings);
-    let plan = Plan::of(settings);
-    let stores = || Store::ALL.iter().copied().filter(|store| store.is_ordered());
-    for name in Name::ALL {
-        let title = format!("nexmark/{}", name.text());
-        if !settings.wants(&title) {
-            continue;
-        }
+    for name in Name::ALL.into_iter().filter(|name| settings.wants(&title(*name))) {
+        let plan = Plan::of(name, settings);
         let scratch = directory::scratch();
         let events = scratch.path().join("events");
-        let bar = progress(&title, stores().count() as u64 + 1);
-        bar.set_message("events");
         name.write_events(&events, plan)?;
-        bar.inc(1);
-        let mut hashes = BTreeMap::new();
+        let hashes = RefCell::new(BTreeMap::new());
+        let mut rounds = Rounds::new(title(name), settings);
         // The map comes first: it goes through all events, and what it finds the others must find.
-        let reference = std::iter::once(Store::Btreemap);
-        for store in reference.chain(stores().filter(|store| store.is_durable())) {
-            bar.set_message(store.name());
-            let dir = tempfile::tempdir_in(scratch.path())?;
-            let run = Run { name, store, dir: dir.path(), events: &events, plan };
-            for (figure, unit, value, note) in run.measure(&mut hashes)? {
-                let row = Row::of_one(&format!("{title}{figure}"), store.name(), plan.keys(name), &unit, value);
-                bar.suspend(|| output.row(row.note(note)));
-            }
-            bar.inc(1);
+        let reference = std::iter::once((Store::Btreemap, 1));
+        let durable = Store::ALL.iter().copied().filter(|store| store.is_durable());
+        for (store, turns) in reference.chain(durable.map(|store| (store, plan.turns(name, settings)))) {
+            let (events, hashes, scratch) = (&events, &hashes, scratch.path());
+            rounds.add_for(turns, store.name(), move || {
+                let dir = tempfile::tempdir_in(scratch).expect("a directory can be made");
+                let run = Run { name, store, dir: dir.path(), events, plan };
+                run.measure(&mut hashes.borrow_mut()).unwrap_or_else(|error| panic!("{error}"))
+            });
         }
-        bar.finish_and_clear();
+        output.rows(rounds.run(), plan.keys(name));
     }
     Ok(())
 }
 
+fn title(name: Name) -> String {
+    format!("nexmark/{}", name.text())
+}
+
 impl Plan {
+    /// Runs over each store. Before the deduplication can run, millions of keys are put, which takes longer than all runs of the
+    /// others: once, and the one run is looked at several times.
+    fn turns(self, name: Name, settings: &Settings) -> usize {
+        if name == Name::Dedup && self.known >= Settings::LARGE_KEYS.into() { 1 } else { settings.rounds }
+    }
+
     /// What is said to be the size of the state.
     fn keys(self, name: Name) -> u32 {
         if name == Name::Dedup { u32::try_from(self.known).unwrap_or(u32::MAX) } else { 0 }
@@ -178,7 +187,7 @@ impl Run<'_> {
     }
 
     /// Runs, kills, recovers; compares the results with those of the stores before.
-    fn measure(&self, hashes: &mut BTreeMap<u64, u64>) -> Outcome<Vec<(String, String, f64, String)>> {
+    fn measure(&self, hashes: &mut BTreeMap<u64, u64>) -> Outcome<Vec<Figure>> {
         let arguments = self.arguments()?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         // It is in the middle of further events when it dies.
@@ -192,8 +201,8 @@ impl Run<'_> {
             self.compare(&recovered.hashes, hashes)?;
             figures.extend(recovered.figures);
         }
-        let note = format!("{} checkpoints", told.checkpoints);
-        Ok(figures.into_iter().map(|(name, unit, value)| (name, unit, value, note.clone())).collect())
+        let title = title(self.name);
+        Ok(figures.into_iter().map(|(name, unit, value)| (format!("{title}{name}"), unit, value).into()).collect())
     }
 
     /// Holds results against those that are known, and keeps the ones that nobody has come to yet.

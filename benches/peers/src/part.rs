@@ -1,10 +1,10 @@
 //! The parts of a run that have a process of their own: one store, one directory, and what it tells its parent.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use laminar_benches::Figure;
+use laminar_benches::{Figure, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Outcome, Store};
@@ -45,7 +45,7 @@ impl Told {
 /// What all parts are told: which store, where, and of what size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task<'a> {
-    /// The directory of the store; the part may use names beside it.
+    /// The directory of the store and of what is kept beside it; parts that follow one another find it as the last one left it.
     pub(crate) dir: &'a Path,
     /// Keys of the store.
     pub(crate) keys: u32,
@@ -55,6 +55,16 @@ impl Task<'_> {
     /// Operations of a part that does not go through all keys: as many as there are keys, at most a million.
     pub(crate) fn operations(&self) -> usize {
         (self.keys as usize).min(1_000_000)
+    }
+
+    /// How often reads are repeated on one load, each time for a figure of its own: where loading takes minutes, it is done once.
+    pub(crate) fn passes(&self) -> u64 {
+        if self.keys < Settings::LARGE_KEYS { 1 } else { 3 }
+    }
+
+    /// Where the store stands.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.join("store")
     }
 }
 
@@ -76,8 +86,6 @@ pub(crate) fn run(name: &str, store: Store, task: Task<'_>) -> Outcome<Told> {
         "quarter" => store.run(memory::Quarter(task)),
         "commits" => store.run(commits::Commits(task)),
         "checkpoints" => store.run(checkpoint::Checkpoints(task)),
-        "fill" => store.run(opened::Fill(task)),
-        "fill-groups" => store.run(opened::FillGroups(task)),
         "tail" => store.run(opened::Tail(task)),
         "opened" => store.run(opened::Opened(task)),
         "recovered" => store.run(opened::Recovered(task)),

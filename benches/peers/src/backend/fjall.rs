@@ -67,6 +67,11 @@ impl Backend for Fjall {
         Ok(())
     }
 
+    /// Its tables have filters, its memtable has none.
+    fn rest(&mut self) -> Outcome {
+        self.settle()
+    }
+
     fn settle(&mut self) -> Outcome {
         Ok(self.state.rotate_memtable_and_wait()?)
     }

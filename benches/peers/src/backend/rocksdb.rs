@@ -80,6 +80,11 @@ impl Backend for RocksDb {
         Ok(())
     }
 
+    /// Without it compactions would run beside the reads, and misses would search a memtable that has no filter.
+    fn rest(&mut self) -> Outcome {
+        self.settle()
+    }
+
     fn settle(&mut self) -> Outcome {
         self.db.flush()?;
         Ok(self.db.wait_for_compact(&WaitForCompactOptions::default())?)

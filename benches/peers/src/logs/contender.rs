@@ -15,11 +15,21 @@ pub(super) trait Log: Sync + Sized {
     /// Opens the log in `dir`, or creates it there.
     fn open(dir: &Path) -> Outcome<Self>;
 
+    /// The same for records that need only survive the process, with the settings that suit them best.
+    fn open_unsynced(dir: &Path) -> Outcome<Self> {
+        Self::open(dir)
+    }
+
     /// Appends records that survive the process together; durable where the log knows nothing less.
     fn append_batch(&self, records: &[&[u8]]) -> Outcome;
 
     /// Appends a record and waits until it is durable.
     fn append_durable(&self, record: &[u8]) -> Outcome;
+
+    /// Closes the log as its users do.
+    fn close(self) -> Outcome {
+        Ok(())
+    }
 
     /// Reads all records of a log just opened, and hands each to `each`.
     fn replay(self, each: impl FnMut(&[u8])) -> Outcome;
@@ -59,6 +69,12 @@ impl Log for Laminar {
         Ok(Self(laminar_wal::Wal::open(dir, options)?.0))
     }
 
+    /// As it is with its peers, nothing is synced behind the writer: by default it would be, every 8 MiB and at the end of a segment.
+    fn open_unsynced(dir: &Path) -> Outcome<Self> {
+        let options = laminar_wal::WalOptions::new().segment_bytes(256 << 20).sync_behind_bytes(1 << 30);
+        Ok(Self(laminar_wal::Wal::open(dir, options)?.0))
+    }
+
     fn append_batch(&self, records: &[&[u8]]) -> Outcome {
         for record in records {
             self.0.append(record)?;
@@ -70,6 +86,10 @@ impl Log for Laminar {
     fn append_durable(&self, record: &[u8]) -> Outcome {
         let lsn = self.0.append(record)?;
         Ok(self.0.wait_durable(lsn)?)
+    }
+
+    fn close(self) -> Outcome {
+        Ok(self.0.close()?)
     }
 
     fn replay(self, mut each: impl FnMut(&[u8])) -> Outcome {

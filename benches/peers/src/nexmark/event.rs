@@ -2,7 +2,7 @@
 //! The number of an event in its file is its source offset.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use nexmark::EventGenerator;
@@ -127,31 +127,27 @@ pub(crate) fn write(path: &Path, events: impl Iterator<Item = Event>) -> Outcome
 
 /// Reads a file of events from an offset on.
 #[derive(Debug)]
-pub(crate) struct Source(BufReader<File>);
+pub(crate) struct Source {
+    file: File,
+    bytes: Vec<u8>,
+}
 
 impl Source {
     /// Opens it.
     pub(crate) fn open(path: &Path, offset: u64) -> Outcome<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset * BYTES as u64))?;
-        Ok(Self(BufReader::with_capacity(1 << 20, file)))
+        Ok(Self { file, bytes: Vec::new() })
     }
 
-    /// The next events, at most `count`; fewer only at the end.
+    /// The next events, at most `count`; fewer only at the end. One call that reads, so that it costs little beside any store.
     pub(crate) fn next(&mut self, count: usize, into: &mut Vec<Event>) -> Outcome {
         into.clear();
-        let mut bytes = [0; BYTES];
-        while into.len() < count {
-            match self.0.read_exact(&mut bytes) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
-                Err(error) => return Err(error.into()),
-            }
-            let mut words = [0; WORDS];
-            for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-                *word = u64::from_le_bytes(*bytes);
-            }
-            into.push(Event::decode(words)?);
+        self.bytes.clear();
+        (&mut self.file).take((count * BYTES) as u64).read_to_end(&mut self.bytes)?;
+        let (words, _) = self.bytes.as_chunks::<8>();
+        for words in words.as_chunks::<WORDS>().0 {
+            into.push(Event::decode(words.map(u64::from_le_bytes))?);
         }
         Ok(())
     }

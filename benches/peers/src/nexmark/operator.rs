@@ -1,6 +1,6 @@
 //! An operator at work: batches of events, commits with the offset and the results in them, checkpoints beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use laminar_benches::workload::Key;
@@ -9,8 +9,12 @@ use laminar_benches::{Latency, child, memory, names, time};
 use super::event::{Event, Source};
 use super::query::{Dedup, Query, Results};
 use super::{Name, Plan, Told, Work};
-use crate::backend::{self, Backend, Checkpoint, Outcome, Setup};
+use crate::backend::{self, Backend, Outcome, Setup};
 use crate::measure::BATCH;
+
+mod checkpoints;
+
+use checkpoints::Checkpoints;
 
 /// The row that is committed with every batch: offset, results, and the word of the operator.
 const PROGRESS: Key = [0xFF; 16];
@@ -20,6 +24,20 @@ const HASH_EVERY: u64 = 50_000;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// More than a store holds at the end of any of the queries, for the sizes of caches.
 const KEYS: usize = 4_000_000;
+
+/// Batches in a row with a clock around each event, and without.
+const STRETCH: u64 = 8;
+
+/// Which latencies a batch belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// None: speed is measured.
+    None,
+    /// Those while no checkpoint runs.
+    Quiet,
+    /// Those while one runs.
+    Beside,
+}
 
 /// What both parts are told.
 #[derive(Debug, Clone, Copy)]
@@ -72,32 +90,17 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
         Dedup::prepare(&mut operator.store, job.plan.known)?;
     }
     let mut checkpoints = Checkpoints::new(job);
-    let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
-    let (mut peak, mut looked) = (anonymous()?, begin);
-    let until = Duration::from_millis(job.plan.millis);
-    // The map runs to the end: what it finds, the others are held against.
-    while (!B::IS_DURABLE || begin.elapsed() < until) && operator.batch(checkpoints.running.is_some())? {
-        if B::IS_DURABLE {
-            checkpoints.tick(&mut operator.store)?;
-        }
-        if looked.elapsed() >= LOOK_EVERY {
-            (peak, looked) = (peak.max(anonymous()?), time::now());
+    let mut told = Told::default();
+    for _ in 0..job.plan.windows {
+        let before = operator.offset;
+        told.figures.extend(window(&mut operator, &mut checkpoints, job.plan)?);
+        if operator.offset == before {
+            break;
         }
     }
-    let mut told =
-        Told { figures: Vec::new(), hashes: std::mem::take(&mut operator.hashes), checkpoints: checkpoints.made };
-    let mut figure = |name: &str, unit: &str, value: f64| told.figures.push((name.into(), unit.into(), value));
-    figure("", "ops/s", operator.offset as f64 / begin.elapsed().as_secs_f64());
-    figure("/per-core", "ops/s", operator.offset as f64 / (processor_seconds()? - worked).max(f64::EPSILON));
-    figure(names::NEXMARK_WRITTEN, "bytes", memory::written().since(written).bytes as f64);
-    figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
-    for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
-        if latency.count() > 0 {
-            told.figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
-        }
-    }
+    told.hashes = std::mem::take(&mut operator.hashes);
     child::tell(&told);
-    while operator.batch(false)? {
+    while operator.batch(Clock::None)? {
         if B::IS_DURABLE {
             checkpoints.tick(&mut operator.store)?;
         }
@@ -107,16 +110,74 @@ fn run<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
     Err("nobody has killed a process that was to die".into())
 }
 
+/// Runs for a while, and tells what it was like.
+fn window<B: Backend, Q: Query>(
+    operator: &mut Operator<B, Q>,
+    checkpoints: &mut Checkpoints,
+    plan: Plan,
+) -> Outcome<Vec<(String, String, f64)>> {
+    (operator.quiet, operator.beside) = (Latency::new(), Latency::new());
+    let (written, begin, worked) = (memory::written(), time::now(), processor_seconds()?);
+    let (made, offset) = (checkpoints.made(), operator.offset);
+    let (mut peak, mut looked) = (anonymous()?, begin);
+    let until = Duration::from_millis(plan.millis);
+    // Time without a clock around each event, and the events in it: a clock costs as much as a get.
+    let (mut quick, mut quick_events) = (Duration::ZERO, 0);
+    for number in 0_u64.. {
+        // The map runs to the end: what it finds, the others are held against.
+        if B::IS_DURABLE && begin.elapsed() >= until {
+            break;
+        }
+        let is_watched = number / STRETCH % 2 == 1;
+        let (start, before) = (time::now(), operator.offset);
+        let clock = match (is_watched, checkpoints.is_running()) {
+            (false, _) => Clock::None,
+            (true, false) => Clock::Quiet,
+            (true, true) => Clock::Beside,
+        };
+        if !operator.batch(clock)? {
+            break;
+        }
+        if B::IS_DURABLE {
+            checkpoints.tick(&mut operator.store)?;
+        }
+        if !is_watched {
+            quick += start.elapsed();
+            quick_events += operator.offset - before;
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            (peak, looked) = (peak.max(anonymous()?), time::now());
+        }
+    }
+    let events = (operator.offset - offset) as f64;
+    let mut figures = Vec::new();
+    if events == 0.0 {
+        return Ok(figures);
+    }
+    let mut figure = |name: &str, unit: &str, value: f64| figures.push((name.into(), unit.into(), value));
+    figure("", "ops/s", quick_events as f64 / quick.as_secs_f64());
+    figure("/per-core", "ops/s", events / (processor_seconds()? - worked).max(f64::EPSILON));
+    figure(names::NEXMARK_WRITTEN, "bytes/event", memory::written().since(written).bytes as f64 / events);
+    figure(names::NEXMARK_MEMORY, "bytes", peak as f64);
+    figure("/checkpoints", "", (checkpoints.made() - made) as f64);
+    for (name, latency) in [(names::NEXMARK_QUIET, &operator.quiet), (names::NEXMARK_CHECKPOINT, &operator.beside)] {
+        if latency.count() > 0 {
+            figures.extend(latency.figures(name).into_iter().map(|row| (row.bench, row.unit, row.value)));
+        }
+    }
+    Ok(figures)
+}
+
 fn recover<B: Backend, Q: Query>(job: Job<'_>) -> Outcome {
     let begin = time::now();
     let mut operator = Operator::<B, Q>::open(job)?;
-    let (offset, first) = (operator.offset, operator.first_event()?);
-    let recovery = first.map_or(begin.elapsed(), |first| first - begin);
-    let mut told = Told { figures: Vec::new(), hashes: vec![(offset, operator.results.hash)], checkpoints: 0 };
+    let (offset, hash) = (operator.offset, operator.results.hash);
+    let recovery = operator.first_event()?.map_or(begin.elapsed(), |first| first - begin);
+    let mut told = Told { hashes: vec![(offset, hash)], ..Told::default() };
     // Only offsets between hashes are known to the others.
     told.hashes.retain(|(offset, _)| offset.is_multiple_of(HASH_EVERY) && *offset > 0);
     if offset > 0 {
-        while operator.hashes.is_empty() && operator.batch(false)? {}
+        while operator.hashes.is_empty() && operator.batch(Clock::None)? {}
         told.hashes.append(&mut operator.hashes);
     }
     told.figures.push((names::NEXMARK_RECOVERY.into(), "ns".into(), recovery.as_secs_f64() * 1e9));
@@ -177,24 +238,41 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
         Ok(first)
     }
 
-    /// Takes the next events and commits them; the commit belongs to the latency of the last one. False at the end.
-    fn batch(&mut self, beside_checkpoint: bool) -> Outcome<bool> {
+    /// Takes the next events and commits them. False at the end.
+    fn batch(&mut self, clock: Clock) -> Outcome<bool> {
         self.source.next(BATCH, &mut self.batch)?;
         let batch = std::mem::take(&mut self.batch);
         let Some((last, others)) = batch.split_last() else { return Ok(false) };
+        match clock {
+            Clock::None => {
+                for event in &batch {
+                    self.query.apply(&mut self.store, *event, &mut self.results)?;
+                }
+                self.offset += batch.len() as u64;
+                self.commit()?;
+            }
+            Clock::Quiet | Clock::Beside => self.watched(others, *last, clock)?,
+        }
+        self.batch = batch;
+        Ok(true)
+    }
+
+    /// The same with a clock around each event; the commit belongs to the latency of the last one.
+    fn watched(&mut self, others: &[Event], last: Event, clock: Clock) -> Outcome {
         let mut start = time::now();
         for event in others {
             self.query.apply(&mut self.store, *event, &mut self.results)?;
-            let latency = if beside_checkpoint { &mut self.beside } else { &mut self.quiet };
-            start = latency.record_since(start);
+            start = self.latency(clock).record_since(start);
         }
-        self.query.apply(&mut self.store, *last, &mut self.results)?;
-        self.offset += batch.len() as u64;
+        self.query.apply(&mut self.store, last, &mut self.results)?;
+        self.offset += others.len() as u64 + 1;
         self.commit()?;
-        let latency = if beside_checkpoint { &mut self.beside } else { &mut self.quiet };
-        latency.record_since(start);
-        self.batch = batch;
-        Ok(true)
+        self.latency(clock).record_since(start);
+        Ok(())
+    }
+
+    fn latency(&mut self, clock: Clock) -> &mut Latency {
+        if clock == Clock::Beside { &mut self.beside } else { &mut self.quiet }
     }
 
     fn commit(&mut self) -> Outcome {
@@ -207,48 +285,6 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
         self.store.commit()?;
         if self.offset.is_multiple_of(HASH_EVERY) {
             self.hashes.push((self.offset, self.results.hash));
-        }
-        Ok(())
-    }
-}
-
-/// Checkpoints, one after the other, the next one due a while after the start of the last.
-struct Checkpoints {
-    dir: PathBuf,
-    interval: Duration,
-    started: Instant,
-    running: Option<Checkpoint>,
-    made: u64,
-    /// Those of peers that are still there. Two stay, as with our store.
-    kept: Vec<PathBuf>,
-}
-
-impl Checkpoints {
-    fn new(job: Job<'_>) -> Self {
-        let interval = Duration::from_millis(job.plan.interval_millis);
-        let dir = job.dir.to_path_buf();
-        Self { dir, interval, started: time::now(), running: None, made: 0, kept: Vec::new() }
-    }
-
-    /// Called between two batches.
-    fn tick<B: Backend>(&mut self, store: &mut B) -> Outcome {
-        if let Some(done) = self.running.take_if(|running| running.is_done()) {
-            let ours = matches!(done, Checkpoint::Ours(..));
-            let place = done.wait()?;
-            self.made += 1;
-            // Ours retires its own.
-            if !ours {
-                self.kept.push(place);
-            }
-            if self.kept.len() > 2 {
-                let oldest = self.kept.remove(0);
-                // Beside the writer, as whoever keeps checkpoints does it.
-                std::thread::spawn(move || std::fs::remove_dir_all(oldest));
-            }
-        }
-        if self.running.is_none() && self.started.elapsed() >= self.interval {
-            self.started = time::now();
-            self.running = Some(store.checkpoint(&self.dir.join(format!("checkpoint-{}", self.made)))?);
         }
         Ok(())
     }

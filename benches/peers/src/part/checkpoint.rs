@@ -1,4 +1,4 @@
-//! Checkpoints: of everything, after one key in a hundred changed, and beside a writer that does not stop.
+//! Checkpoints of a store that was opened: after one key in a hundred changed, and beside a writer that does not stop.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -26,22 +26,19 @@ impl Job for Checkpoints<'_> {
         let Self(task) = self;
         let (keys, values) = (workload::keys(task.keys), Values::new());
         let mut told = Told::default();
-        let mut store = B::open(&task.dir.join("store"), Setup::for_keys(keys.len()))?;
-        let load = measure::load_timed(&mut store, &keys, &values)?;
-        told.figure(names::PUT_LONGEST, "ns", load.max());
-        let mut known = HashSet::new();
+        let mut store = B::open(&task.store(), Setup::for_keys(keys.len()))?;
         // What is hard-linked with the checkpoint before costs nothing again.
-        let mut timed = |store: &mut B, name: &str, time_of: &str, bytes_of: &str, told: &mut Told| -> Outcome {
-            let start = time::now();
-            let place = store.checkpoint(&task.dir.join(name))?.wait()?;
-            told.figure(time_of, "ns", start.elapsed().as_secs_f64() * 1e9);
-            told.figure(bytes_of, "bytes", measure::bytes_of_new_files(&place, &mut known)? as f64);
-            Ok(())
-        };
-        timed(&mut store, "full", names::CHECKPOINT_FULL, names::CHECKPOINT_FULL_BYTES, &mut told)?;
+        let mut known = HashSet::new();
+        let before = store.checkpoint(&task.dir.join("before"))?.wait()?;
+        measure::bytes_of_new_files(&before, &mut known)?;
         measure::load(&mut store, &workload::every(&keys, 100), &values, 1)?;
-        timed(&mut store, "changed", names::CHECKPOINT_CHANGED, names::CHECKPOINT_CHANGED_BYTES, &mut told)?;
-        let mut writer = Writer::new(&mut store, workload::picks(&keys, task.operations(), 12), &values);
+        let start = time::now();
+        let place = store.checkpoint(&task.dir.join("changed"))?.wait()?;
+        told.figure(names::CHECKPOINT_CHANGED, "ns", start.elapsed().as_secs_f64() * 1e9);
+        let bytes = measure::bytes_of_new_files(&place, &mut known)?;
+        told.figure(names::CHECKPOINT_CHANGED_BYTES, "bytes", bytes as f64);
+        let picks = workload::picks(&keys, task.operations(), 12);
+        let mut writer = Writer::new(&mut store, picks, &values);
         let quiet = writer.run(None)?;
         told.add(quiet.figures(names::WRITER_QUIET));
         let from = writer.begin.elapsed();

@@ -12,16 +12,19 @@ pub(crate) struct Dedup {
 }
 
 impl Dedup {
-    /// Takes the first `count` numbers, with commits in between.
+    /// Takes the first `count` numbers, with commits in between; in the order of their keys, which takes trees the least time and
+    /// leaves them the densest.
     pub(crate) fn prepare<B: Backend>(store: &mut B, count: u64) -> Outcome {
         let mut scratch = Vec::new();
-        for id in 0..count {
-            store.put(&Self::key(id), bytes([id], &mut scratch))?;
-            if id % BATCH as u64 == 0 {
-                store.commit()?;
+        let mut ids: Vec<u64> = (0..count).collect();
+        ids.sort_unstable_by_key(|id| Self::key(*id));
+        for batch in ids.chunks(BATCH) {
+            for id in batch {
+                store.put(&Self::key(*id), bytes([*id], &mut scratch))?;
             }
+            store.commit()?;
         }
-        store.commit()
+        Ok(())
     }
 
     /// Scattered, as the hash of an event's identity is.
