@@ -47,6 +47,7 @@ impl Catalogue {
     }
 
     /// The namespace that an operator's keys are in now.
+    #[inline]
     pub(crate) fn namespace(&self, operator: OperatorId) -> Option<Namespace> {
         self.slots.get(operator.0).map(|slot| slot.namespace)
     }

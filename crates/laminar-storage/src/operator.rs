@@ -38,12 +38,14 @@ impl<'a> Operator<'a> {
         self.id
     }
 
+    #[inline]
     fn view(&self) -> Result<OperatorView<'_>> {
         self.store.view(self.id)
     }
 }
 
 impl StateStore for Operator<'_> {
+    #[inline]
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         self.view()?.get(key)
     }
@@ -94,6 +96,7 @@ pub struct OperatorView<'a> {
 }
 
 impl<'a> OperatorView<'a> {
+    #[inline]
     pub(crate) fn new(layers: Layers<'a>, namespace: Namespace) -> Self {
         Self { layers, namespace }
     }
@@ -102,6 +105,7 @@ impl<'a> OperatorView<'a> {
     ///
     /// # Errors
     /// Damage beyond repair in the checkpoint below.
+    #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&'a [u8]>> {
         self.layers.get(self.namespace, key)
     }

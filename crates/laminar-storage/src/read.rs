@@ -19,8 +19,9 @@ pub(crate) struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// The value under a caller's key in a namespace.
-    #[inline]
+    /// The value under a caller's key in a namespace. Inlined into whoever asks, so that nothing is passed through memory and little is
+    /// executed: look-ups one after the other then wait for the memory together.
+    #[inline(always)]
     pub(crate) fn get(self, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
         // Where nothing was written since the checkpoint, there is no reason to compute the table's hash.
         if !self.table.is_empty() {
@@ -31,9 +32,10 @@ impl<'a> Layers<'a> {
                 return Ok(entry.value);
             }
         }
-        let Some(checkpoint) = self.attached else { return Ok(None) };
-        let key = Key::of_parts(namespace.id(), key);
-        Ok(checkpoint.get_hashed(key, key.hash(checkpoint.hash_seed()))?)
+        match self.attached {
+            Some(checkpoint) => get_below(checkpoint, namespace, key),
+            None => Ok(None),
+        }
     }
 
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.
@@ -51,6 +53,13 @@ impl<'a> Layers<'a> {
             first => Scan::of_layers(Overlay::new(first, above, below)),
         }
     }
+}
+
+/// The value that a checkpoint holds. A function of its own: it is long, and many stores ask for it seldom.
+#[inline(never)]
+fn get_below<'a>(checkpoint: &'a Checkpoint, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {
+    let key = Key::of_parts(namespace.id(), key);
+    Ok(checkpoint.get_hashed(key, key.hash(checkpoint.hash_seed()))?)
 }
 
 pub(crate) fn as_slice(bound: &Bound<KeyBuf>) -> Bound<&[u8]> {

@@ -298,10 +298,12 @@ impl WalStateStore {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
     }
 
+    #[inline]
     pub(crate) fn layers(&self) -> Layers<'_> {
         Layers { table: &self.table, attached: self.attached.as_ref() }
     }
 
+    #[inline]
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
         match self.catalogue.namespace(id) {
             Some(namespace) => Ok(namespace),
@@ -309,6 +311,7 @@ impl WalStateStore {
         }
     }
 
+    #[inline]
     pub(crate) fn view(&self, id: OperatorId) -> Result<OperatorView<'_>> {
         Ok(OperatorView::new(self.layers(), self.namespace(id)?))
     }
@@ -430,8 +433,12 @@ fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
 }
 
 impl StateStore for WalStateStore {
+    #[inline]
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.default_view().map_or(Ok(None), |view| view.get(key))
+        match self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id)) {
+            Some(namespace) => self.layers().get(namespace, key),
+            None => Ok(None),
+        }
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
