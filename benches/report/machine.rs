@@ -16,13 +16,15 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
         let memory = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-        let kernel = read("/proc/sys/kernel/osrelease");
+        // Major and minor version: what follows names a build, not a class of machines.
+        let release = read("/proc/sys/kernel/osrelease");
+        let kernel: Vec<&str> = release.trim().splitn(3, '.').take(2).collect();
         Self {
             facts: vec![
                 ("date", date(Env::real().clock.unix_ms())),
                 ("processor", format!("{cpu}, {cores} cores")),
                 ("memory", memory.map_or_else(String::new, |kib| format!("{} GiB", kib >> 20))),
-                ("system", format!("{} {}", std::env::consts::OS, kernel.trim())),
+                ("system", format!("{} {}", std::env::consts::OS, kernel.join("."))),
                 ("file system", output("stat", &["-f", "-c", "%T", &directory::figures().to_string_lossy()])),
                 ("compiler", output("rustc", &["--version"])),
                 ("peers", peers()),

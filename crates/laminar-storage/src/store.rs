@@ -377,34 +377,6 @@ impl WalStateStore {
         Ok(())
     }
 
-    /// Has the log take a record of `len` bytes that `fill` writes, at the latest with the commit. After an error it is not taken.
-    #[inline]
-    fn log(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
-        if let Some(error) = self.wal.poisoned() {
-            return Err(error.into());
-        }
-        if !self.staged.has_room(len) {
-            self.log_staged()?;
-        }
-        if self.staged.has_room(len) {
-            self.staged.push(len, fill);
-            return Ok(());
-        }
-        let logged = self.wal.append_with(len, BatchPart::More, fill)?;
-        self.first_change.get_or_insert(logged.start);
-        Ok(())
-    }
-
-    /// Gives the log what is staged. After an error it is still staged.
-    fn log_staged(&mut self) -> Result<()> {
-        if !self.staged.is_empty() {
-            let logged = self.wal.append_row(self.staged.records(), BatchPart::More)?;
-            self.first_change.get_or_insert(logged.start);
-            self.staged.clear();
-        }
-        Ok(())
-    }
-
     /// Whether a key is certainly not in the state, so that deleting it changes nothing.
     fn has_no_trace_of(&self, namespace: Namespace, key: &[u8]) -> bool {
         let asked = self.table.key(namespace.id(), key);

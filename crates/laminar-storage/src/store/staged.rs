@@ -3,6 +3,11 @@
 //! The log is shared with its own thread and with those who wait for commits, so an append takes a lock; and a lock waits until all
 //! that the thread wrote before has left the processor, among it the table's cache misses. So it is taken once for many changes.
 
+use laminar_wal::BatchPart;
+
+use super::WalStateStore;
+use crate::Result;
+
 /// Records in a row.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -60,6 +65,36 @@ impl Staged {
     #[inline]
     fn used(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
+    }
+}
+
+impl WalStateStore {
+    /// Has the log take a record of `len` bytes that `fill` writes, at the latest with the commit. After an error it is not taken.
+    #[inline]
+    pub(super) fn log(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        if let Some(error) = self.wal.poisoned() {
+            return Err(error.into());
+        }
+        if !self.staged.has_room(len) {
+            self.log_staged()?;
+        }
+        if self.staged.has_room(len) {
+            self.staged.push(len, fill);
+            return Ok(());
+        }
+        let logged = self.wal.append_with(len, BatchPart::More, fill)?;
+        self.first_change.get_or_insert(logged.start);
+        Ok(())
+    }
+
+    /// Gives the log what is staged. After an error it is still staged.
+    pub(super) fn log_staged(&mut self) -> Result<()> {
+        if !self.staged.is_empty() {
+            let logged = self.wal.append_row(self.staged.records(), BatchPart::More)?;
+            self.first_change.get_or_insert(logged.start);
+            self.staged.clear();
+        }
+        Ok(())
     }
 }
 
