@@ -24,6 +24,9 @@ const LONG_LOGS: &str = "1000";
 #[cfg(feature = "fault")]
 const QUICK_LOGS: u64 = 30;
 
+/// How many simulated disks are filled, in the long round and where no number is given.
+const FULL: &str = "2000";
+
 /// How many processes are killed, in the long round and where no number is given.
 const KILLS: &str = "5000";
 
@@ -84,6 +87,9 @@ pub(crate) struct Arguments {
     /// Only random runs on a log alone, that many, the first with --seed
     #[arg(long, group = "what", value_name = "COUNT", num_args = 0..=1, default_missing_value = LONG_LOGS)]
     logs: Option<u64>,
+    /// Only full simulated disks: so many, the first with --seed
+    #[arg(long, group = "what", value_name = "COUNT", num_args = 0..=1, default_missing_value = FULL)]
+    full: Option<u64>,
     /// Only kill real processes, that many one after the other on one directory, and fill a real file system
     #[arg(long, group = "what", value_name = "ROUNDS", num_args = 0..=1, default_missing_value = KILLS)]
     kill: Option<u64>,
@@ -138,6 +144,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     } else if let Some(count) = arguments.logs {
         let first = arguments.seed.unwrap_or(0);
         parts.log_runs(first..first.saturating_add(count), arguments.steps)?;
+    } else if let Some(count) = arguments.full {
+        let first = arguments.seed.unwrap_or(0);
+        parts.full_disk_runs(first..first.saturating_add(count))?;
     } else if let Some(rounds) = arguments.kill {
         let seed = arguments.seed.unwrap_or(0);
         parts.kills(seed, rounds)?;
@@ -171,6 +180,7 @@ fn short_round(parts: &mut runs::Parts) -> Outcome {
     parts.damages(None, QUICK_DAMAGE_STEP)?;
     parts.faults(QUICK_CALL_STEP)?;
     parts.hostile(HOSTILE[0])?;
+    parts.full_disk_runs(0..100)?;
     parts.kills(0, 100)?;
     parts.full_disks(0..4)
 }
@@ -183,6 +193,7 @@ fn long_round(parts: &mut runs::Parts, arguments: &Arguments) -> Outcome {
     parts.damages(None, 1)?;
     parts.faults(1)?;
     parts.hostile(HOSTILE[1])?;
+    parts.full_disk_runs(0..FULL.parse()?)?;
     parts.kills(0, KILLS.parse()?)?;
     parts.full_disks(0..20)?;
     // With a table of its own, from a build of its own.

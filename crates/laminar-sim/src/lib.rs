@@ -32,6 +32,6 @@ pub use op::{Key, Op, Value};
 pub use oracle::{Model, Oracle};
 #[cfg(feature = "planted")]
 pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
-pub use process::{Event, FullDisk, Ledger, Place, fill_disk, work};
+pub use process::{Event, FullDisk, FullMachine, Ledger, Place, SimMachine, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
 pub use shrink::shrink;

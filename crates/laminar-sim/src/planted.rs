@@ -5,8 +5,11 @@
 //! `cargo xtask fault` makes anyway, with the same seeds and the same rules. A change to the runs must keep them all caught.
 
 use std::fmt;
+use std::path::Path;
 
-use crate::{Break, Op, Reference, check_fault, enumerate, fault_cases, run_ops, workload, workloads};
+use crate::{
+    Break, Op, Reference, SimMachine, check_fault, enumerate, fault_cases, fill_disk, run_ops, workload, workloads,
+};
 
 mod list;
 
@@ -54,6 +57,8 @@ pub enum Hunt {
     Damage(&'static str),
     /// Calls that fail.
     Calls,
+    /// Disks that get full.
+    Full,
 }
 
 impl fmt::Display for Hunt {
@@ -64,6 +69,7 @@ impl fmt::Display for Hunt {
             Self::Logs => f.write_str("random runs on a log"),
             Self::Damage(reference) => write!(f, "damages of {reference}"),
             Self::Calls => f.write_str("calls that fail"),
+            Self::Full => f.write_str("full disks"),
         }
     }
 }
@@ -103,6 +109,7 @@ pub fn hunt(bug: &Planted, kind: Hunt, is_over: &dyn Fn() -> bool) -> Option<Cau
         Hunt::Logs => logs(bug_name, &mut next),
         Hunt::Damage(reference) => damages(bug_name, reference, &mut next),
         Hunt::Calls => calls(bug_name, &mut next),
+        Hunt::Full => full_disks(bug_name, &mut next),
     };
     plant(None);
     seen.map(|(seen, arguments)| {
@@ -133,6 +140,19 @@ fn small_workloads(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
             if let Some(seen) = noticed(bug, run) {
                 return Some((seen, format!("--ops {ops} --workload {number}")));
             }
+        }
+    }
+    None
+}
+
+fn full_disks(bug: &'static str, next: &mut dyn FnMut() -> bool) -> Seen {
+    for seed in 0..SEEDS {
+        if !next() {
+            return None;
+        }
+        let run = || fill_disk(Path::new("/store"), seed, SimMachine::new(seed));
+        if let Some(seen) = noticed(bug, run) {
+            return Some((seen, format!("--full 1 --seed {seed}")));
         }
     }
     None

@@ -12,6 +12,6 @@ mod ledger;
 mod work;
 
 pub use event::Event;
-pub use full::{FullDisk, fill_disk};
+pub use full::{FullDisk, FullMachine, SimMachine, fill_disk};
 pub use ledger::{Ledger, Place};
 pub use work::work;

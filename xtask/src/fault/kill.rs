@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use laminar_sim::{Event, FullDisk, Ledger, Place};
+use laminar_sim::{Event, FullDisk, FullMachine, Ledger, Place};
 
 use super::runs::{Counts, Parts};
 use crate::Outcome;
@@ -49,18 +49,29 @@ pub(crate) fn work(work: &Work) -> Outcome {
         let out = std::io::stdout().lock();
         return Ok(laminar_sim::work(&work.dir, work.seed, work.round, work.stays, out)?);
     }
-    let ballast = work.dir.join("ballast");
-    let filled = laminar_sim::fill_disk(&work.dir.join("store"), work.seed, |is_there| match is_there {
-        true => match std::fs::write(&ballast, vec![1; BALLAST_BYTES]) {
-            // As much as there was room for.
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
-            written => written,
-        },
-        false => std::fs::remove_file(&ballast),
-    });
+    let machine = Tmpfs { ballast: work.dir.join("ballast") };
+    let filled = laminar_sim::fill_disk(&work.dir.join("store"), work.seed, machine);
     let FullDisk { commits, refusals, openings, .. } = filled?;
     println!("{commits} {refusals} {openings}");
     Ok(())
+}
+
+/// This machine, with a small file system of its own.
+struct Tmpfs {
+    ballast: PathBuf,
+}
+
+impl FullMachine for Tmpfs {
+    fn squeeze(&mut self, is_full: bool) -> std::io::Result<()> {
+        if !is_full {
+            return std::fs::remove_file(&self.ballast);
+        }
+        match std::fs::write(&self.ballast, vec![1; BALLAST_BYTES]) {
+            // As much as there was room for.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            written => written,
+        }
+    }
 }
 
 /// When to kill: `delay` after the `count`-th line that begins with `word`; or after the start, where there is no word.
@@ -141,7 +152,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Fills a small file system, from so many seeds.
+    /// Fills a small real file system, from so many seeds.
     pub(super) fn full_disks(&mut self, seeds: Range<u64>) -> Outcome {
         let mut skipped = None;
         self.take_in_turn("a full tmpfs".to_owned(), seeds.end - seeds.start, |bar| {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use laminar_sim::{Met, Reference, Target};
+use laminar_sim::{Met, Reference, SimMachine, Target};
 
 use crate::Outcome;
 use crate::steps::seconds;
@@ -122,6 +123,18 @@ impl Parts {
         self.take(name, seeds, |seed| {
             let summary = laminar_sim::run_log(seed, steps).map_err(|failure| failure.to_string())?;
             Ok(Counts { crashes: summary.crashes, recovered: summary.recoveries, ..Counts::default() })
+        })
+    }
+
+    /// Fills a simulated disk, and frees it, again and again. What was refused counts as a crash.
+    pub(super) fn full_disk_runs(&mut self, seeds: Range<u64>) -> Outcome {
+        let name = format!("a full disk, seeds {}..{}", seeds.start, seeds.end);
+        self.take(name, seeds, |seed| {
+            let filled = laminar_sim::fill_disk(Path::new("/store"), seed, SimMachine::new(seed));
+            let filled = filled.map_err(|violation| {
+                format!("a full disk, seed {seed}: {violation}\nreplay: cargo xtask fault --full 1 --seed {seed}")
+            })?;
+            Ok(Counts { crashes: filled.refusals, recovered: filled.openings, ..Counts::default() })
         })
     }
 

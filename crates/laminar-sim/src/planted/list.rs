@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 83] = [
+pub const PLANTED: [Planted; 85] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -51,6 +51,8 @@ pub const PLANTED: [Planted; 83] = [
         "The next segment is written to while the one before is not durable."),
     bug("log-failed-sync-is-not-final", "laminar-wal", "P7", Hunt::Calls,
         "A failed sync is an error for one waiter, and the log goes on."),
+    bug("log-fills-the-reserve", "laminar-wal", "P8", Hunt::Full,
+        "Recovery on a full disk asks for the space of the whole segment, not of what was written."),
     bug("log-forgets-batches", "laminar-wal", "P2", Hunt::Workloads,
         "Every record ends its batch."),
     bug("log-forgets-cut-batch", "laminar-wal", "P2", Hunt::Seeds,
@@ -87,6 +89,8 @@ pub const PLANTED: [Planted; 83] = [
         "A record that does not verify counts as torn, whatever its sectors say."),
     bug("log-trims-one-segment-too-many", "laminar-wal", "P5", Hunt::Seeds,
         "A truncation takes the segment along that holds its position."),
+    bug("log-trusts-length-of-reserve", "laminar-wal", "P8", Hunt::Full,
+        "A reserve of an earlier life counts as space that was had, as long as the file is."),
     bug("log-unlinks-before-saying-so", "laminar-wal", "P5", Hunt::Calls,
         "Segments are removed while the identity still says that the log begins there."),
     bug("segment-header-not-synced", "laminar-wal", "P1", Hunt::Workloads,

@@ -77,16 +77,21 @@ struct Worker<W> {
 
 /// The sizes that a round works with: small, so that segments are left, checkpoints made and runs merged all the time.
 pub(super) fn options(rng: &mut Rng) -> StoreOptions {
+    let options = options_without_checkpoints(rng);
+    if rng.bool() { options.checkpoint_interval(Duration::from_millis(rng.u64(2..50))) } else { options }
+}
+
+/// Options with which no checkpoint is made but those that are asked for.
+pub(super) fn options_without_checkpoints(rng: &mut Rng) -> StoreOptions {
     let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit, SyncPolicy::Interval(Duration::from_millis(2))];
-    let options = StoreOptions::new()
+    StoreOptions::new()
         .segment_bytes(16 << 10)
         .buffer_bytes(4096 << rng.u32(0..3))
         .checkpoint_log_bytes(8192 << rng.u32(0..4))
         .max_retained(rng.usize(2..4))
         .run_limits(1 << rng.u32(12..20), rng.usize(20..2000))
         .read_mode(if rng.bool() { ReadMode::Mapped } else { ReadMode::Owned })
-        .sync_policy(policies[rng.usize(..policies.len())]);
-    if rng.bool() { options.checkpoint_interval(Duration::from_millis(rng.u64(2..50))) } else { options }
+        .sync_policy(policies[rng.usize(..policies.len())])
 }
 
 impl<W: Write> Worker<W> {

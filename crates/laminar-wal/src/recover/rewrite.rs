@@ -108,23 +108,26 @@ fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: 
     let segment = old.surveyed.segment;
     let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
-    let written = dir.create_over(&temporary).map_err(Error::from).and_then(|file| {
-        file.set_len(plan.new.header.length)?;
-        write(&*file, &mut old, plan, 0)
-    });
-    let source = match written {
-        Ok(()) => temporary,
-        Err(error) => {
+    let written =
+        dir.create_over(&temporary).map_err(Error::from).and_then(|file| write(&*file, &mut old, plan, plan.new));
+    let (source, new) = match written {
+        Ok(()) => (temporary, plan.new),
+        Err(error) if error.is_no_space() => {
             drop(dir.vfs().remove_file(&temporary));
             let proven = segment.header.proven_to >= plan.end && plan.aside.is_none();
-            if error.is_no_space() && has_reserve {
-                write_into_reserve(dir, &mut old, plan)?
-            } else if error.is_no_space() && proven && plan.new.header.cut_from == segment.header.cut_from {
-                // An earlier recovery has written it, and no log goes on without space.
-                return Ok(segment);
-            } else {
-                return Err(error);
+            let in_reserve = if has_reserve { write_into_reserve(dir, &mut old, plan) } else { Err(error) };
+            match in_reserve {
+                Ok(written) => written,
+                // An earlier recovery has written it, and no log goes on without a reserve that is long enough.
+                Err(error) if error.is_no_space() && proven && plan.new.header.cut_from == segment.header.cut_from => {
+                    return Ok(segment);
+                }
+                Err(error) => return Err(error),
             }
+        }
+        Err(error) => {
+            drop(dir.vfs().remove_file(&temporary));
+            return Err(error);
         }
     };
     if let Some(aside) = plan.aside.as_ref().filter(|_| !planted("log-cut-not-kept-aside")) {
@@ -134,33 +137,37 @@ fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: 
     if !planted("log-recovered-name-not-synced") {
         dir.vfs().sync_dir(&dir.path)?;
     }
-    report.rewritten_bytes = plan.end.max(plan.new.data()) - plan.new.first();
-    Ok(plan.new)
+    report.rewritten_bytes = plan.end.max(new.data()) - new.first();
+    Ok(new)
 }
 
-/// The reserve's space was had before the log was written, so that it is there on a full disk.
-fn write_into_reserve(dir: &Dir, old: &mut Old<'_>, plan: &Plan) -> Result<PathBuf> {
+/// The reserve's space was had before the log was written, so that it is there on a full disk: for what was written, and not for the
+/// rest of the segment. Gives the path, and the segment as it is there.
+fn write_into_reserve(dir: &Dir, old: &mut Old<'_>, plan: &Plan) -> Result<(PathBuf, Segment)> {
     let path = dir.join(name::RESERVE);
     let file = dir.vfs().open(&path, OpenMode::Write)?;
-    let had = file.len()?;
-    // What is in it already is of no interest, but must not be taken for groups.
-    write(&*file, old, plan, had.min(plan.new.header.length))?;
-    Ok(path)
+    let zero_filled = planted("log-fills-the-reserve") && plan.new.header.zero_filled;
+    let new = Segment::new(SegmentHeader { zero_filled, ..plan.new.header });
+    write(&*file, old, plan, new)?;
+    Ok((path, new))
 }
 
-/// Writes header and kept groups, and zeros up to `zeros_to`; then the length, then the sync.
-fn write(file: &dyn VfsFile, old: &mut Old<'_>, plan: &Plan, zeros_to: u64) -> Result<()> {
+/// Writes the header of `new` and the kept groups, and nothing else is in the file; then the length, then the sync.
+fn write(file: &dyn VfsFile, old: &mut Old<'_>, plan: &Plan, new: Segment) -> Result<()> {
     let mut stage = Stage { file, bytes: Vec::new(), at: 0 };
-    stage.push(&plan.new.header.encode())?;
-    if plan.end > plan.new.data() {
+    stage.push(&new.header.encode())?;
+    if plan.end > new.data() {
         copy_groups(&mut stage, old, plan)?;
     }
     stage.flush()?;
-    let zeros_to = if plan.new.header.zero_filled { plan.new.header.length } else { zeros_to };
-    fill_with_zeros(file, stage.at, zeros_to)?;
-    if file.len()? != plan.new.header.length {
-        file.set_len(plan.new.header.length)?;
+    if file.len()? != stage.at {
+        // What was in the reserve must not be taken for groups. Zeros in its place could need space: of its length, not all was had.
+        file.set_len(stage.at)?;
     }
+    if new.header.zero_filled {
+        fill_with_zeros(file, stage.at, new.header.length)?;
+    }
+    file.set_len(new.header.length)?;
     if planted("log-recovered-bytes-not-synced") { Ok(()) } else { Ok(file.sync_data()?) }
 }
 
