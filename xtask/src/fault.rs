@@ -99,8 +99,8 @@ pub(crate) struct Arguments {
     /// Only whether the runs notice every bug of a list of bugs
     #[arg(long, group = "what")]
     planted: bool,
-    /// With this bug of that list, whatever runs are asked for
-    #[arg(long, value_name = "NAME", conflicts_with = "planted")]
+    /// With this bug of that list, in the runs that are asked for; processes that are killed and schedules have none
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["planted", "kill", "interleavings"])]
     plant: Option<String>,
 }
 

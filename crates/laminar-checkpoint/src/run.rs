@@ -13,6 +13,7 @@ mod file;
 mod find;
 mod heal;
 mod iter;
+mod near;
 #[cfg(test)]
 mod tests;
 mod verify;

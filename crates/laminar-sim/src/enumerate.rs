@@ -219,9 +219,11 @@ enum Second {
 }
 
 impl Second {
-    /// Of the image of this number: its own subsets are many, and a recovery makes half a dozen changes.
-    fn of_image(self, number: u64, images: u64) -> Self {
-        if self == Self::Sparse && number % SPARSE_SECOND != images / 2 % SPARSE_SECOND { Self::Never } else { self }
+    /// Of the image of this number at a crash point: its own subsets are many, and a recovery makes half a dozen changes. Numbers are masks
+    /// of what is kept, so they are drawn by a hash: a step would take the same changes each time. One of each point is always taken.
+    fn of_image(self, number: u64, images: u64, point: u64) -> Self {
+        let is_drawn = scramble(number ^ point << 32).is_multiple_of(SPARSE_SECOND) || number == point % images;
+        if self == Self::Sparse && !is_drawn { Self::Never } else { self }
     }
 
     /// The disks that the power leaves if it goes at this moment of a recovery.
@@ -234,8 +236,19 @@ impl Second {
             Self::Complete if exhaustive => 1 << choices,
             Self::Complete => SECOND_SAMPLES,
         };
-        (0..count).map(move |number| if exhaustive { moment.crash_mask(number) } else { moment.crash(number) })
+        // Other subsets at each moment, not the same few.
+        let of_moment = if count == 0 || exhaustive { 0 } else { moment.fingerprint() };
+        (0..count).map(move |number| match exhaustive {
+            true => moment.crash_mask(number),
+            false => moment.crash(of_moment.wrapping_add(number)),
+        })
     }
+}
+
+/// Spreads what differs in a number over the low bits of another. The factor is 2^64 over the golden ratio. Source: Knuth, The Art of
+/// Computer Programming, volume 3, section 6.4.
+fn scramble(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
 }
 
 /// Runs a workload and, before each change of the disk that its last operation makes, cuts the power in every way. The crash points
@@ -246,7 +259,7 @@ impl Second {
 /// - The first crash: all subsets of up to 12 pending changes; of more, 256 by seed.
 /// - With `nested`, a second crash before each change that the recovery of the first makes. In workloads of at most one operation
 ///   it is complete: inside the recovery of every image, all subsets of up to 6 changes that are pending then, 64 by seed of more. In
-///   longer ones it is a sample: inside the recovery of every sixteenth image, 4 subsets by seed.
+///   longer ones it is a sample: inside the recovery of one image in sixteen, 4 subsets, both by a hash.
 ///
 /// Recovery is a function of the bytes on the disk, and what may be found is the same at all crash points of a workload. So of images that are
 /// byte for byte equal (see [`SimDisk::fingerprint`]) one is recovered: half of the subsets at one crash point are those of the crash point before,
@@ -387,7 +400,7 @@ fn cut_power(
     let images = if exhaustive { 1 << choices } else { SAMPLES };
     for number in 0..images {
         let image = if exhaustive { moment.crash_mask(number) } else { moment.crash(number) };
-        check(&image, track, second.of_image(number, images), passed, counts)
+        check(&image, track, second.of_image(number, images, counts.crash_points), passed, counts)
             .map_err(|violation| violation.with(&format!("with {choices} pending changes, subset {number}")))?;
     }
     Ok(())

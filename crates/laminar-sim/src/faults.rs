@@ -436,8 +436,12 @@ fn judge(case: FaultCase) -> Result<u64, Violation> {
 fn opens_when_full(run: &Run) -> Result<(), Violation> {
     let full = run.disk.fork();
     full.set_space(Some(full.used_bytes()));
-    let opened = run.open_on(&full).map_err(|error| Violation::new(format!("a full disk does not open: {error}")))?;
-    run.oracle.may_be(opened.1, Crash::Killed).map(drop).map_err(|what| Violation::new(what).with("on a full disk"))
+    let opened = run.open_on(&full).map_err(|error| Violation::new(format!("a full disk does not open: {error}")));
+    let (store, found) = opened?;
+    let violation = |what: String| Violation::new(what).with("on a full disk");
+    let expected = run.oracle.may_be(found, Crash::Killed).map_err(violation)?;
+    let served: Model = read_all(&store)?;
+    if served == *expected { Ok(()) } else { Err(violation(difference(expected, &served))) }
 }
 
 /// Opens, and holds what is served against what may be; then that must outlive a dropped cache and a power cut. Says no where

@@ -357,6 +357,7 @@ impl WalStateStore {
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
             self.sweep();
+            self.table.release();
             self.table.check_room(&keyed, value_bytes)?;
         }
         if planted("store-changes-before-logging") {

@@ -143,6 +143,13 @@ impl Table {
         self.arena.check_room(key.len(), value_bytes)
     }
 
+    /// Gives back the room of all entries that are gone. Otherwise that of the last few waits until there is a group of them.
+    pub fn release(&mut self) {
+        if !self.gone.is_empty() {
+            self.tell_order();
+        }
+    }
+
     /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
     #[inline]
     pub fn key<'k>(&self, space: [u8; SPACE_BYTES], name: &'k [u8]) -> Key<'k> {

@@ -51,18 +51,39 @@ fn a_full_table_refuses_before_it_logs() {
 
 #[test]
 fn a_full_table_opens_again_and_takes_what_fits() {
-    let disk = SimDisk::new(1);
-    let mut store = open(&disk, small_table());
-    let count = fill(&mut store);
-    store.commit().unwrap().wait().unwrap();
-    drop(store);
-    let mut store = open(&disk, small_table());
-    assert_eq!(store.len().unwrap(), count);
-    // A deleted entry's space is there again for one of its size, once the deletion is committed and swept.
-    store
-        .delete(&0_u64.to_be_bytes())
-        .unwrap_or_else(|error| assert!(matches!(error, Error::TooLarge { .. }), "{error}"));
-    store.commit().unwrap().wait().unwrap();
+    for deleted in [100, 1] {
+        let disk = SimDisk::new(1);
+        let mut store = open(&disk, small_table());
+        let count = fill(&mut store);
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        let mut store = open(&disk, small_table());
+        assert_eq!(store.len().unwrap(), count);
+        // A deleted entry's space is there again for one of its size, once the deletion is committed and swept.
+        for n in 0..deleted {
+            store.delete(&u64::to_be_bytes(n)).unwrap();
+        }
+        store.commit().unwrap().wait().unwrap();
+        for n in count..count + deleted {
+            // Two entries are looked at with every change, also with one that is refused.
+            let mut tries = 0..count;
+            let has_room = |error: Option<Error>| match error {
+                None => true,
+                Some(Error::TooLarge { what: "table", .. }) => false,
+                Some(error) => panic!("{error}"),
+            };
+            let put = tries.any(|_| has_room(store.put(&n.to_be_bytes(), &[7; 500]).err()));
+            assert!(put, "{deleted} deleted entries make no room for another {}", n - count + 1);
+        }
+        assert_eq!(store.len().unwrap(), count);
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        // A recovery replays all of it before anything is swept, and needs a higher limit.
+        let store = open(&disk.crash_lose_all(), StoreOptions::new());
+        assert_eq!(store.len().unwrap(), count);
+        assert_eq!(store.get(&0_u64.to_be_bytes()).unwrap(), None);
+        assert_eq!(store.get(&count.to_be_bytes()).unwrap(), Some(&[7; 500][..]));
+    }
 }
 
 #[test]

@@ -59,6 +59,12 @@ fn number(store: &WalStateStore) -> u64 {
     n
 }
 
+/// The disk after a power cut: with all lost, with all kept, and with `count` subsets that differ from place to place.
+fn power_cuts(disk: &SimDisk, place: u64, count: u64) -> impl Iterator<Item = SimDisk> {
+    let subsets = (0..count).map(move |cut| disk.crash(place * count + cut));
+    [disk.crash_lose_all(), disk.crash_keep_all()].into_iter().chain(subsets)
+}
+
 /// A store with commits 1 to `commits`, all durable.
 fn durable_commits(commits: u64) -> (SimDisk, WalStateStore) {
     let disk = SimDisk::new(1);
@@ -125,9 +131,9 @@ fn p2_commits_and_their_offsets_are_atomic_at_every_disk_operation() {
                 Err(_) => break,
             }
         }
-        for seed in 0..8 {
-            let n = number(&open(&disk.crash(seed)).0);
-            assert!((acknowledged..=submitted).contains(&n), "stopped at {at}, seed {seed}: recovered to {n}");
+        for (cut, crashed) in power_cuts(&disk, at, 8).enumerate() {
+            let n = number(&open(&crashed).0);
+            assert!((acknowledged..=submitted).contains(&n), "stopped at {at}, cut {cut}: recovered to {n}");
         }
         if acknowledged == 8 {
             break;
@@ -291,13 +297,13 @@ fn p6_a_checkpoint_is_all_or_nothing_at_every_disk_operation() {
         }
         disk.stop_at(at);
         let made = store.checkpoint().unwrap().wait();
-        for seed in 0..6 {
-            let (store, report) = verified(&disk.crash(seed)).unwrap();
+        for (cut, crashed) in power_cuts(&disk, at, 6).enumerate() {
+            let (store, report) = verified(&crashed).unwrap();
             let n = number(&store);
-            assert!((4..=8).contains(&n), "stopped at {at}, seed {seed}: {n}");
+            assert!((4..=8).contains(&n), "stopped at {at}, cut {cut}: {n}");
             assert!(!report.is_degraded(), "half a checkpoint passes for one: {report:?}");
             if made.is_ok() {
-                assert_eq!((n, report.checkpoint), (8, Some(2)), "stopped at {at}, seed {seed}");
+                assert_eq!((n, report.checkpoint), (8, Some(2)), "stopped at {at}, cut {cut}");
             }
         }
         if made.is_ok() && disk.operations() > 0 && at > 500 {
@@ -407,10 +413,9 @@ fn p9_a_creation_that_a_crash_ended_is_begun_again() {
         let disk = SimDisk::new(1);
         disk.stop_at(at);
         let created = try_open(&disk).is_ok();
-        for seed in 0..10 {
-            let crashed = disk.crash(seed);
+        for (cut, crashed) in power_cuts(&disk, at, 10).enumerate() {
             let (mut store, _) = open(&crashed);
-            assert_eq!(number(&store), 0, "stopped at {at}, seed {seed}");
+            assert_eq!(number(&store), 0, "stopped at {at}, cut {cut}");
             commit(&mut store, 1).unwrap().wait().unwrap();
             drop(store);
             assert_eq!(number(&open(&crashed.crash_lose_all()).0), 1);

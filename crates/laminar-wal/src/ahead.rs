@@ -3,6 +3,7 @@
 
 use laminar_vfs::{OpenMode, VfsFile, planted};
 
+use crate::dir::Dir;
 use crate::format::{Identity, PAGE, round_up};
 use crate::log::Log;
 use crate::segment::{Segment, fill_with_zeros, prepare};
@@ -21,16 +22,25 @@ pub(crate) struct Ahead {
     /// The generation of the segment before that.
     before: u64,
     spare: Option<Segment>,
+    /// A file may lie under the name of the next segment whose name is not durable: the next `close` must not vouch for it.
+    has_remains: bool,
     reserve: Option<Arc<dyn VfsFile>>,
 }
 
 impl Ahead {
     pub(crate) fn new(identity: Identity, last: &Segment, spare: Option<Segment>) -> Self {
-        Self { identity, next: last.end(), before: last.header.generation, spare, reserve: None }
+        Self { identity, next: last.end(), before: last.header.generation, spare, has_remains: false, reserve: None }
     }
 
     pub(crate) fn has_spare(&self) -> bool {
         self.spare.is_some()
+    }
+
+    fn prepare(&mut self, dir: &Dir, segment: &Segment) -> Result<()> {
+        self.has_remains = true;
+        prepare(dir, segment)?;
+        self.has_remains = false;
+        Ok(())
     }
 }
 
@@ -45,7 +55,7 @@ impl Log {
             // A spare that is too short is replaced, under the same name.
             _ => {
                 let fresh = Segment::fresh(&self.dir, &ahead.identity, first, length, before);
-                prepare(&self.dir, &fresh)?;
+                ahead.prepare(&self.dir, &fresh)?;
                 fresh
             }
         };
@@ -66,8 +76,18 @@ impl Log {
         let mut ahead = self.ahead.lock();
         if ahead.spare.is_none() {
             let fresh = Segment::fresh(&self.dir, &ahead.identity, ahead.next, ahead.identity.stride, ahead.before);
-            prepare(&self.dir, &fresh)?;
+            ahead.prepare(&self.dir, &fresh)?;
             ahead.spare = Some(fresh);
+        }
+        Ok(())
+    }
+
+    /// Removes what a preparation that failed could not remove itself.
+    pub(crate) fn remove_remains(&self) -> Result<()> {
+        let mut ahead = self.ahead.lock();
+        if ahead.has_remains {
+            self.dir.remove_if_there(&name::segment(&self.dir.path, ahead.next))?;
+            ahead.has_remains = false;
         }
         Ok(())
     }

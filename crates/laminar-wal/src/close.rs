@@ -46,7 +46,10 @@ impl Log {
         };
         self.stop();
         let published = if whole {
-            publish(self.dir.vfs(), &self.dir.join(name::CLOSED), &mark.encode()).map_err(Error::from)
+            // Beside a mark, a missing identity is a loss; and what else lies there is taken for durable.
+            let proven = self.prove_identity(&mut self.writer.lock()).and_then(|()| self.remove_remains());
+            let path = self.dir.join(name::CLOSED);
+            proven.and_then(|()| publish(self.dir.vfs(), &path, &mark.encode()).map_err(Error::from))
         } else {
             // An open batch is not part of the log: the next opening has to cut it.
             Ok(())

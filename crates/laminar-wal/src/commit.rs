@@ -3,7 +3,8 @@
 //! Whoever waits and finds nobody leading leads: hands the open group over, syncs, tells the others. Waiters that arrive
 //! during a sync can't be in it, so with a plain leader N writers get into two camps and N/2 of them share a sync. So
 //! a leader holds for as many as there were when the last sync ended (those it served, who are likely to come back,
-//! and those it did not), but no longer than a quarter of that sync's time. A lone writer is never held.
+//! and those it did not): for a quarter of that sync's time, and again so long as some came meanwhile, but no longer than
+//! that sync took. A lone writer is never held.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,7 +18,9 @@ use crate::log::{Log, count};
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::{Error, Lsn, Result};
 
-/// A leader never holds longer than this, however slow the disk.
+/// A leader holds this part of a sync's time, that often at most; waking many threads takes few cores as long as a fast disk's sync.
+const HOLDS: u32 = 4;
+/// A leader never holds longer than this with nobody coming, however slow the disk.
 const LONGEST_HOLD: Duration = Duration::from_millis(2);
 
 /// Whose turn it is to sync, and who waits.
@@ -114,14 +117,20 @@ impl Log {
     }
 
     fn hold(&self, turn: &mut MutexGuard<'_, Turn>) {
-        let limit = (turn.sync_time / 4).min(LONGEST_HOLD);
+        let limit = (turn.sync_time / HOLDS).min(LONGEST_HOLD);
         if turn.waiting() >= turn.expected || limit.is_zero() {
             return;
         }
         turn.holding = true;
+        let (mut holds, mut seen) = (0, turn.waiting());
         while turn.waiting() < turn.expected && self.poison.get().is_none() {
             if self.arrived.wait_for(turn, limit).timed_out() {
-                break;
+                holds += 1;
+                let came = turn.waiting() > seen;
+                if !came || holds == HOLDS {
+                    break;
+                }
+                seen = turn.waiting();
             }
         }
         turn.holding = false;

@@ -16,7 +16,7 @@ use crate::recover::{self, Recovered};
 use crate::segment::{Segment, prepare};
 use crate::sync::{Arc, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, OnceLock, Weak};
 use crate::worker::AWAKE;
-use crate::writer::{Begun, Writer};
+use crate::writer::{Begun, CloseMarkFile, Writer};
 use crate::{CreateMode, Error, LogId, Lsn, Result, SyncPolicy, TailReport, WalOptions};
 
 /// What stands in a log's directory.
@@ -274,7 +274,12 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
                 file,
                 resume.end,
                 Begun {
-                    closed_is_gone: !closed_there,
+                    close_mark: match (closed_there, unproven) {
+                        (true, _) => CloseMarkFile::There,
+                        // What an earlier life in the same boot removed may be back after a power cut, and fit this segment.
+                        (false, true) => CloseMarkFile::Doubtful,
+                        (false, false) => CloseMarkFile::Gone,
+                    },
                     identity_is_proven: !unproven || planted("log-believes-its-name"),
                 },
             )),

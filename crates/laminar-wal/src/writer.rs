@@ -4,11 +4,14 @@
 //! tried; what comes after it waits. A segment is left in three steps that can each be taken up again: its last group
 //! is written, its seal is written, the file is synced; only then is anything written to the next.
 
-use laminar_vfs::{OpenMode, VfsFile, planted};
+use std::io::ErrorKind;
+
+use laminar_vfs::{Op, OpenMode, VfsFile, planted};
 
 use crate::buffer::{Buffer, Closed, Fit};
 use crate::format::{
-    GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN, group_trailer,
+    GROUP_HEADER, GROUP_TRAILER, GroupHeader, GroupKind, MAX_PAYLOAD, SECTOR, SECTOR_LEN, group_trailer, in_memory,
+    round_up,
 };
 use crate::log::{Log, count};
 use crate::segment::{Segment, length_for};
@@ -26,6 +29,8 @@ pub(crate) struct Writer {
     /// The buffer's other storage; the bytes of `outgoing` while there is one.
     back: Vec<u8>,
     outgoing: Option<Closed>,
+    /// The end of a sector that a call left half written, in the file: nothing is written behind it before it is whole and synced.
+    ragged: Option<u64>,
     leaving: Option<Leaving>,
     begun: Begun,
     pub(crate) closed: bool,
@@ -37,10 +42,19 @@ pub(crate) struct Writer {
 /// What must be so before the first byte is written after opening.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begun {
-    /// Nothing says that the log ends where it was closed.
-    pub(crate) closed_is_gone: bool,
+    /// Whether something says that the log ends where it was closed.
+    pub(crate) close_mark: CloseMarkFile,
     /// The name of the log's identity is durable.
     pub(crate) identity_is_proven: bool,
+}
+
+/// What is known of the mark of a clean close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloseMarkFile {
+    There,
+    /// It was removed, and the sync of the directory failed, or may have: it can be back after a power cut, whatever a second sync says.
+    Doubtful,
+    Gone,
 }
 
 /// The buffer is in the next segment already, the file not yet.
@@ -66,6 +80,7 @@ impl Writer {
             file,
             back: Vec::new(),
             outgoing: None,
+            ragged: None,
             leaving: None,
             begun,
             closed: false,
@@ -76,7 +91,7 @@ impl Writer {
 
     /// Whether anything may have been written since the log was opened.
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun.closed_is_gone && self.begun.identity_is_proven
+        self.begun.close_mark == CloseMarkFile::Gone && self.begun.identity_is_proven
     }
 
     /// Whether a group or a seal waits to be written.
@@ -152,12 +167,11 @@ impl Log {
         self.check_poison()?;
         let offset = writer.segment.offset(group.at);
         self.before_write(writer, offset + group.padded as u64)?;
-        let bytes = writer.back.get(..group.padded).unwrap_or_default();
-        let written = writer.file.write_all_at(bytes, offset);
+        let written = self.write_group(writer, offset, offset + group.padded as u64);
         if planted("log-drops-refused-group") {
             writer.outgoing = None;
         }
-        self.written_or_poisoned(written)?;
+        written?;
         writer.outgoing = None;
         count(&self.counters.groups, 1);
         count(&self.counters.bytes_written, group.padded as u64);
@@ -166,6 +180,31 @@ impl Log {
             self.note_written();
         }
         self.ask_ahead(writer, offset);
+        Ok(())
+    }
+
+    /// Writes what is on its way, from offset `start` to `end`.
+    ///
+    /// A call that does less than it was asked may end within a sector. That sector is then written in two, and a power cut can leave it
+    /// as it was in between, beside later ones that are whole, which would pass for damage. So it is completed and synced before
+    /// anything behind it is written, however many calls and refusals that takes.
+    fn write_group(&self, writer: &mut Writer, start: u64, end: u64) -> Result<()> {
+        let mut at = start;
+        while at < end {
+            let until = writer.ragged.filter(|_| !planted("log-goes-on-behind-half-a-sector")).unwrap_or(end);
+            let bytes = writer.back.get(in_memory(at - start)..in_memory(until - start)).unwrap_or_default();
+            let written = writer.file.write_at(bytes, at);
+            let nothing = || laminar_vfs::Error::new(Op::Write, writer.file.path(), ErrorKind::WriteZero.into());
+            let written = written.and_then(|written| if written == 0 { Err(nothing()) } else { Ok(written as u64) });
+            at += self.written_or_poisoned(written)?;
+            let sector_end = round_up(at, SECTOR);
+            if writer.ragged == Some(at) {
+                self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+                writer.ragged = None;
+            } else if writer.ragged.is_none() && at < sector_end && sector_end < end {
+                writer.ragged = Some(sector_end);
+            }
+        }
         Ok(())
     }
 
@@ -192,24 +231,17 @@ impl Log {
     /// What must be so before a byte of the log is written: recovery could write the segment again if the disk were
     /// full, and nothing says that the log ends where it was closed.
     fn before_write(&self, writer: &mut Writer, reserve_bytes: u64) -> Result<()> {
+        // Before anything else of a log is there: beside a segment alone, a missing identity is that of a creation that was not finished.
+        self.prove_identity(writer)?;
         if self.reserve_bytes.load(Ordering::Acquire) < reserve_bytes {
             self.extend_reserve(reserve_bytes, writer.segment.header.length)?;
         }
+        // Only then: without the mark a full disk needs the reserve to open.
         self.begin(writer)
     }
 
-    /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
-    /// the names of its segments are durable. And makes sure of the identity, where that was not known.
-    pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
-        if !writer.begun.closed_is_gone {
-            if !planted("log-close-mark-kept") {
-                self.dir.remove_if_there(&self.dir.join(name::CLOSED))?;
-            }
-            if !planted("log-close-mark-removal-not-synced") {
-                self.dir.vfs().sync_dir(&self.dir.path)?;
-            }
-            writer.begun.closed_is_gone = true;
-        }
+    /// Makes sure of the identity, where it is not known that its name is durable.
+    pub(crate) fn prove_identity(&self, writer: &mut Writer) -> Result<()> {
         if !writer.begun.identity_is_proven {
             self.republish_identity()?;
             writer.begun.identity_is_proven = true;
@@ -217,7 +249,29 @@ impl Log {
         Ok(())
     }
 
-    fn written_or_poisoned(&self, written: laminar_vfs::Result<()>) -> Result<()> {
+    /// Takes back the mark of a clean close, before anything changes that it vouches for: the end of the log, and that
+    /// the names of its segments are durable. Before that, makes sure of the identity.
+    pub(crate) fn begin(&self, writer: &mut Writer) -> Result<()> {
+        self.prove_identity(writer)?;
+        if writer.begun.close_mark != CloseMarkFile::Gone {
+            let path = self.dir.join(name::CLOSED);
+            if writer.begun.close_mark == CloseMarkFile::Doubtful && !planted("log-trusts-second-sync-of-directory") {
+                // Made anew, so that there is something to remove, and a sync of the directory has that to make durable.
+                drop(self.dir.create_over(&path)?);
+            }
+            if !planted("log-close-mark-kept") {
+                self.dir.remove_if_there(&path)?;
+            }
+            writer.begun.close_mark = CloseMarkFile::Doubtful;
+            if !planted("log-close-mark-removal-not-synced") {
+                self.dir.vfs().sync_dir(&self.dir.path)?;
+            }
+            writer.begun.close_mark = CloseMarkFile::Gone;
+        }
+        Ok(())
+    }
+
+    fn written_or_poisoned<T>(&self, written: laminar_vfs::Result<T>) -> Result<T> {
         written.map_err(|error| {
             if error.is_no_space() && !planted("log-full-disk-poisons") {
                 error.into()

@@ -185,14 +185,18 @@ fn opens_on_a_full_disk(mut disk: SimDisk, options: &WalOptions, mut model: Mode
         let (wal, report) = opened.unwrap_or_else(|error| panic!("{error}, time {again}: {}", what()));
         let found = model.check(&wal, model.durable, &|| format!("{} time {again} {report:?}", what()));
         model.records.truncate(found);
-        if let Ok(lsn) = wal.append(b"on a full disk") {
-            model.records.push(model::Appended { lsn, payload: b"on a full disk".to_vec(), more: false });
-            if wal.sync().is_ok() {
-                model.durable = model.records.len();
+        match wal.append(b"on a full disk") {
+            Ok(lsn) => {
+                model.records.push(model::Appended { lsn, payload: b"on a full disk".to_vec(), more: false });
+                match wal.sync() {
+                    Ok(_) => model.durable = model.records.len(),
+                    Err(error) => assert!(error.is_no_space(), "{error:?}, time {again}: {}", what()),
+                }
             }
+            Err(error) => assert!(error.is_no_space(), "{error:?}, time {again}: {}", what()),
         }
         drop(wal);
-        disk = if again % 2 == 0 { disk.crash(again) } else { disk.fork() };
+        disk = if again % 2 == 0 { disk.crash(disk.used_bytes() + again) } else { disk.fork() };
     }
 }
 
@@ -201,12 +205,14 @@ fn opens_on_a_full_disk(mut disk: SimDisk, options: &WalOptions, mut model: Mode
 fn a_full_disk_refuses_opens_and_goes_on() {
     // In the longer segments the reserve is shorter than the segment: it grows with what is written.
     let policies = [SyncPolicy::Manual, SyncPolicy::EveryCommit];
+    let (mut all, mut opened_at_once, mut refusing) = (0, 0, 0);
     for (policy, segment_bytes) in policies.into_iter().flat_map(|policy| [(policy, 32 << 10), (policy, 256 << 10)]) {
         for space in (32..400).step_by(4).map(|kib| kib << 10) {
             let disk = SimDisk::new(7);
             let options = WalOptions::new().segment_bytes(segment_bytes).buffer_bytes(4 << 10).sync_policy(policy);
             disk.set_space(Some(space));
             let opened = Wal::open("log", options.clone().env(disk.env()));
+            all += 1;
             let wal = match opened {
                 Ok(opened) => opened.0,
                 Err(error) => {
@@ -241,9 +247,11 @@ fn a_full_disk_refuses_opens_and_goes_on() {
                     break;
                 }
             }
+            opened_at_once += 1;
+            refusing += u64::from(refused > 0);
             let what = || format!("{policy:?}, segments of {segment_bytes}, {space} bytes of space");
             for (crash, policy) in (0..4).flat_map(|crash| policies.map(|policy| (crash, policy))) {
-                let crashed = if crash == 0 { disk.fork() } else { disk.crash(crash) };
+                let crashed = if crash == 0 { disk.fork() } else { disk.crash(space + crash) };
                 let options = options.clone().sync_policy(policy);
                 opens_on_a_full_disk(crashed, &options, model.clone(), &|| format!("{}, then {policy:?}", what()));
             }
@@ -253,6 +261,7 @@ fn a_full_disk_refuses_opens_and_goes_on() {
             model.check(&wal, model.records.len(), &what);
         }
     }
+    assert!(2 * refusing > all, "of {all} disks {opened_at_once} were opened, and {refusing} got full");
 }
 
 fn fault_seeds() -> u64 {

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -16,6 +17,8 @@ use laminar_sim::{Event, FullDisk, FullMachine, Ledger, Place};
 use super::runs::{Counts, Parts};
 use crate::Outcome;
 
+/// The signal by which a process is killed; one that ends by another was not killed by us.
+const SIGKILL: i32 = 9;
 /// A process that has opened the store is killed after this time at the latest.
 const LONGEST_LIFE: Duration = Duration::from_millis(250);
 /// A process that tells nothing for this long hangs.
@@ -240,9 +243,9 @@ impl Running {
         self.child.kill().map_err(|error| error.to_string())?;
         let status = self.child.wait().map_err(|error| error.to_string())?;
         let lines = self.lines.iter().collect();
-        match status.code() {
-            None | Some(0) => Ok(lines),
-            Some(code) => Err(format!("the process ended with {code}, see above; it told last: {:?}", lines.last())),
+        match (status.code(), status.signal()) {
+            (Some(0), _) | (None, Some(SIGKILL)) => Ok(lines),
+            _ => Err(format!("the process ended by itself, {status}, see above; it told last: {:?}", lines.last())),
         }
     }
 }

@@ -140,6 +140,8 @@ impl Parts {
 
     /// Every damage of all references, or of one; or a sample, see [`Reference::damages`]. A damage counts as a crash.
     pub(super) fn damages(&mut self, only: Option<&str>, step: usize) -> Outcome {
+        // A name that there is not would be none of all.
+        only.map(Reference::new).transpose()?;
         for name in laminar_sim::REFERENCES.into_iter().filter(|name| only.is_none_or(|only| only == *name)) {
             let reference = Reference::new(name)?;
             let damages = reference.damages(step);

@@ -37,9 +37,10 @@ impl Rack<'_> {
             line == "late"
         });
         let (cell, honest) = match answer {
-            _ if failed == 0 => ("no sync seen".to_owned(), true),
+            _ if failed == 0 => ("no sync seen".to_owned(), !self.row.is_ours),
             Ok(answer) if answer.ends_with(" 0") => ("failure NOT TOLD".to_owned(), false),
-            Ok(_) => (late.to_string(), true),
+            // Others may promise less; what is acknowledged after a failed sync is told for all.
+            Ok(_) => (late.to_string(), late == 0 || !self.row.is_ours),
             Err(Failure::Refused(words) | Failure::Died(words)) => {
                 self.note("failed sync", &words);
                 ("PANIC".to_owned(), false)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Verify};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Create, Verify};
 use laminar_storage::{SyncPolicy, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 use laminar_wal::{Lsn, Wal};
@@ -75,8 +75,8 @@ fn nothing_is_destroyed(
     match reopen()
         .map_err(|violation| violation.with("an error has changed the directory, and the damage was undone"))?
     {
-        Outcome::Refused => Err(Violation::new("an error, and undoing the damage does not bring the directory back")),
-        _ => Ok(()),
+        Outcome::Whole => Ok(()),
+        outcome => Err(Violation::new(format!("an error, and the damage undone: the directory would be {outcome}"))),
     }
 }
 
@@ -265,9 +265,53 @@ impl LogSubject {
             Ok(None) if Wal::open(DIR, log_options(disk.env())).is_ok() => {
                 Err(Violation::new("a second opener got in"))
             }
-            Ok(None) => Ok(Outcome::Whole),
+            Ok(None) => {
+                drop(records);
+                if rules.go_on {
+                    self.go_on(wal, disk, rules)?;
+                }
+                Ok(Outcome::Whole)
+            }
             Ok(Some(record)) => Err(Violation::new(format!("a record that nobody wrote, at {}", record.lsn))),
             Err(error) => refused(&error, rules),
+        }
+    }
+}
+
+impl LogSubject {
+    /// A log that opened goes on: a record, a power cut, and all is there again.
+    fn go_on(&self, wal: Wal, disk: &SimDisk, rules: &Rules<'_>) -> Result<(), Violation> {
+        let refused = |error: laminar_wal::Error| refused(&error, rules).map(drop);
+        let appended = wal.append(b"afterwards").and_then(|lsn| wal.sync().map(|_| lsn));
+        let lsn = match appended {
+            Ok(lsn) => lsn,
+            // Such as a directory where the log wants to put a file.
+            Err(error) => return refused(error),
+        };
+        drop(wal);
+        let wal = match Wal::open(DIR, log_options(disk.crash_lose_all().env())) {
+            Ok((wal, _)) => wal,
+            Err(error) => return refused(error),
+        };
+        let mut records = match wal.replay(wal.start_lsn()) {
+            Ok(records) => records,
+            Err(error) => return refused(error),
+        };
+        let last = (lsn, b"afterwards".to_vec());
+        for (lsn, payload) in self.records.iter().chain([&last]) {
+            match records.next() {
+                Ok(Some(record)) if record.lsn == *lsn && record.payload == payload => {}
+                Ok(found) => {
+                    let found = found.map(|record| record.lsn);
+                    return Err(Violation::new(format!("{found:?} instead of {lsn}, afterwards")));
+                }
+                Err(error) => return refused(error),
+            }
+        }
+        match records.next() {
+            Ok(None) => Ok(()),
+            Ok(Some(record)) => Err(Violation::new(format!("a record that nobody wrote, at {}", record.lsn))),
+            Err(error) => refused(error),
         }
     }
 }
@@ -277,8 +321,11 @@ impl CheckpointsSubject {
         let verify = if rules.all { Verify::All } else { Verify::Footers };
         let failed = |error: laminar_checkpoint::Error| Violation::new(format!("damage is an error: {error}"));
         let options = checkpoint_options(disk.env()).verify(verify);
-        let opened = CheckpointManager::open(DIR, options).and_then(|manager| manager.open_newest_valid());
-        let opened = match opened {
+        let opened = CheckpointManager::open(DIR, options).and_then(|manager| {
+            let opened = manager.open_newest_valid()?;
+            Ok((manager, opened))
+        });
+        let (manager, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => return refused(&error, rules),
         };
@@ -305,7 +352,41 @@ impl CheckpointsSubject {
                 return Err(Violation::new(format!("wrong data in the checkpoint at {position}")));
             }
         }
+        if rules.go_on {
+            Self::go_on(&manager, checkpoint, (entries, section), disk, rules)?;
+        }
         Ok(Outcome::Whole)
+    }
+
+    /// The next checkpoint, on top of one that opened, holds all that this one does, also after a power cut.
+    fn go_on(
+        manager: &CheckpointManager,
+        checkpoint: &Checkpoint,
+        (entries, section): (&Entries, &Vec<u64>),
+        disk: &SimDisk,
+        rules: &Rules<'_>,
+    ) -> Result<(), Violation> {
+        let position = checkpoint.wal_position() + 1;
+        let create = Create::new(position).base(checkpoint).entries([("afterwards", Some("value"))]);
+        match manager.create(create.section("numbers", section)) {
+            Ok(_) => {}
+            // Such as a directory where a file is to be.
+            Err(error) => return refused(&error, rules).map(drop),
+        }
+        let after = disk.crash_lose_all();
+        let options = checkpoint_options(after.env()).verify(Verify::All);
+        let opened = CheckpointManager::open(DIR, options).and_then(|manager| manager.open_newest_valid());
+        let failed = |what: String| Violation::new(what).with("afterwards");
+        let opened = opened.map_err(|error| failed(error.to_string()))?;
+        let newest = opened.checkpoint.filter(|checkpoint| checkpoint.wal_position() == position);
+        let newest = newest.ok_or_else(|| failed(format!("not the newest: {:?}", opened.passed_over)))?;
+        let mut expected = entries.clone();
+        expected.insert(b"afterwards".to_vec(), b"value".to_vec());
+        match holds(&newest, &expected, section) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(failed("wrong data".to_owned())),
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 }
 

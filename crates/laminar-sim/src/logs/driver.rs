@@ -72,6 +72,8 @@ pub(super) struct LogDriver {
     /// How many calls had failed when the process began.
     struck_before: u64,
     summary: LogSummary,
+    /// Moments before which the power was cut on copies.
+    moments: u64,
 }
 
 impl LogDriver {
@@ -91,7 +93,20 @@ impl LogDriver {
             .sync_behind_bytes(4096 << rng.u32(0..4));
         let (records, summary) = (Records::default(), LogSummary::default());
         let (wal, death, recovery_death) = (None, None, None);
-        Ok(Self { seed, disk, env, workers, options, wal, records, death, recovery_death, struck_before: 0, summary })
+        Ok(Self {
+            seed,
+            disk,
+            env,
+            workers,
+            options,
+            wal,
+            records,
+            death,
+            recovery_death,
+            struck_before: 0,
+            summary,
+            moments: 0,
+        })
     }
 
     /// Does one operation, and cuts the power before each change that it made. Where the process dies in it, everything up to the
@@ -359,12 +374,14 @@ impl LogDriver {
         // After a failed call what was handed over may be gone without a power cut.
         let committed = if self.is_struck() { floor.durable } else { floor.committed };
         for (change, disk) in history.iter().enumerate() {
-            let number = self.summary.crashes ^ self.seed.rotate_left(20);
+            let number = self.moments ^ self.seed.rotate_left(20);
+            self.moments += 1;
             for seed in (0..CUTS).map(|nth| number.wrapping_mul(CUTS) + nth) {
                 let place = |violation: Violation| violation.with(&format!("power cut before change {change}"));
                 self.goes_on(&cut(disk, seed), floor.durable).map_err(place)?;
             }
-            if number.is_multiple_of(KILL_EVERY) {
+            // Not where `cut` keeps all, which is the same.
+            if (number + 2).is_multiple_of(KILL_EVERY) {
                 let place = |violation: Violation| violation.with(&format!("killed before change {change}"));
                 self.goes_on(disk, committed).map_err(place)?;
             }

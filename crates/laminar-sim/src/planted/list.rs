@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 85] = [
+pub const PLANTED: [Planted; 87] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -59,6 +59,8 @@ pub const PLANTED: [Planted; 85] = [
         "Recovery does not note that a batch in earlier segments is passed over."),
     bug("log-full-disk-poisons", "laminar-wal", "P8", Hunt::Calls,
         "A write for which there is no space ends all acknowledging."),
+    bug("log-goes-on-behind-half-a-sector", "laminar-wal", "P2", Hunt::Logs,
+        "After a call that wrote half a sector, the rest is written at once."),
     bug("log-keeps-no-reserve", "laminar-wal", "P8", Hunt::Calls,
         "No space is set aside for the recovery on a full disk."),
     bug("log-keeps-open-batch", "laminar-wal", "P2", Hunt::Workloads,
@@ -91,6 +93,8 @@ pub const PLANTED: [Planted; 85] = [
         "A truncation takes the segment along that holds its position."),
     bug("log-trusts-length-of-reserve", "laminar-wal", "P8", Hunt::Full,
         "A reserve of an earlier life counts as space that was had, as long as the file is."),
+    bug("log-trusts-second-sync-of-directory", "laminar-wal", "P3", Hunt::Logs,
+        "After a failed sync of the directory, a second one that says OK is believed: the mark of a clean close may be back."),
     bug("log-unlinks-before-saying-so", "laminar-wal", "P5", Hunt::Calls,
         "Segments are removed while the identity still says that the log begins there."),
     bug("segment-header-not-synced", "laminar-wal", "P1", Hunt::Workloads,

@@ -24,6 +24,10 @@ fn identity() -> Identity {
     Identity { log_id: id(), stride: 16 << 10, start: 5, first_segment: 16 << 10, epoch: 9 }
 }
 
+fn mark() -> CloseMark {
+    CloseMark { log_id: id(), segment: 1, generation: 2, end: 3, next_group: 4, prev_end: 5 }
+}
+
 fn group() -> GroupHeader {
     GroupHeader {
         kind: GroupKind::Records,
@@ -66,8 +70,7 @@ fn blocks_decode_to_what_was_encoded() {
             SegmentHeader { first: 12 * PAGE, proven_to: 3, cut_from, before: 8, zero_filled: true, ..segment() };
         assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
     }
-    let mark = CloseMark { log_id: id(), segment: 1, generation: 2, end: 3, next_group: 4, prev_end: 5 };
-    assert_eq!(CloseMark::decode(&mark.encode()), Ok(mark));
+    assert_eq!(CloseMark::decode(&mark().encode()), Ok(mark()));
     for kind in [GroupKind::Seal, GroupKind::Mark] {
         let header = GroupHeader { kind, len: 48, durable: 3, prev_end: 4, batch_end: 2, then_page: false, ..group() };
         assert_eq!(GroupHeader::decode(&header.encode(7, 99), 7, 99), Some(header));
@@ -76,14 +79,17 @@ fn blocks_decode_to_what_was_encoded() {
 
 #[test]
 fn any_flipped_bit_of_a_block_is_noticed() {
-    let blocks = [identity().encode(), segment().encode()];
+    let blocks = [identity().encode(), segment().encode(), mark().encode()];
     for block in blocks {
         for bit in 0..BLOCK * 8 {
             let mut block = block;
             block[bit / 8] ^= 1 << (bit % 8);
             let expected =
                 if bit < 64 { BadBlock::Foreign } else { BadBlock::Corrupt("the header's checksum does not match") };
-            for bad in [Identity::decode(&block).err(), SegmentHeader::decode(&block).err()] {
+            let identity = Identity::decode(&block).err();
+            let found = [identity, SegmentHeader::decode(&block).err(), CloseMark::decode(&block).err()];
+            assert!(found.contains(&Some(expected)), "bit {bit}: {found:?}");
+            for bad in found {
                 assert!(bad == Some(expected) || bad == Some(BadBlock::Foreign), "bit {bit}: {bad:?}");
             }
         }

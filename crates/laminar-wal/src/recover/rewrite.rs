@@ -86,10 +86,13 @@ pub(super) fn finish(
 }
 
 fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHeader {
+    // The first group says where the last whole batch before it ends: one that is there said so already, one to come will say `end`, which
+    // a truncation may have moved since the batch was cut.
+    let of_first_group = if end > old.data() { old.header.cut_from } else { old.header.cut_from.map(|_| end) };
     SegmentHeader {
         generation: dir.generation(),
         proven_to: end.max(old.data()),
-        cut_from: if cut_before && !planted("log-forgets-cut-batch") { Some(end) } else { old.header.cut_from },
+        cut_from: if cut_before && !planted("log-forgets-cut-batch") { Some(end) } else { of_first_group },
         zero_filled: dir.zero_filled,
         ..old.header
     }

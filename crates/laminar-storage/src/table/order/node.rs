@@ -195,12 +195,15 @@ mod tests {
 
     #[test]
     fn heads_order_as_keys() {
+        // Some of every length, also beyond what a head holds.
         let mut keys: Vec<Vec<u8>> = vec![vec![]];
-        for _ in 0..9 {
-            let longer = keys.iter().flat_map(|key| [0, 7, 255].map(|byte| [key.as_slice(), &[byte]].concat()));
-            let longer: Vec<_> = longer.step_by(2).take(200).collect();
+        for len in 0..12 {
+            let parents = keys.iter().filter(|key| key.len() == len);
+            let longer = parents.flat_map(|key| [0, 7, 255].map(|byte| [key.as_slice(), &[byte]].concat()));
+            let longer: Vec<_> = longer.step_by(2).take(60).collect();
             keys.extend(longer);
         }
+        assert!(keys.iter().any(|key| key.len() > 8));
         for one in &keys {
             for other in &keys {
                 let (heads, order) = (head(one, 0).cmp(&head(other, 0)), one.cmp(other));

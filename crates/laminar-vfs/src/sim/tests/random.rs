@@ -14,8 +14,22 @@ fn tree(disk: &SimDisk) -> Vec<(std::path::PathBuf, usize, u64)> {
     disk.files().into_iter().map(look).collect()
 }
 
+/// The sectors of a file, with their numbers, without the zeros at their ends.
+fn sectors(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    let without_zeros = |sector: &[u8]| {
+        let len = sector.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        sector.iter().copied().take(len).collect()
+    };
+    bytes.chunks(512).map(without_zeros).enumerate()
+}
+
 /// Makes random calls; whether they succeed does not matter.
 fn play(disk: &SimDisk, random: &mut Sequence, calls: u32) {
+    play_and_see(disk, random, calls, &mut |_| ());
+}
+
+/// As `play`, and shows every file that was written, also one without a name.
+fn play_and_see(disk: &SimDisk, random: &mut Sequence, calls: u32, see: &mut dyn FnMut(&dyn VfsFile)) {
     let vfs = disk.env().vfs;
     let mut open: Vec<Arc<dyn VfsFile>> = Vec::new();
     for _ in 0..calls {
@@ -36,7 +50,10 @@ fn play(disk: &SimDisk, random: &mut Sequence, calls: u32) {
             (8, _) => drop(vfs.sync_dir(one.parent().unwrap())),
             (9, Some(file)) => drop(file.sync_data()),
             (10, Some(file)) => drop(file.set_len(offset as u64)),
-            (11, Some(file)) => drop(file.write_all_at(&bytes, offset as u64)),
+            (11, Some(file)) => {
+                drop(file.write_all_at(&bytes, offset as u64));
+                see(&**file);
+            }
             _ => {}
         }
     }
@@ -121,12 +138,29 @@ fn whatever_fails_the_names_stay_a_tree() {
 
 #[test]
 fn every_power_cut_leaves_whole_sectors_of_what_was_written() {
+    let mut torn = 0;
     for seed in 0..300 {
         let disk = SimDisk::new(seed);
         let mut random = Sequence::new(seed);
-        play(&disk, &mut random, 80);
+        let mut written = BTreeSet::new();
+        play_and_see(&disk, &mut random, 80, &mut |file| {
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            written.extend(sectors(&bytes));
+        });
+        // A length may cut a sector, and zeros follow.
+        let was_written = |(at, bytes): &(usize, Vec<u8>)| {
+            let mut candidates = written.range((*at, bytes.clone())..);
+            bytes.is_empty() || candidates.next().is_some_and(|(place, whole)| place == at && whole.starts_with(bytes))
+        };
+        let is_whole = |disk: &SimDisk| {
+            let whole = |path: &std::path::PathBuf| sectors(&disk.read_file(path).unwrap()).all(|it| was_written(&it));
+            disk.files().iter().all(whole)
+        };
         for cut in 0..20 {
             let after = disk.crash(seed ^ cut);
+            assert!(is_whole(&after), "seed {seed}, cut {cut}");
+            torn += u32::from(!is_whole(&disk.crash_torn(seed ^ cut)));
             assert_eq!(after.choices(), 0);
             assert_eq!(after.hash(), disk.crash(seed ^ cut).hash(), "the same seed, the same state");
             assert_eq!(after.hash(), after.crash(1).hash(), "nothing is left to chance");
@@ -134,6 +168,7 @@ fn every_power_cut_leaves_whole_sectors_of_what_was_written() {
             assert!(after.used_bytes() <= bytes + 4096 * after.files().len() as u64);
         }
     }
+    assert!(torn > 50, "of torn disks only {torn} were told from whole ones");
 }
 
 #[test]
