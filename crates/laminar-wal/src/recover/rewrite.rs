@@ -64,7 +64,7 @@ pub(super) fn finish(
         && chain.is_some_and(|chain| chain.groups_end > end);
     let plan = Plan {
         end,
-        new: Segment::new(new_header(dir, &segment, end, cut_before)),
+        new: Segment::new(new_header(dir, &segment, chain, end, cut_before)),
         aside: cut_here.then(|| name::cut_aside(&dir.path, segment.first(), segment.header.generation)),
     };
     if cut_here || cut_before {
@@ -85,14 +85,16 @@ pub(super) fn finish(
     Ok(Recovered { identity, segments, file, resume, spare: None, closed_there: listing.closed, unproven })
 }
 
-fn new_header(dir: &Dir, old: &Segment, end: u64, cut_before: bool) -> SegmentHeader {
-    // The first group says where the last whole batch before it ends: one that is there said so already, one to come will say `end`, which
-    // a truncation may have moved since the batch was cut.
-    let of_first_group = if end > old.data() { old.header.cut_from } else { old.header.cut_from.map(|_| end) };
+fn new_header(dir: &Dir, old: &Segment, chain: Option<Chain>, end: u64, cut_before: bool) -> SegmentHeader {
+    // The first group says where the last whole batch before it ends. One that is there said so already; one to come will say `end`, and
+    // after a truncation that is not where the segment before has it.
+    let known = old.header.cut_from.or(chain.map(|chain| chain.batch_end));
+    let is_moved = end <= old.data() && known.is_some_and(|known| known != end);
+    let cut = cut_before && !planted("log-forgets-cut-batch") || is_moved;
     SegmentHeader {
         generation: dir.generation(),
         proven_to: end.max(old.data()),
-        cut_from: if cut_before && !planted("log-forgets-cut-batch") { Some(end) } else { of_first_group },
+        cut_from: if cut { Some(end) } else { old.header.cut_from },
         zero_filled: dir.zero_filled,
         ..old.header
     }
