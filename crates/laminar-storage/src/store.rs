@@ -341,7 +341,7 @@ impl WalStateStore {
         self.check_open()?;
         if let Some(name) = self.catalogue.name(id).map(str::to_owned) {
             self.enter(&name)?;
-            self.sweeping = Sweeping::begin();
+            self.sweeping.begin_anew();
         }
         Ok(())
     }
@@ -356,8 +356,7 @@ impl WalStateStore {
         let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
-            self.sweep();
-            self.table.release();
+            self.make_room();
             self.table.check_room(&keyed, value_bytes)?;
         }
         if planted("store-changes-before-logging") {
@@ -371,7 +370,7 @@ impl WalStateStore {
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
         }
         if value.is_none() {
-            self.sweeping = Sweeping::begin();
+            self.sweeping.begin_anew();
         }
         self.table.insert(&keyed, self.committed.get(), value)?;
         self.sweep();

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
@@ -28,24 +29,34 @@ struct Line([u8; 64]);
 /// assert_eq!((pages.len(), pages[6], pages[7]), (100, 0, 1));
 /// ```
 pub struct Pages {
-    inner: Inner,
-    /// Where the bytes begin in `inner`.
-    start: usize,
+    /// Where the bytes begin, in memory of `owner`.
+    start: NonNull<u8>,
     len: usize,
+    owner: Owner,
 }
 
-enum Inner {
+/// What gives the memory back when it is dropped. Not read through: a table looks into its pages several times a look-up, and to ask which of the
+/// two it is each time is a third of that.
+enum Owner {
     Mapped(memmap2::MmapMut),
-    /// Where there is no mapping to be had.
-    Owned(Box<[Line]>),
+    /// Where there is no mapping to be had, and for few bytes.
+    Allocated {
+        _lines: Vec<Line>,
+    },
 }
+
+#[expect(unsafe_code, reason = "a pointer to memory that is owned beside it")]
+// SAFETY: the memory belongs to this value alone, which hands out references to it only as borrows of itself.
+unsafe impl Send for Pages {}
+#[expect(unsafe_code, reason = "a pointer to memory that is owned beside it")]
+// SAFETY: as above; through a shared reference the bytes are only read.
+unsafe impl Sync for Pages {}
 
 impl Pages {
     /// Bytes in ordinary pages.
     #[must_use]
     pub fn zeroed(bytes: usize) -> Self {
-        let inner = memmap2::MmapMut::map_anon(bytes.max(1)).map_or_else(|_| owned(bytes), Inner::Mapped);
-        Self { inner, start: 0, len: bytes }
+        Self::mapped(bytes, 0).unwrap_or_else(|| Self::small(bytes))
     }
 
     /// Bytes in huge pages, where the system has them: they begin on a boundary of 2 MiB, and a touch takes as much.
@@ -54,19 +65,27 @@ impl Pages {
         let mut pages = Self::zeroed(bytes);
         if !pages.is_aligned() {
             // Addresses that are not touched cost nothing.
-            pages = Self::zeroed(bytes + HUGE_BYTES);
-            let address = pages.as_ptr().addr();
-            pages.start = address.next_multiple_of(HUGE_BYTES) - address;
-            pages.len = bytes;
+            pages = Self::mapped(bytes, HUGE_BYTES).unwrap_or(pages);
         }
         pages.advise_huge();
         pages
     }
 
+    /// A mapping, which begins on a boundary of so many bytes if that is not 0.
+    fn mapped(bytes: usize, boundary: usize) -> Option<Self> {
+        let mut map = memmap2::MmapMut::map_anon((bytes + boundary).max(1)).ok()?;
+        let skipped =
+            if boundary > 0 { map.as_ptr().addr().next_multiple_of(boundary) - map.as_ptr().addr() } else { 0 };
+        let start = NonNull::from(map.get_mut(skipped..skipped + bytes)?).cast();
+        Some(Self { start, len: bytes, owner: Owner::Mapped(map) })
+    }
+
     /// Few bytes, from the allocator: no call of the system for what is soon given back. See [`grow`](Self::grow).
     #[must_use]
     pub fn small(bytes: usize) -> Self {
-        Self { inner: owned(bytes), start: 0, len: bytes }
+        let mut lines = vec![Line([0; 64]); bytes.div_ceil(size_of::<Line>())];
+        let start = NonNull::from(lines.as_mut_slice()).cast();
+        Self { start, len: bytes, owner: Owner::Allocated { _lines: lines } }
     }
 
     /// Becomes longer, in ordinary pages from [`PageSource::BYTES`] on, and keeps its bytes, at another address. At least as long as now.
@@ -89,9 +108,9 @@ impl Pages {
 
     #[cfg(target_os = "linux")]
     fn advise_huge(&self) {
-        if let Inner::Mapped(map) = &self.inner {
+        if let Some((map, start)) = self.mapping() {
             // A hint: where it fails, the pages are small ones.
-            let _ = map.advise_range(memmap2::Advice::HugePage, self.start, self.len);
+            let _ = map.advise_range(memmap2::Advice::HugePage, start, self.len);
         }
     }
 
@@ -101,47 +120,54 @@ impl Pages {
     /// One call for all pages, which spares an exception for each of them.
     #[cfg(target_os = "linux")]
     fn populate(&self) -> bool {
-        let Inner::Mapped(map) = &self.inner else { return false };
-        map.advise_range(memmap2::Advice::PopulateWrite, self.start, self.len).is_ok()
+        let Some((map, start)) = self.mapping() else { return false };
+        map.advise_range(memmap2::Advice::PopulateWrite, start, self.len).is_ok()
     }
 
     #[cfg(not(target_os = "linux"))]
     fn populate(&self) -> bool {
         false
     }
+
+    /// The mapping, and where in it the bytes begin.
+    #[cfg(target_os = "linux")]
+    fn mapping(&self) -> Option<(&memmap2::MmapMut, usize)> {
+        let Owner::Mapped(map) = &self.owner else { return None };
+        Some((map, self.start.addr().get() - map.as_ptr().addr()))
+    }
 }
 
-fn owned(bytes: usize) -> Inner {
-    Inner::Owned(vec![Line([0; 64]); bytes.div_ceil(size_of::<Line>())].into_boxed_slice())
+impl Default for Pages {
+    /// No bytes.
+    fn default() -> Self {
+        Self::small(0)
+    }
 }
 
 impl Deref for Pages {
     type Target = [u8];
 
     #[inline]
+    #[expect(unsafe_code, reason = "a pointer to memory that is owned beside it")]
     fn deref(&self) -> &[u8] {
-        let bytes: &[u8] = match &self.inner {
-            Inner::Mapped(map) => map,
-            Inner::Owned(lines) => bytemuck::cast_slice(lines),
-        };
-        bytes.split_at(self.start).1.split_at(self.len).0
+        // SAFETY: `start` and `len` were those of a slice of initialised bytes of `owner`, which is neither moved in memory nor given back
+        // before `self` is gone, and is not read through otherwise. The result borrows `self`, so nobody writes meanwhile.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for Pages {
     #[inline]
+    #[expect(unsafe_code, reason = "a pointer to memory that is owned beside it")]
     fn deref_mut(&mut self) -> &mut [u8] {
-        let bytes: &mut [u8] = match &mut self.inner {
-            Inner::Mapped(map) => map,
-            Inner::Owned(lines) => bytemuck::cast_slice_mut(lines),
-        };
-        bytes.split_at_mut(self.start).1.split_at_mut(self.len).0
+        // SAFETY: as in `deref`; the result borrows `self` for itself alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mapped = matches!(self.inner, Inner::Mapped(_));
+        let mapped = matches!(self.owner, Owner::Mapped(_));
         f.debug_struct("Pages").field("len", &self.len).field("mapped", &mapped).finish_non_exhaustive()
     }
 }
@@ -247,8 +273,7 @@ mod tests {
             }
         }
         assert!(Pages::huge(HUGE_BYTES).is_aligned());
-        let owned = Pages { inner: owned(100), start: 64, len: 36 };
-        assert!(owned.len() == 36 && owned.as_ptr().addr().is_multiple_of(64));
+        assert!(Pages::small(100).as_ptr().addr().is_multiple_of(64));
     }
 
     #[test]

@@ -42,8 +42,8 @@ const _: () = assert!(CHUNK_BYTES == PageSource::BYTES);
 
 #[derive(Debug, Default)]
 struct Chunk {
-    /// `None` where the chunk was let go. A chunk of one large block may be longer than the others.
-    pages: Option<Pages>,
+    /// No bytes where the chunk was let go. A chunk of one large block may be longer than the others.
+    pages: Pages,
     /// Cells handed out so far; blocks lie end to end below.
     used: usize,
     /// Cells in blocks that are not free.
@@ -269,8 +269,8 @@ impl Arena {
         let Some(open) = self.chunks.get_mut(self.open) else { return 0 };
         let used = open.used;
         while open.cells() < CHUNK_CELLS && open.cells() - used < wanted {
-            let Some(pages) = &mut open.pages else { break };
-            pages.grow((pages.len() * GROWTH).min(CHUNK_BYTES));
+            let bytes = (open.pages.len() * GROWTH).clamp(FIRST_BYTES, CHUNK_BYTES);
+            open.pages.grow(bytes);
         }
         open.cells() - used
     }
@@ -302,7 +302,7 @@ impl Arena {
         } else {
             Pages::huge(cells * CELL_BYTES)
         };
-        let chunk = Chunk { pages: Some(pages), used: 0, taken: 0 };
+        let chunk = Chunk { pages, used: 0, taken: 0 };
         if self.vacant.pop().is_some() {
             self.chunks[number] = chunk;
         } else {
@@ -318,7 +318,7 @@ impl Arena {
             // The number may come back with other blocks.
             self.hand.1 = 0;
         }
-        self.spare = gone.pages.filter(|pages| pages.len() == CHUNK_BYTES).or(self.spare.take());
+        self.spare = Some(gone.pages).filter(|pages| pages.len() == CHUNK_BYTES).or(self.spare.take());
         self.vacant.push(chunk);
     }
 
@@ -374,12 +374,12 @@ impl Arena {
 impl Chunk {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        self.pages.as_deref().unwrap_or_default()
+        &self.pages
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        self.pages.as_deref_mut().unwrap_or_default()
+        &mut self.pages
     }
 
     fn cells(&self) -> usize {

@@ -86,15 +86,16 @@ impl Index {
         if !segment.is_crowded(key.hash) && self.spilled.is_empty() {
             return None;
         }
-        self.find_far(arena, segment, key)
+        self.find_far(arena, segment, *key)
     }
 
     /// Looks on where an entry may be that found no room where it belongs.
+    // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[cold]
     #[inline(never)]
-    fn find_far<'a>(&self, arena: &'a Arena, segment: &Segment, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
+    fn find_far<'a>(&self, arena: &'a Arena, segment: &Segment, key: Key<'_>) -> Option<(Slot, Block<'a>)> {
         let slots = segment.far(key.hash).chain(self.spilled.iter().copied());
-        slots.map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(key))
+        slots.map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(&key))
     }
 
     /// Adds the slot of a key that is not there.
