@@ -28,8 +28,7 @@ pub(super) fn window(sizes: &[u64]) -> Option<Range<usize>> {
     // Runs are expected to go on coming in the size of the smallest, so that their number is not taken too low.
     let smallest = later.iter().copied().min().unwrap_or(0).max(1);
     let to_come = usize::try_from((oldest / 2).saturating_sub(later_sum).div_ceil(smallest)).unwrap_or(usize::MAX);
-    // One more than that: a merged run is shorter than what it was made of, so one more comes before the first rule.
-    let longest = to_come.max(1).saturating_add(2);
+    let longest = to_come.max(1).saturating_add(1);
     let windows = (1..sizes.len() - 1).flat_map(|start| (start + 2..=sizes.len()).map(move |end| start..end));
     let windows = windows.filter(|window| window.len() <= longest);
     windows.min_by_key(|window| {
