@@ -341,7 +341,7 @@ impl WalStateStore {
         self.check_open()?;
         if let Some(name) = self.catalogue.name(id).map(str::to_owned) {
             self.enter(&name)?;
-            self.sweeping.begin_anew();
+            self.sweeping = Sweeping::begin();
         }
         Ok(())
     }
@@ -370,7 +370,7 @@ impl WalStateStore {
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
         }
         if value.is_none() {
-            self.sweeping.begin_anew();
+            self.sweeping = Sweeping::begin();
         }
         self.table.insert(&keyed, self.committed.get(), value)?;
         self.sweep();

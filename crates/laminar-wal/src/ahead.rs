@@ -82,10 +82,10 @@ impl Log {
         Ok(())
     }
 
-    /// Removes what a preparation that failed could not remove itself.
+    /// Removes what a preparation that failed may have left.
     pub(crate) fn remove_remains(&self) -> Result<()> {
         let mut ahead = self.ahead.lock();
-        if ahead.has_remains {
+        if ahead.has_remains && !planted("log-segment-kept-after-failed-sync") {
             self.dir.remove_if_there(&name::segment(&self.dir.path, ahead.next))?;
             ahead.has_remains = false;
         }

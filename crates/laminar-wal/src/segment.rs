@@ -96,7 +96,8 @@ pub(crate) fn fill_with_zeros(file: &dyn VfsFile, mut from: u64, to: u64) -> lam
 }
 
 /// Makes the file of a segment under its name, replacing one of that name: when this returns, file and name survive a
-/// power cut. After an error no such file is left, as far as that can be done.
+/// power cut. After an error a file may be left whose name is not durable, whatever a later sync of the directory says: nothing may be
+/// written to it before it is made again.
 pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
     let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
@@ -104,10 +105,8 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
         dir.vfs().rename(&temporary, &path)?;
         if planted("segment-name-not-synced") { Ok(()) } else { dir.vfs().sync_dir(&dir.path) }
     });
-    if made.is_err() && !planted("log-segment-kept-after-failed-sync") {
-        // A name whose sync failed must not be used later, when a sync of the directory seems to succeed.
+    if made.is_err() {
         drop(dir.vfs().remove_file(&temporary));
-        drop(dir.vfs().remove_file(&path));
     }
     Ok(made?)
 }

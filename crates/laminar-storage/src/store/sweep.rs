@@ -10,9 +10,6 @@ use crate::table::{Keep, Table};
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
-/// Once in so many changes, for all of them: the misses of the cache, of one entry that goes after the other, are then waited for together.
-const CHANGES: usize = 16;
-
 /// Entries looked at in one go where the writer has waited for room.
 const RELIEF_STEPS: usize = 4096;
 
@@ -23,19 +20,12 @@ pub(crate) struct Sweeping {
     needed: bool,
     /// Whether this round has left something that a later one may drop.
     left: bool,
-    /// Changes since entries were looked at.
-    changes: usize,
 }
 
 impl Sweeping {
     /// A walk over the whole table, from wherever the hand stands: the round it is in, and the one after.
     pub(crate) fn begin() -> Self {
-        Self { needed: true, left: true, changes: 0 }
-    }
-
-    /// There is something again that may be dropped.
-    pub(crate) fn begin_anew(&mut self) {
-        (self.needed, self.left) = (true, true);
+        Self { needed: true, left: true }
     }
 }
 
@@ -48,16 +38,12 @@ impl WalStateStore {
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
     /// later cut lies behind the delete.
     pub(super) fn sweep(&mut self) {
-        self.sweeping.changes += 1;
-        if self.sweeping.changes >= CHANGES {
-            self.sweeping.changes = 0;
-            self.sweep_by(CHANGES * STEPS);
-        }
+        self.sweep_by(STEPS);
     }
 
     /// Drops what a few steps find, and has the room of all that is gone given back.
     pub(super) fn make_room(&mut self) {
-        self.sweep_by(STEPS);
+        self.sweep();
         self.table.release();
     }
 
