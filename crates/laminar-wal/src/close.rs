@@ -22,10 +22,15 @@ impl Log {
             if writer.closed {
                 return Ok(());
             }
+            // What was refused for want of space is written now, and not synced yet.
+            let was_behind = writer.is_behind();
             self.finish(&mut writer)?;
-            if !self.buffer.lock().is_on_page() {
-                // A mark was written since the last sync; what is appended next must start on a page of its own.
+            // A mark was written since the last sync; what is appended next must start on a page of its own.
+            let is_on_page = self.buffer.lock().is_on_page();
+            if !is_on_page {
                 self.hand_over(&mut writer, true)?;
+            }
+            if was_behind || !is_on_page {
                 self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
             }
             let mut buffer = self.buffer.lock();
