@@ -13,7 +13,6 @@ mod file;
 mod find;
 mod heal;
 mod iter;
-mod near;
 #[cfg(test)]
 mod tests;
 mod verify;

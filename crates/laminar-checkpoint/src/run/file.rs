@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::heal::Rebuilt;
-use super::near::Near;
 use crate::error::{Reason, missing};
 use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, prefetch_block, prefetch_entry, run_seed};
 use crate::format::bytes::{count32, index, index32};
@@ -40,8 +39,6 @@ pub(crate) struct RunFile {
     /// them: a chapter is found among thousands without a look at a key.
     pub(super) prefix: usize,
     pub(super) heads: Vec<u64>,
-    /// For each chapter, what the short way to an entry needs.
-    pub(super) near: Vec<Near>,
     /// One bit a page: set where a block begins that was verified and is served from the region.
     verified: Vec<AtomicU64>,
     /// For each chapter, the blocks of it that were rebuilt.
@@ -78,7 +75,6 @@ impl RunFile {
             seed: run_seed(record.run_id),
             prefix,
             heads: footer.chapters.iter().map(|chapter| head(footer.key(&chapter.first_key), prefix)).collect(),
-            near: footer.chapters.iter().map(Near::of).collect(),
             verified: (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect(),
             rebuilt: footer.chapters.iter().map(|_| OnceLock::new()).collect(),
             region,
@@ -138,13 +134,7 @@ impl RunFile {
 
     #[inline]
     fn is_verified(&self, block: BlockRef) -> bool {
-        self.is_verified_at(index(block.offset))
-    }
-
-    /// Whether the block that begins in the page of this offset was verified.
-    #[inline]
-    pub(super) fn is_verified_at(&self, offset: usize) -> bool {
-        let page = offset / PAGE;
+        let page = index(block.offset / PAGE as u64);
         self.verified.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
     }
 

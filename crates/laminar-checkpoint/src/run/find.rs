@@ -29,11 +29,7 @@ impl RunFile {
     #[inline(always)]
     pub(crate) fn get(&self, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
         // A key that lies in no chapter may be looked for in any: it is not there either.
-        let Some(at) = self.chapters_from_head(key).checked_sub(1) else { return Ok(None) };
-        if let Some(answer) = self.get_near(at, hash, key) {
-            return Ok(answer);
-        }
-        let Some(chapter) = self.chapter(at) else { return Ok(None) };
+        let Some((at, chapter)) = self.numbered(self.chapters_from_head(key)) else { return Ok(None) };
         if !self.filter_allows(at, chapter, hash) {
             return Ok(None);
         }

@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 
 use fastrand::Rng;
-use laminar_storage::{Env, Error, StoreOptions, SyncPolicy, WalStateStore};
+use laminar_storage::{Env, StoreOptions, SyncPolicy, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 
 use super::history::{changes, generator};
-use super::work::{SOURCE, options, options_without_checkpoints};
+use super::work::{SOURCE, options, options_without_checkpoints, unexplained};
 use crate::driver::{difference, read_all};
 use crate::{Model, Violation};
 
@@ -145,14 +145,6 @@ pub fn fill_disk(dir: &Path, seed: u64, machine: impl FullMachine) -> Result<Ful
     run.end(true);
     run.open()?;
     Ok(run.summary)
-}
-
-fn unexplained(error: &Error) -> Violation {
-    let violation = Violation::new(format!("an error that nothing explains: {error}"));
-    match std::error::Error::source(error) {
-        Some(source) => violation.with(&source.to_string()),
-        None => violation,
-    }
 }
 
 /// The state after a commit.

@@ -41,11 +41,16 @@ impl From<Error> for End {
         if error.is_locked() {
             return Self::Locked;
         }
-        let violation = Violation::new(format!("an error that nothing explains: {error}"));
-        match std::error::Error::source(&error) {
-            Some(source) => Self::Violation(violation.with(&source.to_string())),
-            None => Self::Violation(violation),
-        }
+        Self::Violation(unexplained(&error))
+    }
+}
+
+/// An error for which there is no reason, with its source.
+pub(super) fn unexplained(error: &Error) -> Violation {
+    let violation = Violation::new(format!("an error that nothing explains: {error}"));
+    match std::error::Error::source(error) {
+        Some(source) => violation.with(&source.to_string()),
+        None => violation,
     }
 }
 
