@@ -6,6 +6,8 @@
 //! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
 //! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
 
+use std::ops::Bound;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::GROUP;
@@ -50,12 +52,9 @@ pub(super) struct Order {
     height: u32,
 }
 
-/// A place between two keys.
+/// The leaf where a walk goes on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor {
-    leaf: u32,
-    at: usize,
-}
+pub(super) struct Cursor(u32);
 
 #[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
 impl Order {
@@ -116,24 +115,45 @@ impl Order {
         }
     }
 
-    /// The place before the first key at or above `key`.
-    pub(super) fn seek(&self, arena: &Arena, key: &[u8]) -> Cursor {
+    /// The slots between two bounds of the leaf where the first of them are, perhaps none, and where the next ones follow.
+    pub(super) fn first_row(&self, arena: &Arena, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> (&[Slot], Cursor) {
         if self.leaves.is_empty() {
-            return Cursor { leaf: END, at: 0 };
+            return (&[], Cursor(END));
         }
+        let (key, is_excluded) = match lower {
+            Bound::Included(key) => (key, false),
+            Bound::Excluded(key) => (key, true),
+            Bound::Unbounded => (&[][..], false),
+        };
         let leaf = self.leaf_of(arena, key);
-        Cursor { leaf, at: self.leaves.get(leaf).node.count_below(arena, key) }
+        let node = &self.leaves.get(leaf).node;
+        std::hint::black_box(node.touch());
+        let at = if is_excluded { node.count_to(arena, key) } else { node.count_below(arena, key) };
+        self.row(arena, leaf, at, key, upper)
     }
 
-    /// The slots from the cursor to the end of its leaf, and the cursor after them. `None` at the end of the order.
-    pub(super) fn row(&self, cursor: &mut Cursor) -> Option<&[Slot]> {
-        if cursor.leaf == END {
+    /// The slots below a bound of the leaf at the cursor, which goes on. `None` at the end of the order.
+    pub(super) fn next_row(&self, arena: &Arena, cursor: &mut Cursor, upper: Bound<&[u8]>) -> Option<&[Slot]> {
+        let Cursor(leaf) = *cursor;
+        if leaf == END {
             return None;
         }
-        let leaf = self.leaves.get(cursor.leaf);
-        let row = &leaf.node.slots()[cursor.at..];
-        *cursor = Cursor { leaf: leaf.next, at: 0 };
+        let Leaf { node, next, .. } = self.leaves.get(leaf);
+        let Some(&first) = node.slots().first() else {
+            *cursor = Cursor(*next);
+            return Some(&[]);
+        };
+        let (row, next) = self.row(arena, leaf, 0, arena.key(first), upper);
+        *cursor = next;
         Some(row)
+    }
+
+    /// The slots of a leaf from `start` to a bound; `inside` is any key that belongs into the leaf.
+    fn row(&self, arena: &Arena, leaf: u32, start: usize, inside: &[u8], upper: Bound<&[u8]>) -> (&[Slot], Cursor) {
+        let leaf = self.leaves.get(leaf);
+        let end = leaf.node.count_within(arena, inside, upper);
+        let next = if end == leaf.node.len() { leaf.next } else { END };
+        (leaf.node.slots().get(start..end).unwrap_or_default(), Cursor(next))
     }
 
     fn leaf_of(&self, arena: &Arena, key: &[u8]) -> u32 {

@@ -5,6 +5,9 @@
 //! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads keys in
 //! the arena only where eight bytes past the common prefix leave a tie.
 
+use std::cmp::Ordering;
+use std::ops::Bound;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::super::arena::{Arena, Slot};
@@ -64,6 +67,18 @@ impl Node {
     #[inline]
     pub(super) fn count_to(&self, arena: &Arena, key: &[u8]) -> usize {
         self.count(arena, key, |other| other <= key)
+    }
+
+    /// The number of keys below a bound, which may lie outside the fences; `inside` is any key between them.
+    pub(super) fn count_within(&self, arena: &Arena, inside: &[u8], upper: Bound<&[u8]>) -> usize {
+        let (Bound::Included(key) | Bound::Excluded(key)) = upper else { return self.len() };
+        let prefix = self.prefix as usize;
+        match key.get(..prefix).unwrap_or(key).cmp(&inside[..prefix]) {
+            Ordering::Less => 0,
+            Ordering::Greater => self.len(),
+            Ordering::Equal if matches!(upper, Bound::Included(_)) => self.count_to(arena, key),
+            Ordering::Equal => self.count_below(arena, key),
+        }
     }
 
     #[inline]
