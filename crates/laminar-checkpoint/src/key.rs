@@ -61,6 +61,16 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// Whether no key below this one has the same [`head`](Self::head): it ends in it, with a byte that filling up with zeros does not
+    /// make. So it is with the bounds of a prefix scan, mostly.
+    #[inline]
+    pub(crate) fn is_first_of_head(self, prefix: usize) -> bool {
+        let [.., last_of_space] = self.space.unwrap_or_default();
+        let len = self.space.map_or(0, |space| space.len()) + self.name.len();
+        let last = self.name.last().copied().unwrap_or(last_of_space);
+        len <= prefix + size_of::<u64>() && (len <= prefix || last != 0)
+    }
+
     /// Whether the key begins with `prefix`.
     #[inline]
     pub(crate) fn starts_with(self, prefix: &[u8]) -> bool {
@@ -213,6 +223,23 @@ mod tests {
             keys.extend(longer.into_iter().step_by(2).take(12));
         }
         keys
+    }
+
+    #[test]
+    fn no_key_below_the_first_of_a_head_has_the_same_head() {
+        let mut firsts = 0;
+        for ours in keys() {
+            let key = Key::from(ours.as_slice());
+            for prefix in (0..=ours.len()).filter(|&prefix| key.is_first_of_head(prefix)) {
+                let level = keys().into_iter().filter(|theirs| theirs.starts_with(&ours[..prefix]));
+                let mut level = level.filter(|theirs| head(theirs, prefix) == head(&ours, prefix));
+                assert!(level.all(|theirs| theirs >= ours), "{ours:?} {prefix}");
+                firsts += 1;
+            }
+        }
+        assert!(firsts > 100);
+        assert!(!Key::from(b"prefix and more than eight").is_first_of_head(6));
+        assert!(!Key::from(b"prefix\x01\0").is_first_of_head(6), "the key without the zero lies below");
     }
 
     #[test]

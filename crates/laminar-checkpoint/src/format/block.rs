@@ -165,12 +165,13 @@ impl<'a> Data<'a> {
     /// nearly always, without a call.
     pub(crate) fn lower_bound(&self, key: Key<'_>, prefix: usize) -> Option<usize> {
         let sought = key.head(prefix);
+        let is_first = key.is_first_of_head(prefix);
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
             let entry = self.entry(middle)?.key;
             let head = head(entry, prefix);
-            let is_below = if head == sought { key.cmp(entry).is_gt() } else { head < sought };
+            let is_below = if head == sought { !is_first && key.cmp(entry).is_gt() } else { head < sought };
             if is_below { low = middle + 1 } else { high = middle }
         }
         Some(low)

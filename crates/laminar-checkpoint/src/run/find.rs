@@ -147,7 +147,17 @@ impl RunFile {
 
     /// The place of the first entry at or above `key` in chapter number `at`, in which `key` lies.
     fn seek_in(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Result<Spot> {
-        let unit = match self.unit_of(at, chapter, key) {
+        let is_first = key.is_first_of_head(chapter.prefix);
+        match self.seek_from(at, chapter, key, is_first) {
+            // It may lie at the start of the block behind the one that is lost.
+            Err(_) if is_first => self.seek_from(at, chapter, key, false),
+            found => found,
+        }
+    }
+
+    /// As [`seek_in`](Self::seek_in). Of a key that `is_first` of its head no block with an equal head begins below, so none is looked at.
+    fn seek_from(&self, at: usize, chapter: &Chapter, key: Key<'_>, is_first: bool) -> Result<Spot> {
+        let unit = match self.unit_of(at, chapter, key, is_first) {
             Some(unit) => unit,
             None => self.unit_without_heads(at, chapter, key)?,
         };
@@ -166,10 +176,10 @@ impl RunFile {
         })
     }
 
-    /// The last block that begins at or below `key` (else the first), by the heads of the blocks; nothing where they, or
-    /// blocks that they leave undecided, can't be read.
-    fn unit_of(&self, at: usize, chapter: &Chapter, key: Key<'_>) -> Option<u32> {
-        if chapter.blocks() <= 1 || key.cmp(self.footer.key(&chapter.first_key)).is_le() {
+    /// The last block that begins at or below `key` (else the first), or the one before it where the key `is_first` of its head; by the
+    /// heads of the blocks. Nothing where they, or blocks that they leave undecided, can't be read.
+    fn unit_of(&self, at: usize, chapter: &Chapter, key: Key<'_>, is_first: bool) -> Option<u32> {
+        if chapter.blocks() <= 1 {
             return Some(0);
         }
         // Between the first and the last key of the chapter, so it begins with what they have in common.
@@ -178,7 +188,7 @@ impl RunFile {
         let number = index32(below);
         let next = self.heads_in(at, chapter, number / HEADS_PER_BLOCK)?.get(number % HEADS_PER_BLOCK);
         // Mostly the next is above already, and nothing has to be searched.
-        let is_tied = next.is_some_and(|head| u64::from_le_bytes(*head) == sought);
+        let is_tied = !is_first && next.is_some_and(|head| u64::from_le_bytes(*head) == sought);
         let not_above = if is_tied { self.count_heads(at, chapter, |head| head <= sought)? } else { below };
         // Of those whose heads are equal to the key's, the first keys decide.
         let (mut low, mut high) = (below, not_above);
