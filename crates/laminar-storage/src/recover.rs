@@ -17,7 +17,7 @@ use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
 use crate::store::{Staged, Sweeping};
-use crate::table::Table;
+use crate::table::Loader;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
 
 mod commits;
@@ -67,7 +67,7 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.created = true;
     report.duration = env.clock.now().saturating_sub(begun);
-    let mut recovered = Replayed::new(identity.hash_seed, &options.env, BTreeMap::new());
+    let mut recovered = Replayed::new(identity.hash_seed, &options.env, 0, BTreeMap::new());
     recovered.table.set_limit(options.table_limit_bytes);
     let limits = run_limits(&options);
     let checkpointing = Checkpointing::new(env, wal.clone(), manager.clone(), limits, options.max_retained);
@@ -162,7 +162,8 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         .filter(|_| !planted("recovery-forgets-offsets"))
         .map(|checkpoint| checkpoint.source_offsets().clone())
         .unwrap_or_default();
-    let mut recovered = Replayed::new(identity.hash_seed, &env, offsets);
+    let bytes = wal.end_lsn().get() - from.get();
+    let mut recovered = Replayed::new(identity.hash_seed, &env, bytes, offsets);
     recovered.table.set_limit(options.table_limit_bytes);
     recovered.replay(&wal, from, dir)?;
 
@@ -197,7 +198,7 @@ fn log_ends_too_early(dir: &Path, end: Lsn) -> Error {
 
 /// What replaying the log gave.
 struct Replayed {
-    table: Table,
+    table: Loader,
     offsets: BTreeMap<String, u64>,
     records: u64,
     commits: u64,
@@ -206,9 +207,10 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn new(hash_seed: u64, env: &Env, offsets: BTreeMap<String, u64>) -> Self {
+    /// Nothing yet, of a log of about so many `bytes`.
+    fn new(hash_seed: u64, env: &Env, bytes: u64, offsets: BTreeMap<String, u64>) -> Self {
         let source = PageSource::with_worker(Arc::clone(&env.spawn));
-        Self { table: Table::with_memory(hash_seed, source), offsets, records: 0, commits: 0, committed: None }
+        Self { table: Loader::new(hash_seed, source, bytes), offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
@@ -267,7 +269,8 @@ fn assemble(
     parts: Parts,
 ) -> Result<WalStateStore> {
     let Parts { wal, manager, checkpointing, attached, recovered } = parts;
-    let layers = Layers { table: &recovered.table, attached: attached.as_ref() };
+    let table = recovered.table.finish();
+    let layers = Layers { table: &table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
@@ -279,7 +282,7 @@ fn assemble(
         hash_seed: identity.hash_seed,
         wal,
         manager,
-        table: recovered.table,
+        table,
         attached,
         checkpointing,
         periodic: options.checkpoint_interval.map(|interval| Periodic::new(interval, last)),

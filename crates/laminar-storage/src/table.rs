@@ -16,6 +16,7 @@ mod arena;
 mod block;
 mod index;
 mod key;
+mod loader;
 mod order;
 mod pool;
 mod range;
@@ -27,6 +28,7 @@ use block::Block;
 use index::Index;
 use key::Hasher;
 pub use key::{Key, SPACE_BYTES};
+pub use loader::Loader;
 use order::Order;
 pub use range::TableRange;
 
@@ -59,6 +61,8 @@ pub struct Table {
     /// Entries that are gone but that the order still refers to: detached in the arena, so that it can read their keys.
     gone: Vec<Slot>,
     bytes: u64,
+    /// The order is built later, from what is there then.
+    is_loading: bool,
 }
 
 /// What a table says about a key.
@@ -125,6 +129,7 @@ impl Table {
             added: Vec::new(),
             gone: Vec::new(),
             bytes: 0,
+            is_loading: false,
         }
     }
 
@@ -261,6 +266,9 @@ impl Table {
 
     /// Has the order learn of a new entry, in time.
     fn add(&mut self, slot: Slot) {
+        if self.is_loading {
+            return;
+        }
         self.added.push(slot);
         if self.added.len() == GROUP {
             self.tell_order();
@@ -269,6 +277,10 @@ impl Table {
 
     /// Gives an entry's block back, once the order no longer refers to it.
     fn drop_slot(&mut self, slot: Slot) {
+        if self.is_loading {
+            self.arena.free(slot);
+            return;
+        }
         if let Some(at) = self.added.iter().position(|&added| added == slot) {
             self.added.swap_remove(at);
             self.arena.free(slot);

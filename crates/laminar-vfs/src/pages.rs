@@ -175,7 +175,7 @@ impl fmt::Debug for Pages {
 /// Gives out [`Pages`] of one size, and has a worker touch the next ones ahead.
 ///
 /// The worker is started with the first pages. Where it has none ready, because it is slow to start or the processors are
-/// busy, ordinary pages are given out: the owner's longest wait is then the first touch of 4 KiB, not of 2 MiB.
+/// busy, [`take`](Self::take) gives out ordinary pages: the owner's longest wait is then the first touch of 4 KiB, not of 2 MiB.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -214,10 +214,21 @@ impl PageSource {
     /// Zeroed pages.
     #[must_use]
     pub fn take(&self) -> Pages {
-        let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
+        self.ready().unwrap_or_else(|| Pages::zeroed(Self::BYTES))
+    }
+
+    /// A zeroed huge page, ready or not: for an owner whose longest wait does not matter.
+    #[must_use]
+    pub fn take_huge(&self) -> Pages {
+        self.ready().unwrap_or_else(|| Pages::huge(Self::BYTES))
+    }
+
+    /// What the worker has ready, which prepares the next.
+    fn ready(&self) -> Option<Pages> {
+        let Some(ahead) = &self.ahead else { return Some(Pages::huge(Self::BYTES)) };
         let ready = ahead.ready.lock().take();
         ahead.wake();
-        ready.unwrap_or_else(|| Pages::zeroed(Self::BYTES))
+        ready
     }
 }
 
@@ -318,5 +329,7 @@ mod tests {
         assert!(is_ready());
         let pages = source.take();
         assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0) && !is_ready());
+        let pages = source.take_huge();
+        assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0), "also where none is ready");
     }
 }

@@ -69,6 +69,7 @@ pub(super) struct Arena {
     hand: (usize, usize),
     /// Chunks that entries may have.
     entry_chunks: usize,
+    in_bulk: bool,
 }
 
 #[expect(clippy::indexing_slicing, reason = "slots are made here, and name cells of chunks that exist")]
@@ -84,12 +85,22 @@ impl Arena {
             resident_cells: 0,
             hand: (0, 0),
             entry_chunks: CHUNKS - RESERVED_CHUNKS,
+            in_bulk: false,
         }
     }
 
     /// More memory of the table. The `first` is small, for its owner to grow: a small table costs little, also to make.
     pub(super) fn pages(&self, is_first: bool) -> Pages {
-        if is_first { Pages::small(FIRST_BYTES) } else { self.source.take() }
+        match (self.in_bulk, is_first) {
+            (true, _) => self.source.take_huge(),
+            (false, true) => Pages::small(FIRST_BYTES),
+            (false, false) => self.source.take(),
+        }
+    }
+
+    /// Whether much memory is going to be taken in a row, and nobody minds a wait.
+    pub(super) fn set_in_bulk(&mut self, in_bulk: bool) {
+        self.in_bulk = in_bulk;
     }
 
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.

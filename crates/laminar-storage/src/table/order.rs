@@ -14,10 +14,12 @@ use super::GROUP;
 use super::arena::{Arena, Slot};
 use super::pool::Pool;
 
+mod build;
 mod merge;
 mod node;
 mod split;
 
+pub(super) use node::shared;
 use node::{Node, WIDTH};
 
 /// Separators of an inner node, which has one child more than those.

@@ -80,8 +80,7 @@ fn check_all(table: &Table, model: &Model) {
     ))));
 }
 
-fn run(mut table: Table, ops: Vec<Op>) {
-    let mut model = Model::new();
+fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
     for (lsn, op) in ops.into_iter().enumerate() {
         let lsn = lsn as u64;
         match op {
@@ -132,12 +131,24 @@ proptest! {
 
     #[test]
     fn is_a_sorted_map(ops in vec(op(), 0..3000)) {
-        run(Table::new(3), ops);
+        run(Table::new(3), Model::new(), ops);
+    }
+
+    #[test]
+    fn is_the_same_if_loaded(entries in vec((key(), value()), 0..3000), ops in vec(op(), 0..1000)) {
+        let (mut loader, mut model) = (Loader::new(3, PageSource::new(), 0), Model::new());
+        for (lsn, (key, value)) in entries.into_iter().enumerate() {
+            loader.insert(&loader.whole_key(&key).unwrap(), lsn as u64, value.as_deref()).unwrap();
+            model.insert(key, (lsn as u64, value));
+        }
+        let table = loader.finish();
+        check_all(&table, &model);
+        run(table, model, ops);
     }
 
     #[test]
     fn bears_bad_hashes(ops in vec(op(), 0..3000)) {
-        run(with_hash_mask(0xFFFF), ops);
+        run(with_hash_mask(0xFFFF), Model::new(), ops);
     }
 }
 
@@ -155,6 +166,28 @@ fn one_hash_for_all_keys_is_slow_and_right() {
     for key in 0..3000_u32 {
         let value = table.get(&whole(&table, &key.to_le_bytes())).map(|entry| entry.value.unwrap().to_vec());
         assert_eq!(value, (key % 2 == 1).then(|| key.to_le_bytes().to_vec()));
+    }
+}
+
+/// Every size from none to two levels of full nodes, and some beyond.
+#[test]
+fn a_loaded_order_takes_further_keys() {
+    let key = |n: u32| [&[0, 0, 0, 1], &n.wrapping_mul(0x9E37_79B9).to_le_bytes()[..]].concat();
+    for count in (0..200).chain([2300, 2304, 2305, 120_000]) {
+        let mut loader = Loader::new(1, PageSource::new(), u64::from(count) * 100);
+        for n in 0..count {
+            loader.insert(&loader.whole_key(&key(n)).unwrap(), 1, Some(b"loaded")).unwrap();
+        }
+        let mut table = loader.finish();
+        for n in count..count + 300 {
+            table.insert(&whole(&table, &key(n)), 1, Some(b"added")).unwrap();
+        }
+        for n in (0..count + 300).step_by(3) {
+            assert!(table.remove(&whole(&table, &key(n))));
+        }
+        let mut left: Vec<_> = (0..count + 300).filter(|n| n % 3 > 0).map(key).collect();
+        left.sort();
+        assert!(table.range(Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key).eq(left), "{count}");
     }
 }
 

@@ -36,6 +36,17 @@ pub(super) struct Node {
 impl Node {
     pub(super) const EMPTY: Self = Self { heads: [0; WIDTH], slots: [0; WIDTH], prefix: 0, len: 0, last: u16::MAX };
 
+    /// A node of ascending slots between fences.
+    pub(super) fn of_sorted(arena: &Arena, slots: &[Slot], fences: Fences) -> Self {
+        let mut node = Self { prefix: fences.shared(arena) as u32, ..Self::EMPTY };
+        // First all keys, so that the reads of them overlap.
+        std::hint::black_box(slots.iter().fold(0, |all, &slot| all ^ arena.key(slot).len()));
+        for (at, &slot) in slots.iter().enumerate() {
+            node.insert(at, arena.key(slot), slot);
+        }
+        node
+    }
+
     #[inline]
     pub(super) fn len(&self) -> usize {
         usize::from(self.len)
@@ -187,7 +198,7 @@ impl Fences {
 }
 
 /// Bytes at the start that two keys share.
-pub(super) fn shared(one: &[u8], other: &[u8]) -> usize {
+pub(in super::super) fn shared(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 

@@ -80,7 +80,7 @@ impl Inner {
 
 /// The shortest key above that of `last` and at or below that of `first`.
 #[expect(clippy::indexing_slicing, reason = "a key above another is longer than what they share")]
-fn shortest_between(arena: &mut Arena, last: Slot, first: Slot) -> Slot {
+pub(super) fn shortest_between(arena: &mut Arena, last: Slot, first: Slot) -> Slot {
     let (last, first) = (arena.key(last), arena.key(first));
     let separator = first[..=shared(last, first)].to_vec();
     arena.insert_separator(&separator)
