@@ -82,13 +82,14 @@ pub(crate) fn recover(
         }
         found => found?,
     };
-    if let Some(mark) = read_close_mark(dir, &identity, listing)?.filter(|_| !last_good) {
-        if let Some(recovered) = try_clean(&identity, &found, &mark)? {
+    let mark = read_close_mark(dir, &identity, listing)?.filter(|_| !last_good);
+    if let Some(mark) = &mark {
+        if let Some(recovered) = try_clean(dir, &identity, &found, mark)? {
             remove_unentered(dir, strays.into_iter())?;
             report.clean = true;
             return Ok(recovered);
         }
-        believe(dir, &identity, &mut found, &mark)?;
+        believe(&mut found, mark);
     }
     report.ignored_close = listing.closed;
     report.possibly_acknowledged = true;
@@ -96,6 +97,9 @@ pub(crate) fn recover(
         return give_up::recover(dir, identity, listing, firsts, options.needed_from.get(), report);
     }
     let tail = judge(dir, &identity, &found)?;
+    if let Some(mark) = &mark {
+        check_against(dir, &identity, &found, &tail, mark)?;
+    }
     let recovered = rewrite::finish(dir, identity, listing, found, tail, report)?;
     remove_unentered(dir, strays.into_iter())?;
     Ok(recovered)
@@ -172,28 +176,40 @@ fn read_close_mark(dir: &Dir, identity: &Identity, listing: &Listing) -> Result<
 }
 
 /// A mark that verifies but does not fit is still a witness: what it names was there, and durable. A segment that was
-/// written anew since has another generation, and the mark is an old one.
-fn believe(dir: &Dir, identity: &Identity, found: &mut [Surveyed], mark: &CloseMark) -> Result<()> {
-    match found.iter_mut().find(|surveyed| surveyed.segment.first() == mark.segment) {
-        Some(surveyed) => {
-            let segment = &mut surveyed.segment;
-            if segment.header.generation == mark.generation && mark.prev_end > segment.data() {
-                segment.header.proven_to = segment.header.proven_to.max(mark.prev_end.min(segment.end()));
-            }
-            Ok(())
+/// written anew since has another generation, and the mark is an old one, which a failed sync of the directory can bring back.
+fn believe(found: &mut [Surveyed], mark: &CloseMark) {
+    if let Some(surveyed) = found.iter_mut().find(|surveyed| surveyed.segment.first() == mark.segment) {
+        let segment = &mut surveyed.segment;
+        if segment.header.generation == mark.generation && mark.prev_end > segment.data() {
+            segment.header.proven_to = segment.header.proven_to.max(mark.prev_end.min(segment.end()));
         }
-        None if mark.segment >= identity.first_segment => Err(missing(dir, mark.segment, mark.segment)),
-        None => Ok(()),
     }
 }
 
+/// An error if the log ends before the records that a mark vouches for do, however old it is: a log only loses them from its start.
+fn check_against(dir: &Dir, identity: &Identity, found: &[Surveyed], tail: &Tail, mark: &CloseMark) -> Result<()> {
+    let last = at(found, tail.last).segment;
+    let end = tail.end(identity, &last);
+    if mark.end <= end {
+        return Ok(());
+    }
+    if mark.segment > last.first() {
+        return Err(missing(dir, mark.segment, mark.segment));
+    }
+    let offset = last.offset(end.max(last.first()));
+    let reason = "records that a clean close vouched for are not there";
+    Err(Bad { offset, reason, torn: false, proven_by: 0 }.error(&dir.path, &last, mark.end))
+}
+
 /// The log as its last `close` left it, if the mark of that fits what is there.
-fn try_clean(identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Result<Option<Recovered>> {
+fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed], mark: &CloseMark) -> Result<Option<Recovered>> {
     let Some(at) = found.iter().position(|surveyed| surveyed.segment.first() == mark.segment) else { return Ok(None) };
     let (entered, after) = found.split_at(at + 1);
     let Some(last) = entered.last() else { return Ok(None) };
     let segment = last.segment;
+    let follows = |before: &Surveyed| before.segment.check_next(&segment, &dir.path).is_ok();
     let fits = mark.generation == segment.header.generation
+        && at.checked_sub(1).and_then(|before| found.get(before)).is_none_or(follows)
         && (segment.data()..=segment.data_end()).contains(&mark.next_group)
         && mark.next_group.is_multiple_of(PAGE)
         && mark.end <= mark.prev_end.max(identity.start)
@@ -242,6 +258,15 @@ pub(crate) struct Tail {
     chain: Option<Chain>,
     /// What was read for that, so that it need not be read again.
     window: Window,
+}
+
+impl Tail {
+    /// The end of the last whole batch: what starts before it is kept.
+    fn end(&self, identity: &Identity, last: &Segment) -> u64 {
+        let batch_end = if planted("log-keeps-open-batch") { Some(self.scan.records_to) } else { self.scan.batch_end };
+        let known = batch_end.or(last.header.cut_from).unwrap_or(identity.start);
+        known.max(identity.start)
+    }
 }
 
 /// The end of the segment before.

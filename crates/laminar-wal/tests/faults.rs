@@ -173,6 +173,71 @@ fn a_failed_sync_of_the_log_is_final() {
     }
 }
 
+/// A record of so many bytes nearly fills the segment; once the log has been idle, it goes on in the next one, which has nothing in it yet,
+/// and is closed.
+fn closed_in_an_empty_segment(disk: &SimDisk, bytes: usize) {
+    let (env, workers) = disk.env_and_workers();
+    let (wal, _) = Wal::open("log", WalOptions::new().env(env).segment_bytes(28 << 10)).unwrap();
+    wal.append(&vec![7; bytes]).unwrap();
+    wal.sync().unwrap();
+    disk.clock().advance(std::time::Duration::from_secs(60));
+    workers.drive_all();
+    wal.close().unwrap();
+    assert!(is_there(disk, NEXT) && is_there(disk, "CLOSED"));
+}
+
+const NEXT: &str = "00000000000000028672.wal";
+
+fn is_there(disk: &SimDisk, name: &str) -> bool {
+    disk.files().iter().any(|path| path.ends_with(name))
+}
+
+fn open_with_next(disk: &SimDisk) -> Result<(Wal, laminar_wal::TailReport), Error> {
+    Wal::open("log", WalOptions::new().env(disk.env()).segment_bytes(28 << 10))
+}
+
+/// The removal of the mark of a clean close is lost with a failed sync of the directory; the next life of the same boot cuts what led to the
+/// empty segment, and removes it too. After a power cut the mark is back, with the segment or without, and nothing is lost.
+#[test]
+fn a_mark_that_comes_back_is_no_loss() {
+    let disk = SimDisk::new(1);
+    closed_in_an_empty_segment(&disk, 16_400);
+    let (wal, report) = open_with_next(&disk).unwrap();
+    assert!(report.clean);
+    disk.fail(Fault::new(FaultKind::NoSpace).on(Op::SyncDir));
+    assert!(wal.append(b"refused").and_then(|_| wal.commit()).unwrap_err().is_no_space());
+    disk.kill();
+    drop(wal);
+
+    let (wal, report) = open_with_next(&disk).unwrap();
+    assert!(!report.clean);
+    drop(wal);
+    let mut came_back = [0, 0];
+    for seed in 0..200 {
+        let disk = disk.crash(seed);
+        came_back[usize::from(is_there(&disk, NEXT))] += u32::from(is_there(&disk, "CLOSED"));
+        let (wal, _) = open_with_next(&disk).unwrap();
+        assert_eq!(wal.replay(wal.start_lsn()).unwrap().next().unwrap().unwrap().payload, [7; 16_400]);
+    }
+    assert!(came_back.iter().all(|&disks| disks > 10), "the disks that this is about: {came_back:?}");
+}
+
+/// An older life of a segment verifies by itself. The mark of the clean close says what is missing in it.
+#[test]
+fn an_older_life_of_a_segment_under_a_mark_is_a_loss() {
+    let disk = SimDisk::new(1);
+    let (wal, _) = open_with_next(&disk).unwrap();
+    wal.append(b"kept").unwrap();
+    wal.sync().unwrap();
+    let older = disk.fork();
+    drop(wal);
+    closed_in_an_empty_segment(&disk, 12_300);
+    disk.copy_file(&older, "log/00000000000000000000.wal").unwrap();
+    assert!(open_with_next(&disk).is_err_and(|error| error.is_corrupt()));
+    disk.remove(format!("log/{NEXT}")).unwrap();
+    assert!(open_with_next(&disk).is_err_and(|error| error.is_corrupt()));
+}
+
 fn lsn_of(wal: &Wal) -> laminar_wal::Lsn {
     wal.end_lsn()
 }

@@ -50,13 +50,11 @@ pub(super) fn finish(
     tail: Tail,
     report: &mut TailReport,
 ) -> Result<Recovered> {
-    let Tail { last, scan, chain, window } = tail;
-    let unentered = found.split_off(last + 1);
+    let unentered = found.split_off(tail.last + 1);
     let Some(old) = found.last() else { unreachable!("the tail is in one of the segments") };
     let segment = old.segment;
-    let batch_end = if planted("log-keeps-open-batch") { Some(scan.records_to) } else { scan.batch_end };
-    let known = batch_end.or(segment.header.cut_from).unwrap_or(identity.start);
-    let end = known.max(identity.start);
+    let end = tail.end(&identity, &segment);
+    let Tail { scan, chain, window, .. } = tail;
     let torn = matches!(scan.verdict, Verdict::Torn);
     let cut_here = torn || scan.records_to > end.max(segment.data());
     let cut_before = end < segment.first()
