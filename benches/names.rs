@@ -68,6 +68,8 @@ pub const LOG_REPLAY_ALLOCATIONS: &str = "log/replay/allocations";
 pub const PUT: &str = "put";
 /// The longest of these puts: ns.
 pub const PUT_LONGEST: &str = "put/longest";
+/// The longest of the commits that hand a thousand of these puts over: ns.
+pub const COMMIT_LONGEST: &str = "commit/longest";
 /// Puts of keys that are there, with a commit handed to the operating system after each: ops/s.
 pub const PUT_COMMIT_EACH: &str = "put/commit-each";
 /// Puts of keys that are there, with a durable commit after each: ops/s.

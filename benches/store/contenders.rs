@@ -10,7 +10,19 @@ use laminar_storage::{StateStore, StoreOptions, WalStateStore};
 const COMMIT_CHANGES: u32 = 1_000;
 
 pub(crate) trait Contender {
-    fn put(&mut self, key: &Key, value: &[u8]);
+    /// A put, and the commit that is due with it.
+    #[inline]
+    fn put(&mut self, key: &Key, value: &[u8]) {
+        self.put_alone(key, value);
+        self.commit_if_due();
+    }
+
+    fn put_alone(&mut self, key: &Key, value: &[u8]);
+
+    /// Hands a commit over, if this contender has such a thing and there were enough changes.
+    #[inline]
+    fn commit_if_due(&mut self) {}
+
     /// The value, read; nothing if the key is not there.
     fn get(&self, key: &Key) -> Option<u64>;
     fn delete(&mut self, key: &Key);
@@ -36,22 +48,21 @@ impl Laminar {
     pub(crate) fn of(store: WalStateStore) -> Self {
         Self { store, changes: 0, dir: None }
     }
+}
+
+impl Contender for Laminar {
+    #[inline]
+    fn put_alone(&mut self, key: &Key, value: &[u8]) {
+        self.store.put(key, value).expect("there is room");
+    }
 
     #[inline]
-    fn changed(&mut self) {
+    fn commit_if_due(&mut self) {
         self.changes += 1;
         if self.changes == COMMIT_CHANGES {
             self.changes = 0;
             drop(self.store.commit().expect("there is space"));
         }
-    }
-}
-
-impl Contender for Laminar {
-    #[inline]
-    fn put(&mut self, key: &Key, value: &[u8]) {
-        self.store.put(key, value).expect("there is room");
-        self.changed();
     }
 
     #[inline]
@@ -62,7 +73,7 @@ impl Contender for Laminar {
     #[inline]
     fn delete(&mut self, key: &Key) {
         self.store.delete(key).expect("there is room");
-        self.changed();
+        self.commit_if_due();
     }
 
     fn scan(&self, prefix: &Prefix) -> Option<(usize, u64)> {
@@ -80,7 +91,7 @@ pub(crate) struct Hash(hashbrown::HashMap<Key, Box<[u8]>>);
 
 impl Contender for Hash {
     #[inline]
-    fn put(&mut self, key: &Key, value: &[u8]) {
+    fn put_alone(&mut self, key: &Key, value: &[u8]) {
         self.0.insert(*key, value.into());
     }
 
@@ -105,7 +116,7 @@ pub(crate) struct Tree(BTreeMap<Key, Box<[u8]>>);
 
 impl Contender for Tree {
     #[inline]
-    fn put(&mut self, key: &Key, value: &[u8]) {
+    fn put_alone(&mut self, key: &Key, value: &[u8]) {
         self.0.insert(*key, value.into());
     }
 

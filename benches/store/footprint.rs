@@ -1,8 +1,9 @@
-//! Memory and the longest put, in a process for each contender and round.
+//! Memory, the longest put and the longest commit, in a process for each contender and round. A commit hands a thousand puts over to the operating
+//! system, and is no put: the two are timed apart.
 
-use laminar_benches::names::{BTREEMAP, HASHBROWN, LAMINAR, MEMORY_ENTRY, PLOT_LATENCY, PUT_LONGEST};
+use laminar_benches::names::{BTREEMAP, COMMIT_LONGEST, HASHBROWN, LAMINAR, MEMORY_ENTRY, PLOT_LATENCY, PUT_LONGEST};
 use laminar_benches::workload::{self, Values};
-use laminar_benches::{Figure, Latency, Output, Rounds, Series, Settings, child, memory, time};
+use laminar_benches::{Figure, Latency, Measured, Output, Rounds, Series, Settings, child, memory, time};
 
 use crate::contenders::{Contender, Hash, Laminar, Tree};
 
@@ -33,8 +34,13 @@ pub(crate) fn measure(settings: &Settings, count: u32, output: &Output) {
             marks: Vec::new(),
         });
     }
-    let is_row = |bench: &str| [MEMORY_ENTRY, PUT_LONGEST].contains(&bench);
-    output.rows(measured.into_iter().filter(|measured| is_row(&measured.bench)), count);
+    // Only one of them has commits.
+    let is_row = |measured: &Measured| match measured.bench.as_str() {
+        MEMORY_ENTRY | PUT_LONGEST => true,
+        COMMIT_LONGEST => measured.store == LAMINAR,
+        _ => false,
+    };
+    output.rows(measured.into_iter().filter(is_row), count);
 }
 
 fn quantile(percent: f64) -> String {
@@ -55,16 +61,20 @@ pub(crate) fn child(arguments: &[String]) {
 fn load(mut store: impl Contender, count: u32) -> Vec<Figure> {
     let (keys, values) = (workload::keys(count), Values::new());
     let before = memory::resident();
-    let mut latency = Latency::new();
+    let (mut latency, mut commits) = (Latency::new(), Latency::new());
     for key in &keys {
         let start = time::now();
-        store.put(key, values.of(key, 0));
+        store.put_alone(key, values.of(key, 0));
         latency.record_since(start);
+        let start = time::now();
+        store.commit_if_due();
+        commits.record_since(start);
     }
     let bytes = memory::resident().anonymous.saturating_sub(before.anonymous);
     let mut figures: Vec<Figure> = vec![
         (MEMORY_ENTRY, "bytes", bytes as f64 / f64::from(count)).into(),
         (PUT_LONGEST, "ns", latency.max()).into(),
+        (COMMIT_LONGEST, "ns", commits.max()).into(),
     ];
     figures.extend(PERCENTS.map(|percent| (quantile(percent), "ns", latency.quantile(percent / 100.0)).into()));
     figures

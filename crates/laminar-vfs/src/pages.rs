@@ -191,8 +191,18 @@ pub struct PageSource {
 #[derive(Debug)]
 struct Ahead {
     spawn: Arc<dyn Spawn>,
-    ready: Arc<Mutex<Option<Pages>>>,
+    stock: Arc<Mutex<Stock>>,
     worker: Mutex<Option<Arc<dyn Worker>>>,
+}
+
+/// What the worker has made ahead.
+#[derive(Debug, Default)]
+struct Stock {
+    /// A huge page, touched.
+    touched: Option<Pages>,
+    /// Ordinary pages, not touched, for when there is no huge one: they cost nothing yet, and whoever asked the system for them while the
+    /// worker touches would wait for its lock on the process's addresses, for milliseconds.
+    plain: Option<Pages>,
 }
 
 impl PageSource {
@@ -208,27 +218,27 @@ impl PageSource {
     /// With a worker that has the next huge page touched before it is asked for.
     #[must_use]
     pub fn with_worker(spawn: Arc<dyn Spawn>) -> Self {
-        Self { ahead: Some(Ahead { spawn, ready: Arc::default(), worker: Mutex::new(None) }) }
+        Self { ahead: Some(Ahead { spawn, stock: Arc::default(), worker: Mutex::new(None) }) }
     }
 
     /// Zeroed pages.
     #[must_use]
     pub fn take(&self) -> Pages {
-        self.ready().unwrap_or_else(|| Pages::zeroed(Self::BYTES))
+        let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
+        let mut stock = ahead.stock.lock();
+        let ready = stock.touched.take().or_else(|| stock.plain.take());
+        drop(stock);
+        ahead.wake();
+        ready.unwrap_or_else(|| Pages::zeroed(Self::BYTES))
     }
 
     /// A zeroed huge page, ready or not: for an owner whose longest wait does not matter.
     #[must_use]
     pub fn take_huge(&self) -> Pages {
-        self.ready().unwrap_or_else(|| Pages::huge(Self::BYTES))
-    }
-
-    /// What the worker has ready, which prepares the next.
-    fn ready(&self) -> Option<Pages> {
-        let Some(ahead) = &self.ahead else { return Some(Pages::huge(Self::BYTES)) };
-        let ready = ahead.ready.lock().take();
+        let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
+        let touched = ahead.stock.lock().touched.take();
         ahead.wake();
-        ready
+        touched.unwrap_or_else(|| Pages::huge(Self::BYTES))
     }
 }
 
@@ -243,7 +253,7 @@ impl Ahead {
     fn wake(&self) {
         let mut worker = self.worker.lock();
         if worker.is_none() {
-            *worker = self.spawn.spawn("pages", Box::new(Prepare { ready: Arc::clone(&self.ready) })).ok();
+            *worker = self.spawn.spawn("pages", Box::new(Prepare { stock: Arc::clone(&self.stock) })).ok();
         }
         if let Some(worker) = &*worker {
             worker.wake();
@@ -251,17 +261,25 @@ impl Ahead {
     }
 }
 
-/// Has one piece ready.
+/// Has one piece of each kind ready.
 struct Prepare {
-    ready: Arc<Mutex<Option<Pages>>>,
+    stock: Arc<Mutex<Stock>>,
 }
 
 impl Job for Prepare {
     fn step(&mut self) -> Step {
-        if self.ready.lock().is_none() {
-            let mut pages = Pages::huge(PageSource::BYTES);
-            pages.touch();
-            *self.ready.lock() = Some(pages);
+        let (needs_touched, needs_plain) = {
+            let stock = self.stock.lock();
+            (stock.touched.is_none(), stock.plain.is_none())
+        };
+        if needs_plain {
+            let plain = Pages::zeroed(PageSource::BYTES);
+            self.stock.lock().plain = Some(plain);
+        }
+        if needs_touched {
+            let mut touched = Pages::huge(PageSource::BYTES);
+            touched.touch();
+            self.stock.lock().touched = Some(touched);
         }
         Step::Wait(None)
     }
@@ -323,12 +341,17 @@ mod tests {
         let inline = Inline::new();
         let source = PageSource::with_worker(Arc::new(inline.clone()));
         drop(source.take());
-        let is_ready = || source.ahead.as_ref().is_some_and(|ahead| ahead.ready.lock().is_some());
+        let is_ready = || source.ahead.as_ref().is_some_and(|ahead| ahead.stock.lock().touched.is_some());
         assert!(!is_ready());
         inline.drive_all();
         assert!(is_ready());
         let pages = source.take();
         assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0) && !is_ready());
+        let plain = source
+            .ahead
+            .as_ref()
+            .and_then(|ahead| ahead.stock.lock().plain.as_ref().map(|pages| pages.as_ptr().addr()));
+        assert_eq!(plain, Some(source.take().as_ptr().addr()), "ordinary pages are there already");
         let pages = source.take_huge();
         assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0), "also where none is ready");
     }
