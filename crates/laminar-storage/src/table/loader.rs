@@ -4,7 +4,7 @@
 use laminar_vfs::PageSource;
 
 use super::arena::{Arena, Slot};
-use super::order::{Order, shared};
+use super::order::{Order, head, shared};
 use super::{Change, Key, Table};
 use crate::Result;
 
@@ -87,12 +87,7 @@ fn sorted(arena: &mut Arena) -> Vec<Slot> {
     let key = |slot: Slot| arena.key(slot);
     let Some(&first) = slots.first() else { return slots };
     let prefix = slots.iter().fold(key(first), |prefix, &slot| &prefix[..shared(prefix, key(slot))]).len();
-    let head = |slot: Slot| {
-        let mut head = [0; 8];
-        head.iter_mut().zip(&key(slot)[prefix..]).for_each(|(to, from)| *to = *from);
-        u64::from_le_bytes(head).swap_bytes()
-    };
-    let mut headed: Vec<(u64, Slot)> = slots.iter().map(|&slot| (head(slot), slot)).collect();
+    let mut headed: Vec<(u64, Slot)> = slots.iter().map(|&slot| (head(key(slot), prefix), slot)).collect();
     headed.sort_unstable_by_key(|&(head, _)| head);
     // Heads that are equal decide nothing: the keys do.
     for tied in headed.chunk_by_mut(|(one, _), (other, _)| one == other).filter(|tied| tied.len() > 1) {

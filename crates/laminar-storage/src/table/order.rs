@@ -19,8 +19,8 @@ mod merge;
 mod node;
 mod split;
 
-pub(super) use node::shared;
 use node::{Node, WIDTH};
+pub(super) use node::{head, shared};
 
 /// Separators of an inner node, which has one child more than those.
 const SEPARATORS: usize = WIDTH - 1;

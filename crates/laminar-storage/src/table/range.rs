@@ -68,14 +68,13 @@ impl<'a> Iterator for TableRange<'a> {
         let arena = &self.table.arena;
         let ordered = self.peek();
         let slot = match (ordered, self.waiting.last()) {
-            (Some(ordered), None) => ordered,
-            (Some(ordered), Some(&waiting)) if arena.key(ordered) < arena.key(waiting) => ordered,
-            _ => {
-                let block = arena.block(self.waiting.pop()?);
-                return Some((block.key(), Entry::of(block, block.key().len())));
+            (Some(ordered), Some(&waiting)) if arena.key(waiting) < arena.key(ordered) => self.waiting.pop()?,
+            (Some(ordered), _) => {
+                self.fetched.next();
+                ordered
             }
+            (None, _) => self.waiting.pop()?,
         };
-        self.fetched.next();
         let block = arena.block(slot);
         let key = block.key();
         Some((key, Entry::of(block, key.len())))

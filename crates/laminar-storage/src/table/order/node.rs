@@ -204,7 +204,7 @@ pub(in super::super) fn shared(one: &[u8], other: &[u8]) -> usize {
 
 /// The head of a key that has the prefix.
 #[inline]
-fn head(key: &[u8], prefix: usize) -> u64 {
+pub(in super::super) fn head(key: &[u8], prefix: usize) -> u64 {
     let rest = key.get(prefix..).unwrap_or_default();
     if let Some(whole) = rest.first_chunk::<8>() {
         return u64::from_le_bytes(*whole).swap_bytes() & !0xFF | LONGER;
