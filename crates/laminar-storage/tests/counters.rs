@@ -141,6 +141,10 @@ impl VfsFile for CountingFile {
         self.note(Op::SetLen, 0);
         self.0.set_len(len)
     }
+    fn allocate(&self, range: Range<u64>) -> Result<()> {
+        self.note(Op::Allocate, 0);
+        self.0.allocate(range)
+    }
     fn map(&self, mode: ReadMode) -> Result<Region> {
         self.note(Op::Map, 0);
         self.0.map(mode)

@@ -41,6 +41,8 @@ pub enum Op {
     SyncData,
     /// Changing a file's length.
     SetLen,
+    /// Having space for a file.
+    Allocate,
     /// Mapping a file.
     Map,
     /// Starting a background worker.
@@ -67,6 +69,7 @@ impl Op {
             Self::Write => "write",
             Self::SyncData => "sync",
             Self::SetLen => "resize",
+            Self::Allocate => "allocate space for",
             Self::Map => "map",
             Self::Spawn => "start a worker for",
             Self::Background => "work in the background on",

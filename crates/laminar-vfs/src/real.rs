@@ -158,6 +158,13 @@ impl VfsFile for RealFile {
         at(Op::SetLen, &self.path, uninterrupted(|| self.file.set_len(len)))
     }
 
+    fn allocate(&self, range: Range<u64>) -> Result<()> {
+        match uninterrupted(|| sys::allocate(&self.file, &range)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.write_zeros(range),
+            allocated => at(Op::Allocate, &self.path, allocated),
+        }
+    }
+
     fn map(&self, mode: ReadMode) -> Result<Region> {
         let len = self.len()?;
         if mode == ReadMode::Mapped && len > 0 {

@@ -141,6 +141,8 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     fn lock(&self, path: &Path) -> Result<Lock>;
 }
 
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// An open file. Handles are shared freely; reads and writes name their offset.
 ///
 /// Written bytes are seen at once by every reader on this machine and survive the death of the process. They survive
@@ -191,6 +193,15 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn set_len(&self, len: u64) -> Result<()>;
 
+    /// Has space on the disk for a range of bytes, so that writing them later does not run out of it; the file is then at least as long.
+    /// What they are means nothing. The space is certain only after [`sync_data`](Self::sync_data).
+    ///
+    /// # Errors
+    /// [`Error::is_no_space`] where there is not so much; part of it may have been had by then.
+    fn allocate(&self, range: Range<u64>) -> Result<()> {
+        self.write_zeros(range)
+    }
+
     /// The whole file as read-only bytes, aligned to 16 at least: mapped, or read into memory.
     /// The caller promises that the file is neither written nor cut as long as the region lives.
     ///
@@ -219,6 +230,20 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
             }
             offset += read as u64;
             buf = buf.split_at_mut(read).1;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros, in pieces of 64 KiB.
+    ///
+    /// # Errors
+    /// As [`write_all_at`](Self::write_all_at).
+    fn write_zeros(&self, range: Range<u64>) -> Result<()> {
+        let Range { mut start, end } = range;
+        while start < end {
+            let piece = usize::try_from(end - start).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            self.write_all_at(ZEROS.split_at(piece).0, start)?;
+            start += piece as u64;
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ contract! {
     bytes_go_where_they_are_put,
     long_writes_cross_pages,
     a_file_is_cut_and_extended,
+    space_is_had_ahead,
     handles_share_one_file,
     a_handle_for_reading_does_not_write,
     directories_are_listed_in_order,
@@ -138,6 +139,20 @@ fn a_file_is_cut_and_extended(vfs: &dyn Vfs, dir: &Path) {
     assert!(bytes[..4100] == [7; 4100] && bytes[4100..] == [0; 5900], "what was cut reads as zero");
     file.set_len(0).unwrap();
     assert!(file.is_empty().unwrap());
+}
+
+fn space_is_had_ahead(vfs: &dyn Vfs, dir: &Path) {
+    let file = create(vfs, &dir.join("file"), &[7; 100]);
+    file.allocate(100..200_000).unwrap();
+    file.sync_data().unwrap();
+    let bytes = contents(&*file);
+    assert!(bytes.len() == 200_000 && bytes[..100] == [7; 100], "it is as long as that, and what it held is there");
+    file.allocate(150_000..150_000).unwrap();
+    assert_eq!(file.len().unwrap(), 200_000);
+    file.write_all_at(&[8; 10], 150_000).unwrap();
+    assert!(contents(&*file)[150_000..150_010] == [8; 10]);
+    file.write_zeros(150_005..150_010).unwrap();
+    assert!(contents(&*file)[150_000..150_010] == [8, 8, 8, 8, 8, 0, 0, 0, 0, 0]);
 }
 
 fn handles_share_one_file(vfs: &dyn Vfs, dir: &Path) {

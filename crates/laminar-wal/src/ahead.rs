@@ -6,12 +6,13 @@ use laminar_vfs::{OpenMode, VfsFile, planted};
 use crate::dir::Dir;
 use crate::format::{Identity, PAGE, round_up};
 use crate::log::Log;
-use crate::segment::{Segment, fill_with_zeros, prepare};
+use crate::segment::{Segment, prepare};
 use crate::sync::{Arc, Ordering};
 use crate::{Result, name};
 
-/// The reserve starts with this much and doubles.
+/// The reserve starts with this much and doubles, but grows by no more than a step at a time: whoever comes to its end waits for one.
 const FIRST_RESERVE: u64 = 64 << 10;
+const RESERVE_STEP: u64 = 4 << 20;
 
 /// The next segment and the reserve.
 #[derive(Debug)]
@@ -92,14 +93,19 @@ impl Log {
         Ok(())
     }
 
-    /// Whether writing has come near the end of the reserve, which may become `most` long. Before it is begun the writer begins it.
+    /// Whether writing has come so far that the reserve, which may become `most` long, should grow. Before it is begun the writer begins it.
     pub(crate) fn is_reserve_short(&self, offset: u64, most: u64) -> bool {
         let have = self.reserve_bytes.load(Ordering::Acquire);
         have > 0 && have < most && offset > have / 4 * 3
     }
 
-    /// Makes the reserve at least `needed` bytes long, and more of it up to `most`. It holds zeros that were written and
-    /// synced, so that the space is really had.
+    /// Makes the reserve a step longer, up to `most`.
+    pub(crate) fn grow_reserve(&self, most: u64) -> Result<()> {
+        self.extend_reserve((self.reserve_bytes.load(Ordering::Acquire) + 1).min(most), most)
+    }
+
+    /// Makes the reserve at least `needed` bytes long, and more of it up to `most`. Its space was allocated and that
+    /// synced, so that it is really had.
     pub(crate) fn extend_reserve(&self, needed: u64, most: u64) -> Result<()> {
         let mut ahead = self.ahead.lock();
         let have = self.reserve_bytes.load(Ordering::Acquire);
@@ -138,8 +144,9 @@ impl Log {
         ahead.reserve = Some(Arc::clone(&file));
         let have = self.reserve_bytes.load(Ordering::Acquire);
         if have < needed {
-            let target = round_up(needed, PAGE).max(2 * have).max(FIRST_RESERVE).min(most.max(needed));
-            fill_with_zeros(&*file, have, target)?;
+            let step = have.clamp(FIRST_RESERVE, RESERVE_STEP);
+            let target = round_up(needed, PAGE).max(have + step).min(most.max(needed));
+            file.allocate(have..target)?;
             file.sync_data()?;
             self.reserve_bytes.store(target, Ordering::Release);
         }

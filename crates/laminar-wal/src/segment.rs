@@ -6,15 +6,12 @@ use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, in_memory,
+    BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION,
     is_zero, round_up,
 };
 use crate::scan::Bad;
 use crate::sync::Arc;
 use crate::{Error, Lsn, Result, name};
-
-/// Written where segments and the reserve are filled ahead of need.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A segment file, by its header.
 #[derive(Debug, Clone, Copy)]
@@ -85,16 +82,6 @@ pub(crate) fn length_for(stride: u64, bytes: usize) -> u64 {
     needed.div_ceil(stride) * stride
 }
 
-/// Writes zeros from `from` to `to`.
-pub(crate) fn fill_with_zeros(file: &dyn VfsFile, mut from: u64, to: u64) -> laminar_vfs::Result<()> {
-    while from < to {
-        let piece = in_memory(to - from).min(ZEROS.len());
-        file.write_all_at(ZEROS.split_at(piece).0, from)?;
-        from += piece as u64;
-    }
-    Ok(())
-}
-
 /// Makes the file of a segment under its name, replacing one of that name: when this returns, file and name survive a
 /// power cut. After an error a file may be left whose name is not durable, whatever a later sync of the directory says: nothing may be
 /// written to it before it is made again.
@@ -115,7 +102,7 @@ fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<(
     let file = dir.create_over(temporary)?;
     file.set_len(segment.header.length)?;
     if segment.header.zero_filled {
-        fill_with_zeros(&*file, BLOCK as u64, segment.header.length)?;
+        file.write_zeros(BLOCK as u64..segment.header.length)?;
     }
     file.write_all_at(&segment.header.encode(), 0)?;
     if planted("segment-header-not-synced") { Ok(()) } else { file.sync_data() }

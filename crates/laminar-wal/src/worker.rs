@@ -126,8 +126,9 @@ impl LogJob {
                     let written = log.written.load(Ordering::Acquire);
                     (writer.segment.header.length, writer.segment.offset(written.max(writer.segment.data())))
                 };
-                log.extend_reserve((2 * at).min(length), length)?;
-                if at > length / 2 {
+                if log.is_reserve_short(at, length) {
+                    log.grow_reserve(length)?;
+                } else if at > length / 2 {
                     log.prepare_spare()?;
                 }
             }

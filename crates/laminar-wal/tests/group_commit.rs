@@ -121,6 +121,9 @@ impl VfsFile for CountingFile {
     fn set_len(&self, len: u64) -> VfsResult<()> {
         self.call().set_len(len)
     }
+    fn allocate(&self, range: Range<u64>) -> VfsResult<()> {
+        self.call().allocate(range)
+    }
     fn map(&self, mode: ReadMode) -> VfsResult<Region> {
         self.call().map(mode)
     }

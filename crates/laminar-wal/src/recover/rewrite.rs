@@ -18,7 +18,7 @@ use crate::name;
 use crate::open::Listing;
 use crate::recover::{Chain, Recovered, Tail, Verdict, is_entered, remove_unentered};
 use crate::scan::{Bytes, Item, Walk, Window};
-use crate::segment::{Segment, Surveyed, fill_with_zeros};
+use crate::segment::{Segment, Surveyed};
 use crate::sync::Arc;
 use crate::{Cut, Error, Lsn, Result, TailReport};
 
@@ -168,7 +168,7 @@ fn write(file: &dyn VfsFile, old: &mut Old<'_>, plan: &Plan, new: Segment) -> Re
         file.set_len(stage.at)?;
     }
     if new.header.zero_filled {
-        fill_with_zeros(file, stage.at, new.header.length)?;
+        file.write_zeros(stage.at..new.header.length)?;
     }
     file.set_len(new.header.length)?;
     if planted("log-recovered-bytes-not-synced") { Ok(()) } else { Ok(file.sync_data()?) }
