@@ -2,7 +2,7 @@
 
 use wide::u32x4;
 
-use crate::format::bytes::{count32, index, index32, u32_at};
+use crate::format::bytes::{count32, index32, u32_at};
 use crate::key::Key;
 
 /// Bytes of a bucket, and of a line of the filter: what a processor fetches at once.
@@ -47,13 +47,13 @@ pub fn hash_parts(seed: u64, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
 /// The upper 12 bits of the hash, never 0: that is an empty slot.
 #[inline]
 fn tag(hash: u64) -> u32 {
-    count32(index(hash >> 52)).max(1)
+    ((hash >> 52) as u32).max(1)
 }
 
 /// Which of `count` lines belongs to the hash: its lower 32 bits, scaled.
 #[inline]
 pub(crate) fn line_of(hash: u64, count: u32) -> u32 {
-    count32(index(((hash & 0xffff_ffff) * u64::from(count)) >> 32))
+    (((hash & 0xffff_ffff) * u64::from(count)) >> 32) as u32
 }
 
 /// Buckets for so many entries: filled to four fifths.

@@ -7,6 +7,8 @@ use std::ops::Deref;
 use crate::format::run::head;
 use crate::hash::{SPACE_BYTES, hash_parts};
 
+const NO_SPACE: u64 = u64::MAX;
+
 /// A key that is asked for: in a row, or in the two parts in which a caller has it, its space and its name.
 ///
 /// The parts are never joined: bytes that were just written next to each other can't be read across the seam before the
@@ -21,8 +23,9 @@ use crate::hash::{SPACE_BYTES, hash_parts};
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
-    /// The first bytes; `None` of a key that has not as many.
-    space: Option<[u8; SPACE_BYTES]>,
+    /// The first bytes; [`NO_SPACE`] of a key that has not as many. A word, and no `Option` of four bytes: that is written as its tag and the
+    /// bytes, and read back in one, which is the seam again.
+    space: u64,
     /// What follows them, or all of a shorter key.
     name: &'a [u8],
 }
@@ -32,14 +35,31 @@ impl<'a> Key<'a> {
     #[must_use]
     #[inline]
     pub fn of_parts(space: [u8; SPACE_BYTES], name: &'a [u8]) -> Self {
-        Self { space: Some(space), name }
+        Self { space: u64::from(u32::from_le_bytes(space)), name }
+    }
+
+    /// What it is made of, and is made anew from: a key goes through memory where a function that is not inlined takes it, and then on
+    /// every way, also those that do not come there.
+    #[inline(always)]
+    pub(crate) fn into_parts(self) -> (u64, &'a [u8]) {
+        (self.space, self.name)
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_parts((space, name): (u64, &'a [u8])) -> Self {
+        Self { space, name }
+    }
+
+    #[inline(always)]
+    fn space(self) -> Option<[u8; SPACE_BYTES]> {
+        u32::try_from(self.space).ok().map(u32::to_le_bytes)
     }
 
     /// The hash by which runs made with `seed` find the key, see [`hash_key`](crate::hash_key).
     #[must_use]
     #[inline(always)]
     pub fn hash(self, seed: u64) -> u64 {
-        match self.space {
+        match self.space() {
             Some(space) => hash_parts(seed, space, self.name),
             None => xxhash_rust::xxh3::xxh3_64_with_seed(self.name, seed),
         }
@@ -48,25 +68,21 @@ impl<'a> Key<'a> {
     /// The eight bytes after the first `prefix` of the key in a row, see `format::run::head`.
     #[inline(always)]
     pub(crate) fn head(self, prefix: usize) -> u64 {
-        let Some(space) = self.space else { return head(self.name, prefix) };
-        match SPACE_BYTES.checked_sub(prefix) {
-            // The space and eight bytes of the name as one number, of which the last bytes are left out.
-            Some(of_space) => {
-                let both = u128::from(number(space)) << 64 | u128::from(head(self.name, 0));
-                #[expect(clippy::cast_possible_truncation, reason = "the eight bytes that are wanted")]
-                let head = (both >> (8 * of_space)) as u64;
-                head
-            }
-            None => head(self.name, prefix - SPACE_BYTES),
+        let Some(space) = self.space() else { return head(self.name, prefix) };
+        if prefix >= SPACE_BYTES {
+            return head(self.name, prefix - SPACE_BYTES);
         }
+        // The end of the space, then as much of the name as there is room for: 8 to 32 bits make room for the others.
+        let of_space = u64::from(number(space)) << (u32::BITS as usize + 8 * prefix);
+        of_space | head(self.name, 0) >> (u32::BITS as usize - 8 * prefix)
     }
 
     /// Whether no key below this one has the same [`head`](Self::head): it ends in it, with a byte that filling up with zeros does not
     /// make. So it is with the bounds of a prefix scan, mostly.
     #[inline]
     pub(crate) fn is_first_of_head(self, prefix: usize) -> bool {
-        let [.., last_of_space] = self.space.unwrap_or_default();
-        let len = self.space.map_or(0, |space| space.len()) + self.name.len();
+        let [.., last_of_space] = self.space().unwrap_or_default();
+        let len = self.space().map_or(0, |space| space.len()) + self.name.len();
         let last = self.name.last().copied().unwrap_or(last_of_space);
         len <= prefix + size_of::<u64>() && (len <= prefix || last != 0)
     }
@@ -74,7 +90,7 @@ impl<'a> Key<'a> {
     /// Whether the key begins with `prefix`.
     #[inline]
     pub(crate) fn starts_with(self, prefix: &[u8]) -> bool {
-        match (self.space, prefix.split_first_chunk()) {
+        match (self.space(), prefix.split_first_chunk()) {
             (Some(space), Some((theirs, rest))) => space == *theirs && self.name.starts_with(rest),
             (Some(space), None) => space.iter().zip(prefix).all(|(ours, theirs)| ours == theirs),
             (None, _) => self.name.starts_with(prefix),
@@ -84,7 +100,7 @@ impl<'a> Key<'a> {
     /// How the key compares with one in a row.
     #[inline]
     pub(crate) fn cmp(self, other: &[u8]) -> Ordering {
-        match (self.space, other.split_first_chunk()) {
+        match (self.space(), other.split_first_chunk()) {
             (Some(space), Some((theirs, rest))) => {
                 number(space).cmp(&number(*theirs)).then_with(|| self.name.cmp(rest))
             }
@@ -96,7 +112,7 @@ impl<'a> Key<'a> {
     /// Whether the key is this one in a row.
     #[inline]
     pub(crate) fn is(self, other: &[u8]) -> bool {
-        match (self.space, other.split_first_chunk()) {
+        match (self.space(), other.split_first_chunk()) {
             (Some(space), Some((theirs, rest))) => space == *theirs && is_equal(self.name, rest),
             (Some(_), None) => false,
             (None, _) => self.name == other,
@@ -109,7 +125,7 @@ impl<'a> From<&'a [u8]> for Key<'a> {
     fn from(key: &'a [u8]) -> Self {
         match key.split_first_chunk() {
             Some((space, name)) => Self::of_parts(*space, name),
-            None => Self { space: None, name: key },
+            None => Self { space: NO_SPACE, name: key },
         }
     }
 }

@@ -16,6 +16,7 @@ mod iter;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod way;
 mod writer;
 
 pub(crate) use file::{RunFile, open_exact};
@@ -109,7 +110,7 @@ impl Run {
     /// The file's length in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.file.region.len() as u64
+        self.file.region().len() as u64
     }
 
     /// Whether nothing lies below this run, so that it has no tombstones.

@@ -6,8 +6,8 @@ use laminar_vfs::{OpenMode, VfsFile, planted};
 
 use crate::dir::Dir;
 use crate::format::{
-    BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION,
-    is_zero, round_up,
+    BLOCK, BadBlock, GROUP_HEADER, GROUP_TRAILER, Identity, PAGE, PAGE_LEN, SECTOR, SegmentHeader, VERSION, is_zero,
+    round_up,
 };
 use crate::scan::Bad;
 use crate::sync::Arc;

@@ -97,8 +97,13 @@ pub(crate) struct Entry<'a> {
 /// The entry whose header lies in cell number `cell` of `area`.
 #[inline]
 pub(crate) fn entry_at(area: &[u8], cell: usize) -> Option<Entry<'_>> {
-    let rest = area.get(cell * CELL + CELL - ENTRY_HEADER..)?;
-    let (header, rest) = rest.split_first_chunk::<ENTRY_HEADER>()?;
+    entry_in(area.get(cell * CELL + CELL - ENTRY_HEADER..)?)
+}
+
+/// The entry whose header `area` begins with.
+#[inline]
+pub(crate) fn entry_in(area: &[u8]) -> Option<Entry<'_>> {
+    let (header, rest) = area.split_first_chunk::<ENTRY_HEADER>()?;
     let header = u64::from_le_bytes(*header);
     let (key_len, word) = (header & u64::from(u32::MAX), header >> 32);
     let (value, rest) = rest.split_at_checked(index(word & !u64::from(TOMBSTONE)))?;
@@ -106,12 +111,12 @@ pub(crate) fn entry_at(area: &[u8], cell: usize) -> Option<Entry<'_>> {
     Some(Entry { key, value: (word & u64::from(TOMBSTONE) == 0).then_some(value) })
 }
 
-/// Has the processor fetch the lines of memory that the entry in cell number `cell` of `area` lies in, as far as it is not longer than a
+/// Has the processor fetch the lines of memory that the entry at the start of `area` lies in, as far as it is not longer than a
 /// hundred bytes or so: the key lies behind the value, and how long that is stands at the start, so they would be waited for
 /// one after the other.
 #[inline]
-pub(crate) fn prefetch_entry(area: &[u8], cell: usize) {
-    let line = |ahead| area.get(cell * CELL + CELL + ahead * LINE).copied().unwrap_or_default();
+pub(crate) fn prefetch_entry(area: &[u8]) {
+    let line = |ahead| area.get(ENTRY_HEADER + ahead * LINE).copied().unwrap_or_default();
     std::hint::black_box(line(1) ^ line(2));
 }
 

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::heal::Rebuilt;
+use super::way::{Pages, Way};
 use crate::error::{Reason, missing};
-use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, prefetch_block, prefetch_entry, run_seed};
+use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, prefetch_block, run_seed};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, decode_header, head};
 use crate::format::{FILE_HEADER, Fault, PAGE, twin};
 use crate::hash::LINE;
 use crate::report::{Healed, Part};
-use crate::sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering};
+use crate::sync::{Arc, Mutex, OnceLock};
 use crate::{Error, Result};
 
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
@@ -30,7 +31,7 @@ pub(crate) struct RunFile {
     path: PathBuf,
     pub(crate) record: RunRecord,
     pub(super) file: Arc<dyn VfsFile>,
-    pub(crate) region: Region,
+    pub(super) pages: Pages,
     mode: ReadMode,
     pub(crate) footer: Footer,
     /// The part of every block's checksum that names this run.
@@ -39,8 +40,8 @@ pub(crate) struct RunFile {
     /// them: a chapter is found among thousands without a look at a key.
     pub(super) prefix: usize,
     pub(super) heads: Vec<u64>,
-    /// One bit a page: set where a block begins that was verified and is served from the region.
-    verified: Vec<AtomicU64>,
+    /// The short way to each chapter's entries.
+    pub(super) ways: Vec<Way>,
     /// For each chapter, the blocks of it that were rebuilt.
     pub(super) rebuilt: Vec<OnceLock<Box<Rebuilt>>>,
     /// Held while a block is rebuilt, so that it is done once.
@@ -75,9 +76,9 @@ impl RunFile {
             seed: run_seed(record.run_id),
             prefix,
             heads: footer.chapters.iter().map(|chapter| head(footer.key(&chapter.first_key), prefix)).collect(),
-            verified: (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect(),
+            ways: footer.chapters.iter().map(Way::to).collect(),
             rebuilt: footer.chapters.iter().map(|_| OnceLock::new()).collect(),
-            region,
+            pages: Pages::new(region),
             mode,
             footer,
             healing: Mutex::new(()),
@@ -113,17 +114,8 @@ impl RunFile {
     }
 
     /// A line of an index block; nothing, and a report, where the block can't be read.
-    #[inline(always)]
     pub(super) fn line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
-        if self.is_verified(block) {
-            return self.region.get(index(block.offset) + number * LINE..)?.first_chunk();
-        }
-        self.first_line(at, block, number)
-    }
-
-    #[cold]
-    fn first_line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
-        match self.first_touch(at, block) {
+        match self.block(at, block) {
             Ok(payload) => payload.as_chunks().0.get(number),
             Err(_) => {
                 self.report(block, Part::Index);
@@ -132,16 +124,20 @@ impl RunFile {
         }
     }
 
+    /// The bytes of the file, verified or not.
+    pub(crate) fn region(&self) -> &Region {
+        &self.pages.region
+    }
+
     #[inline]
     fn is_verified(&self, block: BlockRef) -> bool {
-        let page = index(block.offset / PAGE as u64);
-        self.verified.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
+        self.pages.is_verified(index(block.offset / PAGE as u64))
     }
 
     #[inline]
     fn in_place(&self, block: BlockRef) -> &[u8] {
         let start = index(block.offset);
-        self.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
+        self.pages.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
     }
 
     #[cold]
@@ -170,10 +166,7 @@ impl RunFile {
     }
 
     fn mark_verified(&self, block: BlockRef) {
-        let page = index(block.offset / PAGE as u64);
-        if let Some(bits) = self.verified.get(page / 64) {
-            bits.fetch_or(1 << (page % 64), Ordering::Release);
-        }
+        self.pages.mark_verified(index(block.offset / PAGE as u64));
     }
 
     /// Reads the stretch that a block lies in with one call, and marks what is whole in it; says whether the block itself is.
@@ -210,7 +203,7 @@ impl RunFile {
     pub(super) fn read_checked(&self, block: BlockRef, buffer: &mut [u8]) -> Result<bool> {
         if self.mode == ReadMode::Owned {
             let start = index(block.offset);
-            let bytes = self.region.get(start..start + block.bytes).unwrap_or_default();
+            let bytes = self.pages.region.get(start..start + block.bytes).unwrap_or_default();
             buffer.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
             if checked(buffer, block.kind, self.seed, block.offset).is_some() || planted("copied-block-not-checked") {
                 return Ok(true);
@@ -245,7 +238,6 @@ impl RunFile {
         let (first, block) = chapter.data_block(count32(cell >> cells_log2));
         let payload = self.block(at, block)?;
         let cell = cell - (index32(first) << cells_log2);
-        prefetch_entry(payload, cell);
         entry_at(payload, cell).ok_or_else(|| self.nonsense(block))
     }
 

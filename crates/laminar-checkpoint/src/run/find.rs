@@ -2,11 +2,12 @@
 
 use super::Found;
 use super::file::RunFile;
+use super::way::Way;
 use crate::Result;
 use crate::filter;
 use crate::format::bytes::{count32, index32};
 use crate::format::run::{Chapter, HEADS_PER_BLOCK, LINES_PER_BLOCK};
-use crate::hash::{line_of, matches};
+use crate::hash::{LINE, line_of, matches};
 use crate::key::Key;
 use crate::report::Part;
 
@@ -29,10 +30,24 @@ impl RunFile {
     #[inline(always)]
     pub(crate) fn get(&self, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
         // A key that lies in no chapter may be looked for in any: it is not there either.
-        let Some((at, chapter)) = self.numbered(self.chapters_from_head(key)) else { return Ok(None) };
-        if !self.filter_allows(at, chapter, hash) {
+        let Some(at) = self.chapters_from_head(key).checked_sub(1) else { return Ok(None) };
+        let Some(way) = self.ways.get(at) else { return Ok(None) };
+        if !self.filter_allows(at, way, hash) {
             return Ok(None);
         }
+        if let Some(found) = self.pages.whole().find(way, hash, key) {
+            return Ok(found.map(|entry| Found::from(entry.value)));
+        }
+        let (space, name) = key.into_parts();
+        self.get_in(at, hash, space, name)
+    }
+
+    /// As [`get`](Self::get), in the one chapter where the key may lie, whatever its blocks are like.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn get_in(&self, at: usize, hash: u64, space: u64, name: &[u8]) -> Result<Option<Found<'_>>> {
+        let key = Key::from_parts((space, name));
+        let Some(chapter) = self.chapter(at) else { return Ok(None) };
         if chapter.buckets > 0
             && let Some(answer) = self.probe(at, chapter, hash, key)
         {
@@ -45,7 +60,7 @@ impl RunFile {
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64, key: Key<'_>) -> bool {
         let found = self.numbered(self.chapters_from(key)).filter(|(_, chapter)| self.lies_in(chapter, key));
-        found.is_some_and(|(at, chapter)| self.filter_allows(at, chapter, hash))
+        found.is_some_and(|(at, _)| self.ways.get(at).is_some_and(|way| self.filter_allows(at, way, hash)))
     }
 
     /// The last of so many chapters, and its number.
@@ -73,31 +88,44 @@ impl RunFile {
 
     /// The same for a key that begins as all keys of the run do; any number for another.
     #[inline(always)]
-    fn chapters_from_head(&self, key: Key<'_>) -> usize {
+    pub(super) fn chapters_from_head(&self, key: Key<'_>) -> usize {
         let sought = key.head(self.prefix);
         let below = self.heads.partition_point(|&head| head < sought);
         if self.heads.get(below).is_none_or(|&head| head != sought) {
             return below;
         }
-        let level = self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count();
-        // Heads that are equal decide nothing: the keys do.
-        let tied = self.footer.chapters.get(below..below + level).unwrap_or_default();
-        below + tied.partition_point(|chapter| key.cmp(self.footer.key(&chapter.first_key)).is_ge())
+        let (space, name) = key.into_parts();
+        below + self.chapters_tied(below, sought, space, name)
     }
 
-    #[inline]
-    fn filter_allows(&self, at: usize, chapter: &Chapter, hash: u64) -> bool {
-        if chapter.lines == 0 {
+    /// The same among the chapters from number `below` on that begin with this head, which decides nothing: the keys do.
+    #[cold]
+    #[inline(never)]
+    fn chapters_tied(&self, below: usize, sought: u64, space: u64, name: &[u8]) -> usize {
+        let key = Key::from_parts((space, name));
+        let level = self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count();
+        let tied = self.footer.chapters.get(below..below + level).unwrap_or_default();
+        tied.partition_point(|chapter| key.cmp(self.footer.key(&chapter.first_key)).is_ge())
+    }
+
+    #[inline(always)]
+    fn filter_allows(&self, at: usize, way: &Way, hash: u64) -> bool {
+        if way.lines == 0 {
             return true;
         }
-        let number = index32(line_of(hash, chapter.lines));
-        let line = self.line(at, chapter.filter_block(number / LINES_PER_BLOCK), number % LINES_PER_BLOCK);
+        let number = index32(line_of(hash, way.lines));
+        let line = self.pages.whole().filter_line(way, number).or_else(|| self.first_filter_line(at, number));
         // A filter only spares work: without it the entries are asked.
         line.is_none_or(|line| filter::allows(line, hash))
     }
 
+    #[cold]
+    fn first_filter_line(&self, at: usize, number: usize) -> Option<&[u8; LINE]> {
+        let block = self.chapter(at)?.filter_block(number / LINES_PER_BLOCK);
+        self.line(at, block, number % LINES_PER_BLOCK)
+    }
+
     /// Looks for a key by its hash; nothing where the index, or a block that it points into, can't be read.
-    #[inline(always)]
     fn probe(&self, at: usize, chapter: &Chapter, hash: u64, key: Key<'_>) -> Option<Option<Found<'_>>> {
         let first = index32(line_of(hash, chapter.buckets));
         let mut number = first;

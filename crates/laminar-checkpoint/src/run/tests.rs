@@ -13,6 +13,7 @@ use crate::format::bytes::index;
 use crate::format::manifest::{Manifest, RunRecord};
 use crate::format::run::{FOOTER_MAGIC, Footer, Identity};
 use crate::format::{PAGE, twin};
+use crate::key::Key;
 use crate::sync::Arc;
 
 /// A run with every kind of block, and its record.
@@ -62,6 +63,59 @@ fn mutate(random: &mut fastrand::Rng, bytes: &mut [u8]) {
             2 => bytes[at..].iter_mut().take(4).for_each(|byte| *byte = 0xff),
             _ => bytes[at..].iter_mut().take(4).for_each(|byte| *byte = random.u8(..)),
         }
+    }
+}
+
+/// A run of several chapters with these values; keys of all lengths, some too short for a space, others of several.
+fn varied(disk: &SimDisk, entries: u32, is_base: bool, value_bytes: impl Fn(u32) -> Option<usize>) -> Run {
+    let vfs = disk.env().vfs;
+    let identity = Identity { run_id: 78, from: 0, to: 9, hash_seed: 1, is_base };
+    let mut writer = RunWriter::create(&vfs, Path::new("varied"), identity, false).unwrap();
+    for key in varied_keys(entries) {
+        let value = value_bytes(u32::try_from(key.len()).unwrap()).map(|bytes| vec![7; bytes]);
+        writer.push(&key, value.as_deref()).unwrap();
+    }
+    let record = writer.finish().unwrap().record;
+    let file = RunFile::open(&*vfs, Path::new("varied"), &record, ReadMode::Mapped).unwrap();
+    Run::new(Arc::new(file), Path::new("varied"))
+}
+
+fn varied_keys(entries: u32) -> Vec<Vec<u8>> {
+    let bytes = |i: u32| i.wrapping_mul(0x9E37_79B1).to_le_bytes().repeat(1 + i as usize % 9);
+    let mut keys: Vec<Vec<u8>> =
+        (0..entries).map(|i| bytes(i)[..1 + i as usize % 33 % bytes(i).len()].to_vec()).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn the_short_way_ends_where_the_long_one_does() {
+    for (is_base, longest) in [(true, 50), (false, 50), (false, 9000)] {
+        let disk = SimDisk::new(1);
+        let value_bytes =
+            |len: u32| (is_base || !len.is_multiple_of(5)).then_some(if len == 30 { longest } else { 20 });
+        let run = varied(&disk, 70_000, is_base, value_bytes);
+        let keys = varied_keys(140_000);
+        assert!(run.file.footer.chapters.len() > 1, "several chapters");
+        let (mut short, mut there) = (0, 0);
+        // The first round verifies what the second finds in place.
+        for round in 0..2 {
+            for key in &keys {
+                let (hash, asked) = (run.hash(key), Key::from(key.as_slice()));
+                let found = run.get(hash, key).unwrap();
+                let Some(at) = run.file.chapters_from_head(asked).checked_sub(1) else { continue };
+                let (space, name) = asked.into_parts();
+                assert!(
+                    found == run.file.get_in(at, hash, space, name).unwrap(),
+                    "{key:?} {is_base} {longest} {round}"
+                );
+                there += usize::from(found.is_some());
+                short += usize::from(run.file.pages.whole().find(&run.file.ways[at], hash, asked).is_some());
+            }
+        }
+        assert!(there > keys.len() / 2, "{there}");
+        assert!(longest > 50 || short > keys.len() / 2, "{short}");
     }
 }
 

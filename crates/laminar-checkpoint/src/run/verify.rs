@@ -23,7 +23,7 @@ pub(crate) fn verify(run: &RunFile, findings: &mut Findings<'_>) {
         let error = Error::corrupt(path, footer_offset, Reason::Mismatch, "blocks that add up to the footer's content");
         findings.damage(footer_offset, 0, Part::Block, false, error);
     }
-    let copy_bytes = (run.region.len() as u64 - footer_offset) / 2;
+    let copy_bytes = (run.region().len() as u64 - footer_offset) / 2;
     for copy in 0..2 {
         let offset = footer_offset + u64::from(copy) * copy_bytes;
         let mut bytes = vec![0; index(copy_bytes)];

@@ -1,0 +1,137 @@
+//! The short way to an entry, by hash: where the index of a chapter and its entries lie, worked out when the run is opened.
+//!
+//! Look-ups one after the other wait for memory at the same time as far as the processor sees ahead, which is some five
+//! hundred instructions. So a look-up in blocks that were verified before, of a chapter without wide blocks, has to be short; every other
+//! takes the way over the chapter, which ends in the same place.
+
+use laminar_vfs::Region;
+
+use crate::format::PAGE;
+use crate::format::block::{CELL, ENTRY_HEADER, Entry, TRAILER, entry_in, prefetch_entry};
+use crate::format::bytes::{index, index32};
+use crate::format::run::{Chapter, LINES_PER_BLOCK};
+use crate::hash::{LINE, line_of, matches};
+use crate::key::Key;
+use crate::sync::{AtomicU64, Ordering};
+
+/// A chapter, for look-ups by hash.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Where its first block begins.
+    data: usize,
+    /// The pages where its hash blocks and its filter blocks begin.
+    hash_page: usize,
+    filter_page: usize,
+    /// 0 where the index is not asked, or not here.
+    buckets: u32,
+    pub(super) lines: u32,
+    /// The bits of a cell's number that say where in its block it lies: blocks have a power of two of them.
+    in_block: usize,
+    /// Bytes of a data block without its trailer.
+    payload: usize,
+}
+
+impl Way {
+    pub(super) fn to(chapter: &Chapter) -> Self {
+        let page = |offset: u64| index(offset / PAGE as u64);
+        Self {
+            data: index(chapter.offset),
+            hash_page: page(chapter.hash_block(0).offset),
+            filter_page: page(chapter.filter_block(0).offset),
+            buckets: if chapter.wide.is_empty() { chapter.buckets } else { 0 },
+            lines: chapter.lines,
+            in_block: index32(chapter.unit) / CELL - 1,
+            payload: index32(chapter.unit) - TRAILER,
+        }
+    }
+}
+
+/// The bytes of a run, one bit for each of its pages set where a block begins that was verified and is served from here.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) region: Region,
+    verified: Vec<AtomicU64>,
+}
+
+impl Pages {
+    pub(super) fn new(region: Region) -> Self {
+        let verified = (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect();
+        Self { region, verified }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_verified(&self, page: usize) -> bool {
+        is_set(&self.verified, page)
+    }
+
+    pub(super) fn mark_verified(&self, page: usize) {
+        if let Some(bits) = self.verified.get(page / 64) {
+            bits.fetch_or(1 << (page % 64), Ordering::Release);
+        }
+    }
+
+    /// What is whole of them.
+    #[inline(always)]
+    pub(super) fn whole(&self) -> Whole<'_> {
+        Whole { bytes: &self.region, verified: &self.verified }
+    }
+}
+
+#[inline(always)]
+fn is_set(bits: &[AtomicU64], page: usize) -> bool {
+    bits.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
+}
+
+/// The blocks of a run that were verified and are served from its region.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole<'a> {
+    bytes: &'a [u8],
+    verified: &'a [AtomicU64],
+}
+
+impl<'a> Whole<'a> {
+    /// The entry of `key`, as the bucket where it belongs tells. `None` where it does not: it is full, and the search goes on; or
+    /// it, or a block that it points into, is not among them.
+    #[inline(always)]
+    pub(super) fn find(self, way: &Way, hash: u64, key: Key<'_>) -> Option<Option<Entry<'a>>> {
+        if way.buckets == 0 {
+            return None;
+        }
+        let bucket = self.line(way.hash_page, index32(line_of(hash, way.buckets)))?;
+        let mut found = matches(bucket, hash);
+        while let Some(cell) = found.next_cell(bucket) {
+            let entry = self.entry(way, cell)?;
+            if key.is(entry.key) {
+                return Some(Some(entry));
+            }
+        }
+        if found.is_full { None } else { Some(None) }
+    }
+
+    /// The line of the filter of this number; nothing if its block is not among them.
+    #[inline(always)]
+    pub(super) fn filter_line(self, way: &Way, number: usize) -> Option<&'a [u8; LINE]> {
+        self.line(way.filter_page, number)
+    }
+
+    #[inline(always)]
+    fn line(self, first_page: usize, number: usize) -> Option<&'a [u8; LINE]> {
+        let page = first_page + number / LINES_PER_BLOCK;
+        if !is_set(self.verified, page) {
+            return None;
+        }
+        self.bytes.as_chunks().0.get(page * (PAGE / LINE) + number % LINES_PER_BLOCK)
+    }
+
+    /// The entry in this cell of the chapter; nothing if its block is not among them, or can't be one.
+    #[inline(always)]
+    fn entry(self, way: &Way, cell: usize) -> Option<Entry<'a>> {
+        let block = way.data + (cell & !way.in_block) * CELL;
+        if !is_set(self.verified, block / PAGE) {
+            return None;
+        }
+        let entry = self.bytes.get(way.data + cell * CELL + (CELL - ENTRY_HEADER)..block + way.payload)?;
+        prefetch_entry(entry);
+        entry_in(entry)
+    }
+}
