@@ -1,7 +1,7 @@
 //! Merges neighbouring runs into one, in steps, beside whatever else goes on.
 
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::Path;
 
 use laminar_vfs::planted;
@@ -67,11 +67,14 @@ impl CheckpointManager {
     /// [FORMAT.md](crate::format), section "Merging".
     #[must_use]
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        let sizes: Vec<u64> = checkpoint.runs().iter().map(Run::bytes).collect();
-        let window = policy::window(&sizes)?;
-        let is_base = window.start == 0 || planted("merge-drops-tombstones");
-        let runs = checkpoint.runs().get(window)?.to_vec();
-        Some(MergePlan { runs, is_base })
+        plan(checkpoint, policy::window)
+    }
+
+    /// What to merge before the next checkpoint is made, which would else have more than 16 runs: because the process that
+    /// planned a merge ended before it was done. The cheapest merge that will do, which leaves the oldest run alone; nothing if there is room.
+    #[must_use]
+    pub fn plan_room(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
+        plan(checkpoint, policy::window_for_room)
     }
 
     /// A plan that merges all runs into one, whatever it costs; nothing if there are fewer than two.
@@ -100,6 +103,14 @@ impl CheckpointManager {
         let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
         Ok(MergeJob { place, plan, keep, writer, done: Bound::Unbounded, read: 0, is_done: false })
     }
+}
+
+fn plan(checkpoint: &Checkpoint, rule: impl Fn(&[u64]) -> Option<Range<usize>>) -> Option<MergePlan> {
+    let sizes: Vec<u64> = checkpoint.runs().iter().map(Run::bytes).collect();
+    let window = rule(&sizes)?;
+    let is_base = window.start == 0 || planted("merge-drops-tombstones");
+    let runs = checkpoint.runs().get(window)?.to_vec();
+    Some(MergePlan { runs, is_base })
 }
 
 /// Where the merged run is written, and the right to do so.

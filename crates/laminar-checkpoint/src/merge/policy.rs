@@ -18,19 +18,22 @@ pub(crate) const MAX_RUNS: usize = 16;
 /// only once `n` exceeds 14, and a third time only once it exceeds about 100.
 pub(super) fn window(sizes: &[u64]) -> Option<Range<usize>> {
     let (oldest, later) = sizes.split_first()?;
+    let by_space = !later.is_empty() && later.iter().sum::<u64>() >= oldest / 2;
+    if by_space { Some(0..sizes.len()) } else { window_for_room(sizes) }
+}
+
+/// The window of the second rule alone, which leaves room for one more run; nothing if there is room.
+pub(super) fn window_for_room(sizes: &[u64]) -> Option<Range<usize>> {
+    let (oldest, later) = sizes.split_first()?;
+    let excess = sizes.len().checked_sub(MAX_RUNS)?;
     let later_sum: u64 = later.iter().sum();
-    if !later.is_empty() && later_sum >= oldest / 2 {
-        return Some(0..sizes.len());
-    }
-    if sizes.len() < MAX_RUNS {
-        return None;
-    }
     // Runs are expected to go on coming in the size of the smallest, so that their number is not taken too low.
     let smallest = later.iter().copied().min().unwrap_or(0).max(1);
     let to_come = usize::try_from((oldest / 2).saturating_sub(later_sum).div_ceil(smallest)).unwrap_or(usize::MAX);
-    let longest = to_come.max(1).saturating_add(1);
+    let shortest = excess + 2;
+    let longest = to_come.saturating_add(1).max(shortest);
     let windows = (1..sizes.len() - 1).flat_map(|start| (start + 2..=sizes.len()).map(move |end| start..end));
-    let windows = windows.filter(|window| window.len() <= longest);
+    let windows = windows.filter(|window| (shortest..=longest).contains(&window.len()));
     windows.min_by_key(|window| {
         let cost: u64 = sizes.get(window.clone()).unwrap_or_default().iter().sum();
         let saved = window.len() as u64 - 1;
@@ -87,6 +90,22 @@ mod tests {
         assert_eq!(window(&[5]), None);
         assert_eq!(window(&[100, 10, 10, 10]), None);
         assert_eq!(window(&[100, 10, 40]), Some(0..3));
+    }
+
+    #[test]
+    fn room_is_made_behind_the_oldest_however_many_there_are() {
+        assert_eq!(window_for_room(&[100; 15]), None);
+        for count in 16..100 {
+            let mut sizes = vec![1_000_000];
+            sizes.extend((1..count).map(|number| 1000 + number % 7));
+            let window = window_for_room(&sizes).unwrap();
+            assert!(window.start > 0, "{window:?}");
+            assert!(sizes.len() - (window.len() - 1) < MAX_RUNS, "{count} runs, {window:?}");
+            // Also where the first rule would have all of them.
+            sizes[0] = 10;
+            let window = window_for_room(&sizes).unwrap();
+            assert!(window.start > 0 && sizes.len() - (window.len() - 1) < MAX_RUNS, "{count} runs, {window:?}");
+        }
     }
 
     #[test]

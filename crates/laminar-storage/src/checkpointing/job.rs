@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergedRun, Meta, RunWriter};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergePlan, MergedRun, Meta, RunWriter};
 use laminar_vfs::{Completer, Env, Job, Step, planted};
 use laminar_wal::{Lsn, Wal};
 
@@ -19,8 +19,9 @@ use crate::{Error, Result};
 /// Records scanned or entries written in one step: a few milliseconds of work.
 const STEP_RECORDS: usize = 16 << 10;
 
-/// With this many runs a merge that is under way comes before the next checkpoint: else, where checkpoints follow one another
-/// without a pause, it would never end, and every read would pay for it. As in the rule of merging of `laminar-checkpoint`.
+/// With this many runs a merge that is under way comes before the next checkpoint, and one is begun if there is none: else, where
+/// checkpoints follow one another without a pause, or processes that die soon, it would never end, and every read would pay for
+/// it. As in the rule of merging of `laminar-checkpoint`.
 const MANY_RUNS: usize = 16;
 
 pub(super) struct CheckpointJob {
@@ -36,6 +37,8 @@ pub(super) struct CheckpointJob {
     merged: Option<MergedRun>,
     /// Runs of the newest checkpoint.
     runs: usize,
+    /// The id of the checkpoint for which room was made, or could not be.
+    room_made_for: Option<u64>,
     /// A step has panicked: what this job holds is not to be relied on, and every request fails with this.
     broken: Option<Error>,
 }
@@ -59,6 +62,7 @@ impl CheckpointJob {
             merging: None,
             merged: None,
             runs: 0,
+            room_made_for: None,
             broken: None,
         }
     }
@@ -93,10 +97,35 @@ impl CheckpointJob {
             && self.merged.is_none()
             && let Some(plan) = self.manager.plan_merge(newest)
         {
-            let live = LiveKeys::of(newest)?;
-            self.merging = Some(self.manager.merge(plan, Box::new(move |key| live.contains(key)))?);
+            self.begin_merge(plan, newest)?;
         }
         Ok(())
+    }
+
+    fn begin_merge(&mut self, plan: MergePlan, newest: &Checkpoint) -> Result<()> {
+        let live = LiveKeys::of(newest)?;
+        self.merging = Some(self.manager.merge(plan, Box::new(move |key| live.contains(key)))?);
+        Ok(())
+    }
+
+    /// The checkpoint to be made next; nothing so long as a merge comes first.
+    fn next_request(&mut self) -> Option<Request> {
+        let base = self.mailbox.lock().request.as_ref()?.base.clone();
+        if let Some(base) = base.filter(|base| base.runs().len() >= MANY_RUNS) {
+            self.runs = base.runs().len();
+            if self.merging.is_none()
+                && self.merged.is_none()
+                && self.room_made_for.replace(base.id()) != Some(base.id())
+                && let Some(plan) = self.manager.plan_room(&base)
+                && let Err(error) = self.begin_merge(plan, &base)
+            {
+                self.mailbox.lock().upkeep_error = Some(error);
+            }
+        }
+        if self.merging.is_some() && self.runs >= MANY_RUNS {
+            return None;
+        }
+        self.mailbox.lock().request.take()
     }
 
     /// One step of a merge. A failed merge is given up; the next checkpoint plans a new one.
@@ -131,9 +160,7 @@ impl Job for CheckpointJob {
             }
             return Step::Again;
         }
-        let merge_first = self.merging.is_some() && self.runs >= MANY_RUNS;
-        let request = if merge_first { None } else { self.mailbox.lock().request.take() };
-        if let Some(Request { base, cut, completer, progress }) = request {
+        if let Some(Request { base, cut, completer, progress }) = self.next_request() {
             self.waiting = Some(completer);
             self.current = Some(Making::new(base, cut, progress, self.env.clock.now()));
             return Step::Again;
