@@ -35,8 +35,6 @@ pub(super) struct CheckpointJob {
     waiting: Option<Completer<Result<CheckpointInfo>>>,
     merging: Option<MergeJob>,
     merged: Option<MergedRun>,
-    /// Runs of the newest checkpoint.
-    runs: usize,
     /// The id of the checkpoint for which room was made, or could not be.
     room_made_for: Option<u64>,
     /// A step has panicked: what this job holds is not to be relied on, and every request fails with this.
@@ -61,7 +59,6 @@ impl CheckpointJob {
             waiting: None,
             merging: None,
             merged: None,
-            runs: 0,
             room_made_for: None,
             broken: None,
         }
@@ -90,7 +87,6 @@ impl CheckpointJob {
     }
 
     fn clean_up(&mut self, newest: &Checkpoint) -> Result<()> {
-        self.runs = newest.runs().len();
         let keep = self.mailbox.lock().max_retained;
         retire(&self.manager, &self.wal, keep)?;
         if self.merging.is_none()
@@ -112,7 +108,6 @@ impl CheckpointJob {
     fn next_request(&mut self) -> Option<Request> {
         let base = self.mailbox.lock().request.as_ref()?.base.clone();
         if let Some(base) = base.filter(|base| base.runs().len() >= MANY_RUNS) {
-            self.runs = base.runs().len();
             if self.merging.is_none()
                 && self.merged.is_none()
                 && self.room_made_for.replace(base.id()) != Some(base.id())
@@ -121,9 +116,9 @@ impl CheckpointJob {
             {
                 self.mailbox.lock().upkeep_error = Some(error);
             }
-        }
-        if self.merging.is_some() && self.runs >= MANY_RUNS {
-            return None;
+            if self.merging.is_some() {
+                return None;
+            }
         }
         self.mailbox.lock().request.take()
     }
