@@ -22,16 +22,17 @@ impl Log {
             if writer.closed {
                 return Ok(());
             }
-            // What was refused for want of space is written now, and not synced yet.
-            let was_behind = writer.is_behind();
+            // What was refused for want of space.
             self.finish(&mut writer)?;
             // A mark was written since the last sync; what is appended next must start on a page of its own.
             let is_on_page = self.buffer.lock().is_on_page();
             if !is_on_page {
                 self.hand_over(&mut writer, true)?;
             }
-            if was_behind || !is_on_page {
+            // Also one that was refused for want of space, and written later by whoever came by: the mark of a clean close vouches for it.
+            if writer.ends_with_mark {
                 self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
+                writer.ends_with_mark = false;
             }
             let mut buffer = self.buffer.lock();
             if !buffer.is_empty() || !buffer.is_on_page() || buffer.end() > self.durable.load(Ordering::Acquire) {

@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     asked_ahead: bool,
     /// What was durable when the last mark was written.
     pub(crate) marked: u64,
+    /// A mark was written last: no record behind it waits for a sync, and so nobody may have synced it.
+    pub(crate) ends_with_mark: bool,
 }
 
 /// What must be so before the first byte is written after opening.
@@ -86,6 +88,7 @@ impl Writer {
             closed: false,
             asked_ahead: false,
             marked: durable,
+            ends_with_mark: false,
         }
     }
 
@@ -175,6 +178,7 @@ impl Log {
         writer.outgoing = None;
         count(&self.counters.groups, 1);
         count(&self.counters.bytes_written, group.padded as u64);
+        writer.ends_with_mark = !group.records;
         if group.records {
             self.written.store(group.end, Ordering::Release);
             self.note_written();
