@@ -3,7 +3,7 @@
 //!
 //! Three parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, and the
 //! *order* knows which key follows which. Point operations go through the index alone. The order is told of a key only
-//! when it is new or gone, and then in groups of up to 32, so that the cache misses of their descents overlap; until then
+//! when it is new or gone, and shows it a few changes later, so that nobody waits for the cache misses of its descent; until then
 //! [`Table::range`] merges the waiting keys in.
 
 use std::ops::Bound;
@@ -32,9 +32,6 @@ pub use loader::Loader;
 use order::Order;
 pub use range::TableRange;
 
-/// Keys that wait for the order, at most.
-const GROUP: usize = 32;
-
 /// A map from key to entry, ordered, for one owner.
 ///
 /// A key is four bytes that name a key space, and a name in it; it sorts as the two in a row. Names and values are byte
@@ -56,10 +53,6 @@ pub struct Table {
     arena: Arena,
     index: Index,
     order: Order,
-    /// New entries that the order does not know yet.
-    added: Vec<Slot>,
-    /// Entries that are gone but that the order still refers to: detached in the arena, so that it can read their keys.
-    gone: Vec<Slot>,
     bytes: u64,
     /// The order is built later, from what is there then.
     is_loading: bool,
@@ -122,15 +115,7 @@ impl Table {
     }
 
     const fn with_hasher(hasher: Hasher, source: PageSource) -> Self {
-        Self {
-            arena: Arena::new(source),
-            index: Index::new(hasher),
-            order: Order::new(),
-            added: Vec::new(),
-            gone: Vec::new(),
-            bytes: 0,
-            is_loading: false,
-        }
+        Self { arena: Arena::new(source), index: Index::new(hasher), order: Order::new(), bytes: 0, is_loading: false }
     }
 
     /// Bounds the memory of entries to about so many bytes, if that is less than the 63 GiB that they may take anyway. What is there stays.
@@ -148,11 +133,9 @@ impl Table {
         self.arena.check_room(key.len(), value_bytes)
     }
 
-    /// Gives back the room of all entries that are gone. Otherwise that of the last few waits until there is a group of them.
+    /// Gives back the room of all entries that are gone. Otherwise that of the last few waits until the order has let go of them.
     pub fn release(&mut self) {
-        if !self.gone.is_empty() {
-            self.tell_order();
-        }
+        self.order.settle(&mut self.arena);
     }
 
     /// The key of `name` in a key space, to ask this table for: its hash is computed here, once.
@@ -264,41 +247,20 @@ impl Table {
         self.drop_slot(slot);
     }
 
-    /// Has the order learn of a new entry, in time.
     fn add(&mut self, slot: Slot) {
-        if self.is_loading {
-            return;
-        }
-        self.added.push(slot);
-        if self.added.len() == GROUP {
-            self.tell_order();
+        if !self.is_loading {
+            self.order.add(&mut self.arena, slot);
         }
     }
 
     /// Gives an entry's block back, once the order no longer refers to it.
     fn drop_slot(&mut self, slot: Slot) {
-        if self.is_loading {
+        if self.is_loading || self.order.forget(slot) {
             self.arena.free(slot);
-            return;
+        } else {
+            self.arena.detach(slot);
+            self.order.remove(&mut self.arena, slot);
         }
-        if let Some(at) = self.added.iter().position(|&added| added == slot) {
-            self.added.swap_remove(at);
-            self.arena.free(slot);
-            return;
-        }
-        self.arena.detach(slot);
-        self.gone.push(slot);
-        if self.gone.len() == GROUP {
-            self.tell_order();
-        }
-    }
-
-    fn tell_order(&mut self) {
-        // A key that went and came back waits in both lists: the old slot must go first.
-        self.order.remove(&mut self.arena, &self.gone);
-        self.gone.drain(..).for_each(|slot| self.arena.free(slot));
-        self.order.insert(&mut self.arena, &self.added);
-        self.added.clear();
     }
 }
 

@@ -32,6 +32,7 @@ mod error;
 mod job;
 mod pages;
 mod planted;
+mod prefetch;
 mod publish;
 mod real;
 mod region;
@@ -53,6 +54,7 @@ pub use pages::{PageSource, Pages};
 pub use planted::plant;
 #[doc(hidden)]
 pub use planted::planted;
+pub use prefetch::prefetch;
 pub use publish::{TEMPORARY_SUFFIX, create_dir_durable, is_temporary, publish, temporary_name};
 pub use real::{RealClock, RealDisk, RealRandom};
 pub use region::{ReadMode, Region};

@@ -1,16 +1,16 @@
-//! The order of the keys: a B+-tree of slots. Owns which key follows which; point operations never come here, and it is
-//! told of new and gone keys in groups, whose cache misses overlap.
+//! The order of the keys: a B+-tree of slots. Owns which key follows which; point operations never come here, and new and
+//! gone keys take some steps to arrive, so that nobody waits for their cache misses.
 //!
 //! Separators are keys of their own in the arena, cut as short as they can be: the entries around them come and go.
 //!
 //! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
 //! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::GROUP;
 use super::arena::{Arena, Slot};
 use super::pool::Pool;
 
@@ -18,9 +18,11 @@ mod build;
 mod merge;
 mod node;
 mod split;
+mod waiting;
 
 use node::{Node, WIDTH};
 pub(super) use node::{head, shared};
+use waiting::Waiting;
 
 /// Separators of an inner node, which has one child more than those.
 const SEPARATORS: usize = WIDTH - 1;
@@ -52,6 +54,9 @@ pub(super) struct Order {
     root: u32,
     /// Levels of inner nodes above the leaves.
     height: u32,
+    /// How often nodes were split or merged: whoever remembers a node looks at it.
+    shape: u32,
+    waiting: VecDeque<Waiting>,
 }
 
 /// The leaf where a walk goes on.
@@ -61,7 +66,7 @@ pub(super) struct Cursor(u32);
 #[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
 impl Order {
     pub(super) const fn new() -> Self {
-        Self { leaves: Pool::new(), inners: Pool::new(), root: 0, height: 0 }
+        Self { leaves: Pool::new(), inners: Pool::new(), root: 0, height: 0, shape: 0, waiting: VecDeque::new() }
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
@@ -72,49 +77,6 @@ impl Order {
     #[cfg(test)]
     pub(super) fn resident_in_use(&self) -> usize {
         self.leaves.bytes_in_use() + self.inners.bytes_in_use()
-    }
-
-    /// Adds the slots of new keys, at most `GROUP`.
-    pub(super) fn insert(&mut self, arena: &mut Arena, slots: &[Slot]) {
-        if self.leaves.is_empty() && !slots.is_empty() {
-            self.root = self.leaves.push(arena, Leaf { node: Node::EMPTY, next: END, unused: 0 });
-        }
-        let found = self.locate(arena, slots);
-        // Leaves that lost keys since.
-        let mut changed = Vec::new();
-        for (&slot, &(mut leaf)) in slots.iter().zip(&found) {
-            if changed.contains(&leaf) {
-                leaf = self.leaf_of(arena, arena.key(slot));
-            }
-            if self.leaves.get(leaf).node.is_full() {
-                changed.push(leaf);
-                self.make_room(arena, slot);
-                leaf = self.leaf_of(arena, arena.key(slot));
-            }
-            let key = arena.key(slot);
-            let node = &mut self.leaves.get_mut(leaf).node;
-            let at = node.count_below(arena, key);
-            node.insert(at, key, slot);
-        }
-    }
-
-    /// Takes out the slots of gone keys, at most `GROUP`; their keys can still be read.
-    pub(super) fn remove(&mut self, arena: &mut Arena, slots: &[Slot]) {
-        let found = self.locate(arena, slots);
-        let mut merged = false;
-        for (&slot, &(mut leaf)) in slots.iter().zip(&found) {
-            let key = arena.key(slot);
-            if merged {
-                leaf = self.leaf_of(arena, key);
-            }
-            let node = &mut self.leaves.get_mut(leaf).node;
-            let Some(at) = node.position(key, slot) else { unreachable!("a key that went was in the order") };
-            node.remove(at);
-            if merge::is_due(node.len()) {
-                merged = true;
-                self.merge(arena, slot);
-            }
-        }
     }
 
     /// The slots between two bounds of the leaf where the first of them are, perhaps none, and where the next ones follow.
@@ -128,8 +90,8 @@ impl Order {
             Bound::Unbounded => (&[][..], false),
         };
         let leaf = self.leaf_of(arena, key);
+        self.leaves.prefetch(leaf);
         let node = &self.leaves.get(leaf).node;
-        std::hint::black_box(node.touch());
         let at = if is_excluded { node.count_to(arena, key) } else { node.count_below(arena, key) };
         self.row(arena, leaf, at, key, upper)
     }
@@ -159,25 +121,18 @@ impl Order {
     }
 
     fn leaf_of(&self, arena: &Arena, key: &[u8]) -> u32 {
-        (0..self.height).fold(self.root, |number, _| {
+        self.descend(arena, key, self.height)
+    }
+
+    /// The inner node above the leaf of a key; where there is none, the leaf.
+    fn node_above_leaf(&self, arena: &Arena, key: &[u8]) -> u32 {
+        self.descend(arena, key, self.height.saturating_sub(1))
+    }
+
+    fn descend(&self, arena: &Arena, key: &[u8], levels: u32) -> u32 {
+        (0..levels).fold(self.root, |number, _| {
             let inner = self.inners.get(number);
             inner.children[inner.node.count_to(arena, key)]
         })
-    }
-
-    /// The leaves of some keys. The keys descend together, level by level, so that their cache misses overlap.
-    fn locate(&self, arena: &Arena, slots: &[Slot]) -> [u32; GROUP] {
-        let mut found = [self.root; GROUP];
-        let mut keys = [&[][..]; GROUP];
-        keys.iter_mut().zip(slots).for_each(|(key, &slot)| *key = arena.key(slot));
-        for _ in 0..self.height {
-            for (number, key) in found.iter_mut().zip(&keys[..slots.len()]) {
-                let inner = self.inners.get(*number);
-                *number = inner.children[inner.node.count_to(arena, key)];
-            }
-        }
-        let touched = found.iter().zip(slots).fold(0, |all, (&leaf, _)| all ^ self.leaves.get(leaf).node.touch());
-        std::hint::black_box(touched);
-        found
     }
 }

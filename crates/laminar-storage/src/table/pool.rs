@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use bytemuck::Pod;
-use laminar_vfs::{PageSource, Pages};
+use laminar_vfs::{PageSource, Pages, prefetch};
 
 use super::arena::{Arena, FIRST_BYTES, GROWTH};
 
@@ -52,6 +52,12 @@ impl<T: Pod> Pool<T> {
     pub(super) fn get_mut(&mut self, number: u32) -> &mut T {
         let at = number as usize % Self::PIECE * size_of::<T>();
         bytemuck::from_bytes_mut(&mut self.pieces[number as usize / Self::PIECE][at..at + size_of::<T>()])
+    }
+
+    /// Has a value on its way into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, number: u32) {
+        prefetch(bytemuck::bytes_of(self.get(number)));
     }
 
     /// Adds a value and gives its number, perhaps one that was given back.

@@ -29,7 +29,7 @@ impl<'a> TableRange<'a> {
     pub(super) fn new(table: &'a Table, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
         let key_of = |slot: Slot| table.arena.key(slot);
         let is_inside = |slot: Slot| RangeBounds::<[u8]>::contains(&(lower, upper), key_of(slot));
-        let mut waiting: Vec<Slot> = table.added.iter().copied().filter(|&slot| is_inside(slot)).collect();
+        let mut waiting: Vec<Slot> = table.order.waiting().filter(|&slot| is_inside(slot)).collect();
         waiting.sort_unstable_by(|&one, &other| key_of(other).cmp(key_of(one)));
         let (row, cursor) = table.order.first_row(&table.arena, lower, upper);
         Self { table, fetched: [].iter(), row, cursor, upper: upper.map(KeyBuf::from), waiting }

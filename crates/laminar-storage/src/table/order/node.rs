@@ -61,13 +61,6 @@ impl Node {
         &self.slots[..self.len()]
     }
 
-    /// A word of each cache line that a search or an insert may read, to have them on their way.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        let heads = self.heads.iter().step_by(8).fold(0, |all, head| all ^ head);
-        self.slots.iter().step_by(16).fold(heads, |all, &slot| all ^ u64::from(slot))
-    }
-
     /// The number of keys below `key`.
     #[inline]
     pub(super) fn count_below(&self, arena: &Arena, key: &[u8]) -> usize {

@@ -1,0 +1,123 @@
+//! Keys on their way into the order, or out of it. Each that comes pushes the ones before it a step further: the first brings the node
+//! above its leaf into the cache, the second the leaf, the third changes the leaf. So every change costs the same, and nobody waits for
+//! memory: in between is the caller's own work.
+
+use super::super::arena::{Arena, Slot};
+use super::node::Node;
+use super::{END, Leaf, Order, merge};
+
+/// Changes that wait at most: one whose leaf is on its way, and behind it one whose node above the leaf is.
+const WAITING: usize = 2;
+
+/// A change that the leaves do not show yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    slot: Slot,
+    /// Whether the key leaves the order; else it is a new one.
+    is_gone: bool,
+    /// Whether `node` is the leaf; else it is the node above.
+    is_at_leaf: bool,
+    node: u32,
+    /// The shape of the order for which `node` is right.
+    shape: u32,
+}
+
+#[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
+impl Order {
+    /// Takes the slot of a new key.
+    pub(in super::super) fn add(&mut self, arena: &mut Arena, slot: Slot) {
+        if self.leaves.is_empty() {
+            self.root = self.leaves.push(arena, Leaf { node: Node::EMPTY, next: END, unused: 0 });
+        }
+        self.enqueue(arena, slot, false);
+    }
+
+    /// Takes out the slot of a key that is gone, in time. Its block is detached, so that the key can be read as long as the order refers to
+    /// it, and is freed then.
+    pub(in super::super) fn remove(&mut self, arena: &mut Arena, slot: Slot) {
+        self.enqueue(arena, slot, true);
+    }
+
+    /// Takes back a new key that still waits. False if it does not.
+    pub(in super::super) fn forget(&mut self, slot: Slot) -> bool {
+        let at = self.waiting.iter().position(|waiting| waiting.slot == slot && !waiting.is_gone);
+        at.and_then(|at| self.waiting.remove(at)).is_some()
+    }
+
+    /// The slots of new keys that the leaves do not show yet.
+    pub(in super::super) fn waiting(&self) -> impl Iterator<Item = Slot> {
+        self.waiting.iter().filter(|waiting| !waiting.is_gone).map(|waiting| waiting.slot)
+    }
+
+    /// Lets all that waits arrive.
+    pub(in super::super) fn settle(&mut self, arena: &mut Arena) {
+        while let Some(first) = self.waiting.pop_front() {
+            self.arrive(arena, first);
+        }
+    }
+
+    fn enqueue(&mut self, arena: &mut Arena, slot: Slot, is_gone: bool) {
+        if self.waiting.len() == WAITING
+            && let Some(first) = self.waiting.pop_front()
+        {
+            self.arrive(arena, first);
+        }
+        let node = self.node_above_leaf(arena, arena.key(slot));
+        match self.height {
+            0 => self.leaves.prefetch(node),
+            _ => self.inners.prefetch(node),
+        }
+        let waiting = Waiting { slot, is_gone, is_at_leaf: self.height == 0, node, shape: self.shape };
+        self.waiting.push_back(waiting);
+        if let Some(midway) = self.waiting.len().checked_sub(WAITING) {
+            let leaf = self.leaf_for(arena, &self.waiting[midway]);
+            self.leaves.prefetch(leaf);
+            let waiting = &mut self.waiting[midway];
+            (waiting.node, waiting.is_at_leaf, waiting.shape) = (leaf, true, self.shape);
+        }
+    }
+
+    fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> u32 {
+        let key = arena.key(waiting.slot);
+        if waiting.shape != self.shape {
+            return self.leaf_of(arena, key);
+        }
+        if waiting.is_at_leaf {
+            return waiting.node;
+        }
+        let inner = self.inners.get(waiting.node);
+        inner.children[inner.node.count_to(arena, key)]
+    }
+
+    fn arrive(&mut self, arena: &mut Arena, waiting: Waiting) {
+        let (slot, leaf) = (waiting.slot, self.leaf_for(arena, &waiting));
+        if waiting.is_gone {
+            self.remove_from(arena, leaf, slot);
+            arena.free(slot);
+        } else {
+            self.insert_into(arena, leaf, slot);
+        }
+    }
+
+    fn insert_into(&mut self, arena: &mut Arena, mut leaf: u32, slot: Slot) {
+        if self.leaves.get(leaf).node.is_full() {
+            self.make_room(arena, slot);
+            self.shape = self.shape.wrapping_add(1);
+            leaf = self.leaf_of(arena, arena.key(slot));
+        }
+        let key = arena.key(slot);
+        let node = &mut self.leaves.get_mut(leaf).node;
+        let at = node.count_below(arena, key);
+        node.insert(at, key, slot);
+    }
+
+    fn remove_from(&mut self, arena: &mut Arena, leaf: u32, slot: Slot) {
+        let node = &mut self.leaves.get_mut(leaf).node;
+        let Some(at) = node.position(arena.key(slot), slot) else { unreachable!("a key that went was in the order") };
+        node.remove(at);
+        if merge::is_due(node.len()) {
+            self.merge(arena, slot);
+            self.shape = self.shape.wrapping_add(1);
+        }
+    }
+}
