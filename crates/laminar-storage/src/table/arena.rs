@@ -5,7 +5,7 @@
 //! their own first cell, so that no list ever has to grow, and a chunk whose last block is freed goes back to the
 //! system. Nothing here takes time in proportion to the whole: the dearest step is to let go of one chunk.
 
-use laminar_vfs::{PageSource, Pages};
+use laminar_vfs::{PageSource, Pages, prefetch};
 
 use super::block::{self, Block, CELL_BYTES, Layout, MAX_BYTES, NOT_AN_ENTRY};
 use super::key::Key;
@@ -148,6 +148,15 @@ impl Arena {
     #[inline]
     pub(super) fn key(&self, slot: Slot) -> &[u8] {
         self.block(slot).key()
+    }
+
+    /// Has the key of the block at `slot`, if it is not long, on its way into the cache.
+    #[inline]
+    pub(super) fn prefetch_key(&self, slot: Slot) {
+        const LEN: usize = 2 * CELL_BYTES;
+        let (chunk, cell) = place(slot);
+        let bytes = &self.chunks[chunk].bytes()[cell * CELL_BYTES..];
+        prefetch(bytes.get(..LEN).unwrap_or(bytes));
     }
 
     /// Has the blocks at these slots on their way into the cache, at the same time.

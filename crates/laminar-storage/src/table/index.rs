@@ -20,6 +20,9 @@ use segment::{LANES, Segment};
 /// are not chance but malice, and go to a list instead, so that they cannot blow up the directory.
 const EXCESS_DEPTH: u32 = 6;
 
+/// Keys of a segment that splits which are on their way into the cache while one is hashed: more than the processor would see by itself.
+const LOOK_AHEAD: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Index {
     hasher: Hasher,
@@ -155,22 +158,25 @@ impl Index {
             self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
             self.shift -= 1;
         }
-        let new = self.segments.push(arena, Segment::EMPTY);
+        let mut halves = [Segment::EMPTY; 2];
+        let mut lens = [0, 0];
+        let slots: Vec<Slot> = self.segments.get(old).slots().collect();
+        let mut ahead = slots.iter().skip(LOOK_AHEAD);
+        slots.iter().take(LOOK_AHEAD).for_each(|&slot| arena.prefetch_key(slot));
+        for &slot in &slots {
+            ahead.next().into_iter().for_each(|&slot| arena.prefetch_key(slot));
+            let hash = self.hasher.hash_whole(arena.key(slot));
+            let second = at(hash, u64::BITS - 1 - depth) & 1;
+            lens[second] += 1;
+            halves[second].insert(hash, slot);
+        }
+        let [first_half, second_half] = halves;
+        *self.segments.get_mut(old) = first_half;
+        let new = self.segments.push(arena, second_half);
         // The names of the old segment lie side by side; the second half of them goes to the new one.
         let names = 1 << (u64::BITS - self.shift - depth);
         let first = at(hash, self.shift) & !(names - 1);
         self.directory[first + names / 2..first + names].fill(new);
-
-        let entries = std::mem::replace(self.segments.get_mut(old), Segment::EMPTY);
-        // First all hashes, so that the reads of their keys overlap.
-        let slots: Vec<Slot> = entries.slots().collect();
-        let hashes: Vec<u64> = slots.iter().map(|&slot| self.hasher.hash_whole(arena.key(slot))).collect();
-        let mut lens = [0, 0];
-        for (&slot, &hash) in slots.iter().zip(&hashes) {
-            let second = at(hash, u64::BITS - 1 - depth) & 1;
-            lens[second] += 1;
-            self.segments.get_mut([old, new][second]).insert(hash, slot);
-        }
         let depth = depth + 1;
         self.shapes[old as usize] = Shape { len: lens[0], limit: limit(old, depth), depth };
         self.shapes.push(Shape { len: lens[1], limit: limit(new, depth), depth });
