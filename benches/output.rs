@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 use laminar_vfs::Env;
 
@@ -14,6 +15,12 @@ use crate::{Measured, Settings, directory, quantity};
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
+}
+
+/// The commit that is checked out, in short.
+fn commit() -> String {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 impl Output {
@@ -30,7 +37,8 @@ impl Output {
         }
         let output = Self { path };
         let unix_ms = Env::real().clock.unix_ms();
-        output.write(&Entry::Run(Run { quick: settings.quick, rounds: settings.rounds, unix_ms }));
+        let run = Run { quick: settings.quick, rounds: settings.rounds, unix_ms, commit: commit() };
+        output.write(&Entry::Run(run));
         output
     }
 

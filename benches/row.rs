@@ -93,6 +93,8 @@ pub struct Run {
     pub rounds: usize,
     /// When it began: milliseconds since 1970-01-01 UTC.
     pub unix_ms: u64,
+    /// The commit that was checked out, in short; empty where that could not be told.
+    pub commit: String,
 }
 
 /// A line of a file of figures.

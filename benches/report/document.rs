@@ -84,7 +84,8 @@ impl Document {
         let explanations = budgets::explanations();
         let settings = figures.runs.iter().map(|(program, run)| {
             let length = if run.quick { ", quick" } else { "" };
-            format!("{program}: {} rounds{length}, {}", run.rounds, crate::machine::date(run.unix_ms))
+            let date = crate::machine::date(run.unix_ms);
+            format!("{program}: {} rounds{length}, {date}, laminar at {}", run.rounds, run.commit)
         });
         Self {
             machine: Machine::this(),

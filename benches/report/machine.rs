@@ -28,10 +28,7 @@ impl Machine {
                 ("file system", output("stat", &["-f", "-c", "%T", &directory::figures().to_string_lossy()])),
                 ("compiler", output("rustc", &["--version"])),
                 ("peers", peers()),
-                (
-                    "laminar",
-                    format!("{} at {}", env!("CARGO_PKG_VERSION"), output("git", &["rev-parse", "--short", "HEAD"])),
-                ),
+                ("laminar", env!("CARGO_PKG_VERSION").to_owned()),
             ],
         }
     }
