@@ -13,7 +13,9 @@ impl Log {
         let (mark, whole) = loop {
             let end = self.buffer.lock().end();
             if planted("log-closes-without-sync") {
-                drop(self.hand_over(&mut self.writer.lock(), true));
+                let mut writer = self.writer.lock();
+                drop(self.hand_over(&mut writer, true));
+                writer.ends_with_mark = false;
                 self.durable.store(self.written.load(Ordering::Acquire), Ordering::Release);
             }
             self.wait_durable(end)?;
