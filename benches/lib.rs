@@ -20,6 +20,7 @@
 
 pub mod budgets;
 pub mod child;
+pub mod command;
 pub mod directory;
 pub mod floor;
 pub mod latency;

@@ -4,23 +4,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
 
 use laminar_vfs::Env;
 
 use crate::row::{Entry, Row, Rows, Run, Series};
-use crate::{Measured, Settings, directory, quantity};
+use crate::{Measured, Settings, command, directory, quantity};
 
 /// Where one program's figures go: `target/bench/<program>.jsonl`.
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-}
-
-/// The commit that is checked out, in short.
-fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 impl Output {
@@ -37,7 +30,8 @@ impl Output {
         }
         let output = Self { path };
         let unix_ms = Env::real().clock.unix_ms();
-        let run = Run { quick: settings.quick, rounds: settings.rounds, unix_ms, commit: commit() };
+        let commit = command::output("git", &["rev-parse", "--short", "HEAD"]);
+        let run = Run { quick: settings.quick, rounds: settings.rounds, unix_ms, commit };
         output.write(&Entry::Run(run));
         output
     }

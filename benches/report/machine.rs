@@ -1,7 +1,6 @@
 //! The machine that the figures are from: its class, and nothing that names it.
 
-use std::process::Command;
-
+use laminar_benches::command::output;
 use laminar_benches::directory;
 use laminar_vfs::Env;
 
@@ -68,11 +67,6 @@ fn field(path: &str, name: &str) -> Option<String> {
     let text = read(path);
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// The day of a point in time, as 2026-01-31. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".

@@ -18,6 +18,7 @@ pub(super) fn is_due(len: usize) -> bool {
 impl Order {
     /// Merges the sparse nodes on the way to the key of `gone` with a neighbour where one has room.
     pub(super) fn merge(&mut self, arena: &mut Arena, gone: Slot) {
+        self.shape = self.shape.wrapping_add(1);
         while self.height > 0 && self.inners.get(self.root).node.len() == 0 {
             let old = self.root;
             self.root = self.inners.get(old).children[0];

@@ -8,6 +8,7 @@ use super::{Inner, Leaf, Order, SEPARATORS};
 impl Order {
     /// Splits the leaf that the key of `new` belongs to, and each full inner node above it.
     pub(super) fn make_room(&mut self, arena: &mut Arena, new: Slot) {
+        self.shape = self.shape.wrapping_add(1);
         if self.height == 0 || self.inners.get(self.root).is_full() {
             let mut children = [0; WIDTH];
             children[0] = self.root;

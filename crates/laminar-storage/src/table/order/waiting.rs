@@ -102,7 +102,6 @@ impl Order {
     fn insert_into(&mut self, arena: &mut Arena, mut leaf: u32, slot: Slot) {
         if self.leaves.get(leaf).node.is_full() {
             self.make_room(arena, slot);
-            self.shape = self.shape.wrapping_add(1);
             leaf = self.leaf_of(arena, arena.key(slot));
         }
         let key = arena.key(slot);
@@ -117,7 +116,6 @@ impl Order {
         node.remove(at);
         if merge::is_due(node.len()) {
             self.merge(arena, slot);
-            self.shape = self.shape.wrapping_add(1);
         }
     }
 }
