@@ -97,6 +97,8 @@ pub enum LogOp {
     DieInRecovery(u16, u64),
     /// After so many more calls of a kind, one fails in the way of this number, or all from there on.
     Fail(Struck, u16, u8, bool),
+    /// While the next operation is done, the disk is full: all its writes but the first so many are refused. Then there is space again.
+    Full(u8),
     /// No call fails any more.
     Clear,
 }
@@ -105,7 +107,8 @@ impl LogOp {
     /// A random operation.
     fn random(rng: &mut Rng) -> Self {
         match rng.u8(..100) {
-            0..28 => Self::Append(Payload::random(rng)),
+            0..25 => Self::Append(Payload::random(rng)),
+            25..28 => Self::Full(rng.u8(..3)),
             28..34 => Self::Batch((0..rng.u8(2..5)).map(|_| Payload::random(rng)).collect()),
             34..37 => Self::Half(Payload::random(rng)),
             37..50 => Self::Commit,

@@ -32,7 +32,7 @@ impl Log {
                 self.hand_over(&mut writer, true)?;
             }
             // Also one that was refused for want of space, and written later by whoever came by: the mark of a clean close vouches for it.
-            if writer.ends_with_mark {
+            if writer.ends_with_mark && !planted("log-closes-on-unsynced-mark") {
                 self.sync_file(&*writer.file, self.written.load(Ordering::Acquire))?;
                 writer.ends_with_mark = false;
             }

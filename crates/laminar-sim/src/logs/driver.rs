@@ -69,6 +69,8 @@ pub(super) struct LogDriver {
     records: Records,
     death: Option<Death>,
     recovery_death: Option<(u16, u64)>,
+    /// The disk is full until the next operation is done.
+    is_full: bool,
     /// How many calls had failed when the process began.
     struck_before: u64,
     summary: LogSummary,
@@ -103,6 +105,7 @@ impl LogDriver {
             records,
             death,
             recovery_death,
+            is_full: false,
             struck_before: 0,
             summary,
             moments: 0,
@@ -115,6 +118,12 @@ impl LogDriver {
         match op {
             LogOp::Fail(struck, after, kind, sticky) => {
                 self.arm(*struck, *after, *kind, *sticky);
+                return Ok(());
+            }
+            LogOp::Full(writes) => {
+                let refusal = Fault::new(FaultKind::NoSpace).on(DiskOp::Write).after(u64::from(*writes));
+                self.disk.fail(refusal.sticky());
+                self.is_full = true;
                 return Ok(());
             }
             LogOp::Clear => {
@@ -148,6 +157,9 @@ impl LogDriver {
         self.disk.start_history();
         let result = self.step(op);
         let history = self.disk.take_history();
+        if std::mem::take(&mut self.is_full) {
+            self.disk.clear_faults();
+        }
         if let Some(wal) = self.wal.as_ref().filter(|_| self.disk.operations() < self.dies_at()) {
             self.records.note(wal);
         }

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 87] = [
+pub const PLANTED: [Planted; 88] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -39,6 +39,8 @@ pub const PLANTED: [Planted; 87] = [
         "The mark of a clean close is still there when the log is written to."),
     bug("log-close-mark-removal-not-synced", "laminar-wal", "P4", Hunt::Logs,
         "The log is written to while the mark of a clean close may come back."),
+    bug("log-closes-on-unsynced-mark", "laminar-wal", "P4", Hunt::Logs,
+        "A close vouches for a mark that was refused once, and written by somebody who synced nothing."),
     bug("log-closes-without-sync", "laminar-wal", "P1", Hunt::Workloads,
         "A close makes nothing durable."),
     bug("log-cut-not-kept-aside", "laminar-wal", "P4", Hunt::Seeds,
