@@ -10,8 +10,13 @@ use laminar_storage::{
 use laminar_vfs::Inline;
 use laminar_vfs::sim::SimDisk;
 
+use crate::Violation;
 use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
+
+mod struck;
+
+use struck::Struck;
 
 /// The source whose offset is the number of the commit.
 const SOURCE: &str = "commit";
@@ -19,40 +24,6 @@ const DIR: &str = "/store";
 
 /// The budget of a run with large values: the least that a store can have.
 const BUDGET_BYTES: u64 = 1 << 20;
-
-/// What a store did that it must not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    what: String,
-    place: Option<String>,
-}
-
-impl Violation {
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), place: None }
-    }
-
-    /// Adds where it was seen.
-    pub(crate) fn with(self, place: &str) -> Self {
-        let place = self.place.map_or_else(|| place.to_owned(), |inner| format!("{inner}, {place}"));
-        Self { place: Some(place), ..self }
-    }
-
-    pub(crate) fn at(self, number: usize, op: &Op) -> Self {
-        self.with(&format!("operation {number}, {op:?}"))
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{} ({place})", self.what),
-            None => f.write_str(&self.what),
-        }
-    }
-}
-
-impl std::error::Error for Violation {}
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,6 +64,7 @@ pub struct Driver {
     committed: Lsn,
     death: Option<Death>,
     recovery_death: Option<(u16, u64)>,
+    struck: Struck,
     summary: Summary,
 }
 
@@ -116,7 +88,7 @@ impl Driver {
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
-            Profile::Light | Profile::Narrow => options,
+            Profile::Light | Profile::Narrow | Profile::Failing => options,
             // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
@@ -132,6 +104,7 @@ impl Driver {
             committed: Lsn::ZERO,
             death: None,
             recovery_death: None,
+            struck: Struck::default(),
             summary: Summary::default(),
         };
         driver.open(Crash::Killed)?;
@@ -158,14 +131,34 @@ impl Driver {
                 self.recovery_death = Some((*operations, *seed));
                 Ok(())
             }
-            _ => self.apply_to_store(op),
+            Op::Fail(after, kind, sticky) => {
+                self.struck.fail(&self.disk, *after, *kind, *sticky);
+                Ok(())
+            }
+            Op::Full(writes) => {
+                self.struck.fill(&self.disk, *writes);
+                Ok(())
+            }
+            Op::Mend => {
+                self.disk.clear_faults();
+                Ok(())
+            }
+            _ => {
+                let result = self.apply_to_store(op);
+                self.struck.empty(&self.disk);
+                result
+            }
         };
         match (result, self.death) {
             (Ok(()), _) => Ok(()),
             // A process that is gone can't be held to anything.
             (Err(_), Some(death)) if self.disk.operations() >= death.at => self.crash(death.power_cut),
             (Err(Trouble::Violation(violation)), _) => Err(violation),
-            (Err(Trouble::Error(error)), _) => Err(Violation::new(format!("an error that nothing explains: {error}"))),
+            (Err(Trouble::Error(error)), _) => {
+                self.struck.may_fail(&self.disk, &error)?;
+                // What could not be closed for want of space goes on, unless only the mark of it is missing.
+                if self.store.as_ref().is_some_and(WalStateStore::is_closed) { self.crash(None) } else { Ok(()) }
+            }
         }
     }
 
@@ -219,9 +212,13 @@ impl Driver {
                 self.disk.clock().advance(Duration::from_millis(u64::from(*ms)));
                 let _ = self.workers.step_all();
             }
-            Op::Compare => self.compare()?,
+            Op::Compare => {
+                self.disk.clear_faults();
+                self.compare()?;
+            }
             Op::Reopen => self.reopen()?,
-            Op::Kill | Op::PowerCut(_) | Op::DieAt(..) | Op::DieInRecovery(..) => {}
+            // What is no call to a store.
+            _ => {}
         }
         Ok(())
     }
@@ -273,6 +270,7 @@ impl Driver {
     fn crash(&mut self, power_cut: Option<u64>) -> Result<(), Violation> {
         self.summary.crashes += 1;
         self.death = None;
+        self.disk.clear_faults();
         match power_cut {
             Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
@@ -280,7 +278,9 @@ impl Driver {
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
         (self.env, self.workers) = self.disk.env_and_workers();
-        self.open(if power_cut.is_some() { Crash::PowerCut } else { Crash::Killed })
+        let is_whole = power_cut.is_none() && !self.struck.may_lose(&self.disk);
+        self.struck = Struck::since(&self.disk);
+        self.open(if is_whole { Crash::Killed } else { Crash::PowerCut })
     }
 
     /// Goes on with the disk that a power cut leaves; its calls are counted from 0 again.
@@ -303,7 +303,9 @@ impl Driver {
             if let Err(error) = &opened
                 && self.disk.operations() < last
             {
-                return Err(Violation::new(format!("recovery failed: {error}")));
+                self.struck
+                    .may_fail(&self.disk, error)
+                    .map_err(|violation| violation.with("recovery, about to die"))?;
             }
             self.summary.crashes += 1;
             self.death = None;
@@ -311,13 +313,24 @@ impl Driver {
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;
+            self.struck = Struck::since(&self.disk);
         }
-        let (store, report) = self.open_once().map_err(|error| Violation::new(format!("recovery failed: {error}")))?;
+        let (store, report) = match self.open_once() {
+            Err(error) if self.struck.is_struck(&self.disk) => {
+                self.struck.may_fail(&self.disk, &error).map_err(|violation| violation.with("recovery"))?;
+                self.disk.clear_faults();
+                self.open_once()
+            }
+            opened => opened,
+        }
+        .map_err(|error| Violation::new(format!("recovery failed: {error}")))?;
+        // One that has not struck yet would strike the comparing.
+        self.disk.clear_faults();
         let found = report.source_offsets.get(SOURCE).copied().unwrap_or(0);
         self.committed = Lsn::ZERO;
         self.store = Some(store);
         self.oracle.recover(found, crash).map_err(Violation::new)?;
-        if report.is_degraded() {
+        if report.is_degraded() && !self.struck.is_struck(&self.disk) {
             return Err(Violation::new(format!("a crash passes for damage: {report:?}")));
         }
         if let Some(aside) = report.tail.cut.and_then(|cut| cut.kept_at)

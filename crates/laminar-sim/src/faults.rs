@@ -21,7 +21,7 @@ const DIR: &str = "/store";
 const SOURCE: &str = "commit";
 
 /// The ways in which a call fails, by name.
-const KINDS: [(&str, FaultKind); 8] = [
+pub(crate) const KINDS: [(&str, FaultKind); 8] = [
     ("io", FaultKind::Io),
     ("io-partly", FaultKind::IoPartly),
     ("torn", FaultKind::Torn),
@@ -200,7 +200,7 @@ impl Expected {
 }
 
 /// The error of the disk behind an error.
-fn cause(error: &Error) -> Option<&laminar_vfs::Error> {
+pub(crate) fn cause(error: &Error) -> Option<&laminar_vfs::Error> {
     let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
     match error {
         Error::Io(error) | Error::Log(laminar_wal::Error::Io(error)) => return Some(error),

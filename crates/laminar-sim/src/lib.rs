@@ -21,9 +21,10 @@ mod planted;
 mod process;
 mod seeds;
 mod shrink;
+mod violation;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};
-pub use driver::{Driver, Summary, Violation};
+pub use driver::{Driver, Summary};
 pub use enumerate::{Counts, SmallFailure, SmallOp, enumerate, enumerate_number, workload, workload_number, workloads};
 pub use faults::{FAULT_WORKLOADS, FaultCase, check_fault, fault_cases};
 pub use hostile::{Met, Target, honest, meet, meet_mutation, mending_changes_nothing, mutation};
@@ -35,3 +36,4 @@ pub use planted::{Caught, Hunt, PLANTED, Planted, find_planted, hunt, plant};
 pub use process::{Event, FullDisk, FullMachine, Ledger, Place, SimMachine, fill_disk, work};
 pub use seeds::{Failure, run_ops, run_seed};
 pub use shrink::shrink;
+pub use violation::Violation;

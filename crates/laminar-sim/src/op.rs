@@ -21,6 +21,8 @@ pub(crate) enum Profile {
     Tiered,
     /// Two keys that come and go while checkpoints are made.
     Narrow,
+    /// Small values, on a disk whose calls fail.
+    Failing,
 }
 
 impl Profile {
@@ -29,6 +31,7 @@ impl Profile {
             7 => Self::Heavy,
             15 => Self::Tiered,
             3 | 11 | 19 | 27 => Self::Narrow,
+            5 | 13 | 21 | 29 => Self::Failing,
             _ => Self::Light,
         }
     }
@@ -106,6 +109,12 @@ pub enum Op {
     DieAt(u16, Option<u64>),
     /// The next opening dies at its disk operation of this number, by a power cut with this seed.
     DieInRecovery(u16, u64),
+    /// After so many more calls to the disk, one fails in the way of this number, or all from there on.
+    Fail(u16, u8, bool),
+    /// While the next operation is done, the disk is full: all its writes but the first so many are refused. Then there is space again.
+    Full(u8),
+    /// No call fails any more.
+    Mend,
 }
 
 impl Op {
@@ -126,6 +135,7 @@ impl Op {
                 _ => Self::Checkpoint,
             },
             Profile::Narrow => Self::narrow(&mut rng),
+            Profile::Failing => Self::failing(&mut rng),
         };
         (0..steps).map(random).collect()
     }
@@ -140,6 +150,16 @@ impl Op {
             7 => Self::BeginCheckpoint,
             8 => Self::Background(rng.u8(1..20)),
             9 | 10 => Self::Compare,
+            _ => Self::random(rng),
+        }
+    }
+
+    /// A random operation, or a call that fails.
+    fn failing(rng: &mut Rng) -> Self {
+        match rng.u8(..32) {
+            0 => Self::Fail(rng.u16(..60), rng.u8(..), rng.u8(..4) == 0),
+            1 | 2 => Self::Full(rng.u8(..4)),
+            3 => Self::Mend,
             _ => Self::random(rng),
         }
     }

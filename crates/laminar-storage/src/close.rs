@@ -15,7 +15,9 @@ impl WalStateStore {
     /// would change anything is [`Error::Closed`].
     ///
     /// # Errors
-    /// [`is_no_space`](Error::is_no_space): it can be called again. Those of the log's last sync; the store is closed all the same.
+    /// [`is_no_space`](Error::is_no_space): the store goes on, and it can be called again; unless only the log's file `CLOSED` was refused:
+    /// then the store is closed and whole, and the next opening looks at the log's end. Those of the log's last sync; the store is
+    /// closed all the same.
     pub fn close(&mut self) -> Result<()> {
         self.check_open()?;
         if let Some(running) = self.checkpointing.running() {
@@ -24,8 +26,14 @@ impl WalStateStore {
         }
         self.checkpointing.stop();
         let closed = self.wal.close();
-        self.closed = !closed.as_ref().is_err_and(laminar_wal::Error::is_no_space);
+        self.closed = self.wal.is_closed() || !closed.as_ref().is_err_and(laminar_wal::Error::is_no_space);
         Ok(closed?)
+    }
+
+    /// Whether the store was closed: every later change is [`Error::Closed`].
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Reads and checks everything that is on disk: the identity, every byte of every checkpoint, and the log from its beginning to

@@ -295,7 +295,7 @@ impl WalStateStore {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed { Err(Error::Closed) } else { Ok(()) }
+        if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
     #[inline]

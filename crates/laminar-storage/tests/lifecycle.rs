@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use laminar_storage::{Error, RecoveryReport, StateStore, StoreOptions, WalStateStore};
-use laminar_vfs::sim::SimDisk;
+use laminar_vfs::Op as DiskOp;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 
 const DIR: &str = "/store";
 
@@ -622,6 +623,50 @@ fn a_closed_store_says_so_to_every_change() {
     assert_holds(&store, &Model::from([(b"k".to_vec(), b"v".to_vec())]));
     assert!(report.source_offsets.is_empty(), "what was not committed is dropped by close");
     assert!(!report.is_degraded(), "{report:?}");
+}
+
+/// The disk is full when the mark of the close is written: the store has ended all the same, and everything is there. Found by random runs
+/// with failing calls.
+#[test]
+fn a_close_without_a_mark_is_a_close() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk).0;
+    store.put(b"key", b"value").unwrap();
+    store.commit().unwrap().wait().unwrap();
+    let is_mark = |path: &std::path::Path| path.to_string_lossy().contains("CLOSED");
+    disk.fail(Fault::new(FaultKind::NoSpace).on(DiskOp::Write).path(is_mark).sticky());
+    assert!(store.close().unwrap_err().is_no_space());
+    assert!(store.is_closed());
+    assert!(matches!(store.put(b"key", b"other"), Err(Error::Closed)));
+    drop(store);
+    disk.clear_faults();
+    let (store, report) = open(&disk);
+    assert!(!report.tail.clean, "{report:?}");
+    assert_eq!(all(&store), Model::from([(b"key".to_vec(), b"value".to_vec())]));
+}
+
+/// The disk is full before everything is durable: the store goes on, and closes once there is space.
+#[test]
+fn a_refused_close_goes_on() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk).0;
+    store.put(b"key", b"value").unwrap();
+    store.commit().unwrap().wait().unwrap();
+    store.put(b"key", b"other").unwrap();
+    disk.fail(Fault::new(FaultKind::NoSpace).on(DiskOp::Write).sticky());
+    assert!(store.commit().unwrap_err().is_no_space());
+    assert!(store.close().unwrap_err().is_no_space());
+    assert!(!store.is_closed());
+    disk.clear_faults();
+    store.put(b"more", b"value").unwrap();
+    checkpoint(&mut store);
+    store.close().unwrap();
+    assert!(store.is_closed());
+    drop(store);
+    let (store, report) = open(&disk);
+    assert!(report.tail.clean, "{report:?}");
+    let expected = [(b"key".to_vec(), b"other".to_vec()), (b"more".to_vec(), b"value".to_vec())];
+    assert_eq!(all(&store), Model::from(expected));
 }
 
 #[test]

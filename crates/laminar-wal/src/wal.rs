@@ -319,7 +319,13 @@ impl Wal {
         self.log.release();
     }
 
+    /// Whether the log has ended, also by a [`close`](Self::close) that could not write `CLOSED`: every later change is refused.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.log.lock.lock().is_none()
+    }
+
     fn check_open(&self) -> Result<()> {
-        if self.log.lock.lock().is_some() { Ok(()) } else { Err(Error::Closed) }
+        if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 }
