@@ -145,9 +145,9 @@ impl VfsFile for CountingFile {
         self.note(Op::Allocate, 0);
         self.0.allocate(range)
     }
-    fn map(&self, mode: ReadMode) -> Result<Region> {
+    fn map_start(&self, len: u64, mode: ReadMode) -> Result<Region> {
         self.note(Op::Map, 0);
-        self.0.map(mode)
+        self.0.map_start(len, mode)
     }
     fn evict(&self, range: Range<u64>) {
         self.note(Op::Read, 0);

@@ -165,13 +165,16 @@ impl VfsFile for RealFile {
         }
     }
 
-    fn map(&self, mode: ReadMode) -> Result<Region> {
-        let len = self.len()?;
-        if mode == ReadMode::Mapped && len > 0 {
-            return at(Op::Map, &self.path, sys::map(&self.file)).map(Region::mapped);
+    fn map_start(&self, len: u64, mode: ReadMode) -> Result<Region> {
+        let failed = |kind: io::ErrorKind| Error::new(Op::Map, &self.path, kind.into());
+        // A touch of what is mapped behind the end of the file is a signal, not an error.
+        if len > self.len()? {
+            return Err(failed(io::ErrorKind::UnexpectedEof));
         }
-        let len =
-            usize::try_from(len).map_err(|_| Error::new(Op::Map, &self.path, io::ErrorKind::OutOfMemory.into()))?;
+        let len = usize::try_from(len).map_err(|_| failed(io::ErrorKind::OutOfMemory))?;
+        if mode == ReadMode::Mapped && len > 0 {
+            return at(Op::Map, &self.path, sys::map_start(&self.file, len)).map(Region::mapped);
+        }
         at(Op::Map, &self.path, Region::expect_room(len))?;
         Region::filled_by(len, |bytes| self.read_exact_at(bytes, 0))
     }

@@ -202,12 +202,20 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
         self.write_zeros(range)
     }
 
-    /// The whole file as read-only bytes, aligned to 16 at least: mapped, or read into memory.
-    /// The caller promises that the file is neither written nor cut as long as the region lives.
+    /// The first `len` bytes of the file, read-only and aligned to 16 at least: mapped, or read into memory.
+    /// The caller promises that these bytes are neither written nor cut as long as the region lives.
     ///
     /// # Errors
-    /// What the operating system says.
-    fn map(&self, mode: ReadMode) -> Result<Region>;
+    /// Where the file is shorter, and what the operating system says.
+    fn map_start(&self, len: u64, mode: ReadMode) -> Result<Region>;
+
+    /// The whole file, as [`map_start`](Self::map_start) gives it.
+    ///
+    /// # Errors
+    /// As [`map_start`](Self::map_start).
+    fn map(&self, mode: ReadMode) -> Result<Region> {
+        self.map_start(self.len()?, mode)
+    }
 
     /// Asks the operating system to hold these bytes on disk rather than in its cache: pages that are not on disk yet begin to be
     /// written, those that are there are forgotten, so that the next read asks the disk. A hint: it may do nothing, or more

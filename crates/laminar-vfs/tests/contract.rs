@@ -311,11 +311,18 @@ fn a_file_is_mapped(vfs: &dyn Vfs, dir: &Path) {
         let path = dir.join("file");
         create(vfs, &path, &bytes);
         let file = vfs.open(&path, OpenMode::Read).unwrap();
-        let [mapped, owned] = [ReadMode::Mapped, ReadMode::Owned].map(|mode| file.map(mode).unwrap());
+        let modes = [ReadMode::Mapped, ReadMode::Owned];
+        let whole = modes.map(|mode| file.map(mode).unwrap());
+        let start = modes.map(|mode| file.map_start(len as u64 / 3, mode).unwrap());
+        for mode in modes {
+            assert_eq!(failure(file.map_start(len as u64 + 1, mode)), ErrorKind::UnexpectedEof);
+        }
         vfs.remove_file(&path).unwrap();
         drop(file);
-        for region in [mapped, owned] {
-            assert_eq!(*region, *bytes);
+        for (region, bytes) in
+            whole.iter().map(|whole| (whole, &*bytes)).chain(start.iter().map(|start| (start, &bytes[..len / 3])))
+        {
+            assert_eq!(**region, *bytes);
             assert_eq!(region.as_ptr() as usize % 16, 0);
         }
     }

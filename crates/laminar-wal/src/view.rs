@@ -15,8 +15,8 @@ use crate::{Error, Lsn, Result, name};
 
 /// Durable records of a log in memory, from [`Wal::view`](crate::Wal::view).
 ///
-/// Segments that were left are mapped, the one being written is read. A view is independent of the log: it stays
-/// whole when the log is truncated or closed, and costs address space, not memory, for what is mapped. A mapped page
+/// Segments are mapped, the one being written up to what is durable. A view is independent of the log: it stays
+/// whole when the log is truncated or closed, and costs address space, not memory. A mapped page
 /// that can't be read kills the process.
 ///
 /// ```
@@ -90,9 +90,9 @@ impl LogView {
                 opened => opened?,
             };
             let bytes = if Some(segment.first()) == last {
-                // This one is being written, so that a mapping of it would not hold still.
-                let len = in_memory(segment.offset(durable.clamp(segment.first(), segment.end())));
-                Region::filled_by(len, |bytes| file.read_exact_at(bytes, 0))?
+                // It is being written, behind what is durable: those bytes hold still.
+                let durable = segment.offset(durable.clamp(segment.first(), segment.end()));
+                file.map_start(durable, ReadMode::Mapped)?
             } else {
                 file.map(ReadMode::Mapped)?
             };

@@ -124,8 +124,8 @@ impl VfsFile for CountingFile {
     fn allocate(&self, range: Range<u64>) -> VfsResult<()> {
         self.call().allocate(range)
     }
-    fn map(&self, mode: ReadMode) -> VfsResult<Region> {
-        self.call().map(mode)
+    fn map_start(&self, len: u64, mode: ReadMode) -> VfsResult<Region> {
+        self.call().map_start(len, mode)
     }
     fn evict(&self, range: Range<u64>) {
         self.file.evict(range);

@@ -3,7 +3,7 @@
 
 use laminar_vfs::Env;
 use laminar_vfs::sim::SimDisk;
-use laminar_wal::{BatchPart, Error, LogId, Lsn, SyncPolicy, Wal, WalOptions};
+use laminar_wal::{BatchPart, Error, LogId, LogView, Lsn, SyncPolicy, Wal, WalOptions};
 use proptest::prelude::*;
 
 fn small() -> WalOptions {
@@ -100,10 +100,33 @@ impl Model {
     }
 }
 
+/// A view and what it showed at first: what happens to the log later, also to the segment that is being written, must not show in it.
+struct Held {
+    view: LogView,
+    payloads: Vec<Vec<u8>>,
+}
+
+impl Held {
+    fn of(wal: &Wal) -> Self {
+        let view = wal.view(wal.start_lsn()..wal.durable_lsn()).unwrap();
+        let payloads = Self::read(&view);
+        Self { view, payloads }
+    }
+
+    fn read(view: &LogView) -> Vec<Vec<u8>> {
+        view.records().unwrap().map(|record| record.unwrap().payload.to_vec()).collect()
+    }
+
+    fn check(&self) {
+        assert_eq!(Self::read(&self.view), self.payloads);
+    }
+}
+
 fn run(env: &Env, dir: &str, ops: &[Op]) {
     let small = || small().env(env.clone());
     let mut wal = Wal::open(dir, small()).unwrap().0;
     let mut model = Model { records: Vec::new(), committed: 0, count: 0 };
+    let mut held: Vec<Held> = Vec::new();
     for op in ops {
         match op {
             Op::Append(len) => {
@@ -122,6 +145,7 @@ fn run(env: &Env, dir: &str, ops: &[Op]) {
             Op::Sync => {
                 assert_eq!(wal.sync().unwrap(), wal.durable_lsn());
                 model.committed = model.records.len();
+                held.push(Held::of(&wal));
             }
             Op::Truncate => {
                 if let Some((lsn, ..)) = model.records.get(model.records.len() / 2) {
@@ -155,6 +179,7 @@ fn run(env: &Env, dir: &str, ops: &[Op]) {
                 model.check(&wal, kept);
             }
         }
+        held.iter().for_each(Held::check);
     }
     wal.sync().unwrap();
     model.check(&wal, model.records.len());

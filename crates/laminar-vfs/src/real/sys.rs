@@ -102,10 +102,11 @@ pub(super) fn evict(_file: &File, _range: Range<u64>) {}
 pub(super) fn prefetch(_file: &File, _range: Range<u64>) {}
 
 #[expect(unsafe_code, reason = "a mapping can't be had without it")]
-pub(super) fn map(file: &File) -> io::Result<memmap2::Mmap> {
-    // SAFETY: the bytes of a mapping must not change under a `&[u8]`. Files are mapped only after they were published
-    // whole, and no code of ours writes to, or cuts, a published file: it is unlinked, which keeps the mapping's bytes.
-    // `VfsFile::map` hands the same promise to other callers. Another program that edits our files while they are
+pub(super) fn map_start(file: &File, len: usize) -> io::Result<memmap2::Mmap> {
+    // SAFETY: the bytes of a mapping must not change under a `&[u8]`. Files are mapped only after they were published whole,
+    // and of one that is still appended to only a beginning that was synced; no code of ours writes to such bytes again, or
+    // cuts them off: a file is unlinked, which keeps the mapping's bytes.
+    // `VfsFile::map_start` hands the same promise to other callers. Another program that edits our files while they are
     // mapped is outside of what any mapping can guard against, and is excluded in ARCHITECTURE.md.
-    unsafe { memmap2::Mmap::map(file) }
+    unsafe { memmap2::MmapOptions::new().len(len).map(file) }
 }

@@ -148,12 +148,9 @@ impl VfsFile for SimFile {
         self.call(Op::SetLen, |_| Scope::changes(true), set)
     }
 
-    fn map(&self, _mode: ReadMode) -> Result<Region> {
-        let look = |machine: &Machine| {
-            let len = machine.state.file(self.ino).map_or(0, |file| file.cache.len());
-            Scope { changes: false, range: 0..len }
-        };
-        self.call(Op::Map, look, |machine, _| machine.state.file(self.ino)?.cache.region())
+    fn map_start(&self, len: u64, _mode: ReadMode) -> Result<Region> {
+        let look = |_: &Machine| Scope { changes: false, range: 0..len };
+        self.call(Op::Map, look, |machine, _| machine.state.file(self.ino)?.cache.region(len))
     }
 
     /// The whole file: more than was asked for is allowed.

@@ -182,17 +182,23 @@ impl Body {
         len
     }
 
-    /// All bytes, in memory that is shared with whoever asks before they change.
-    pub(super) fn region(&self) -> Result<Region, IoError> {
-        if let Some(region) = self.derived.region.get() {
+    /// The first `len` bytes; where these are all, in memory that is shared with whoever asks before they change.
+    pub(super) fn region(&self, len: u64) -> Result<Region, IoError> {
+        if len > self.len {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(region) = self.derived.region.get().filter(|_| len == self.len) {
             return Ok(Region::showing(region));
         }
-        let len = usize::try_from(self.len).map_err(|_| ErrorKind::OutOfMemory)?;
-        Region::expect_room(len)?;
-        let region = Region::filled_by(len, |into| {
+        let bytes = usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?;
+        Region::expect_room(bytes)?;
+        let region = Region::filled_by(bytes, |into| {
             self.copy_onto_zeros(into);
             Ok::<(), IoError>(())
         })?;
+        if len < self.len {
+            return Ok(region);
+        }
         Ok(Region::showing(self.derived.region.get_or_init(|| Arc::new(region))))
     }
 
