@@ -1,8 +1,8 @@
-//! Read-only bytes of a whole file, aligned, mapped or owned.
+//! Read-only bytes of a file from its start, aligned, mapped or owned.
 
 use std::fmt;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 #[cfg(feature = "sim")]
 use std::sync::Arc;
 
@@ -85,6 +85,32 @@ impl Region {
     pub fn is_mapped(&self) -> bool {
         matches!(self.0, Inner::Mapped(_))
     }
+
+    /// Reads a range of a mapped file into memory, and maps its pages at once. Where this says yes, all of it could be read, and is at
+    /// hand now. It says no where a page can't be read, where the system can't do this (Linux can from 5.14 on), and of bytes that
+    /// are no mapping: then a call that reads tells more.
+    ///
+    /// ```
+    /// let region = laminar_vfs::Region::copy_of(b"abc");
+    /// assert!(!region.populate(0..3), "nothing to map");
+    /// ```
+    #[must_use]
+    pub fn populate(&self, range: Range<usize>) -> bool {
+        match &self.0 {
+            Inner::Mapped(map) if range.start < range.end && range.end <= map.len() => populate(map, range),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn populate(map: &memmap2::Mmap, range: Range<usize>) -> bool {
+    map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len()).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn populate(_map: &memmap2::Mmap, _range: Range<usize>) -> bool {
+    false
 }
 
 impl Deref for Region {

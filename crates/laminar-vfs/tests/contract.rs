@@ -324,6 +324,10 @@ fn a_file_is_mapped(vfs: &dyn Vfs, dir: &Path) {
         {
             assert_eq!(**region, *bytes);
             assert_eq!(region.as_ptr() as usize % 16, 0);
+            // Only a mapping can be populated, within its bytes.
+            let len = region.len();
+            assert_eq!(region.populate(len / 2..len), region.is_mapped() && len > 0 && cfg!(target_os = "linux"));
+            assert!(!region.populate(0..len + 1) && !region.populate(len..len));
         }
     }
 }

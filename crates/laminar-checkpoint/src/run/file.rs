@@ -170,7 +170,8 @@ impl RunFile {
     }
 
     /// Reads the stretch that a block lies in with one call, and marks what is whole in it; says whether the block itself is.
-    /// What is not whole is left for when it is touched itself.
+    /// What is not whole is left for when it is touched itself. Where the mapping can be populated, which fails where a page can't be
+    /// read, it is verified in place: nothing is copied, and no page of it costs a fault later.
     fn verify_stretch(&self, at: usize, block: BlockRef) -> bool {
         // In memory of its own there are no calls to spare; and beside damage each block is looked at by itself.
         let is_damaged = self.rebuilt.get(at).is_none_or(|rebuilt| rebuilt.get().is_some());
@@ -178,12 +179,18 @@ impl RunFile {
             return false;
         };
         let Some((offset, count)) = chapter.stretch(block, STRETCH_BYTES) else { return false };
-        let mut buffer = vec![0; count * block.bytes];
-        if self.file.read_exact_at(&mut buffer, offset).is_err() {
-            return false;
+        let range = index(offset)..index(offset) + count * block.bytes;
+        if self.region().populate(range.clone()) {
+            return self.mark_whole(block, offset, self.region().get(range).unwrap_or_default());
         }
+        let mut buffer = vec![0; range.len()];
+        self.file.read_exact_at(&mut buffer, offset).is_ok() && self.mark_whole(block, offset, &buffer)
+    }
+
+    /// Marks the whole ones of the blocks like `block` that these bytes from `offset` on are; says whether it is one of them.
+    fn mark_whole(&self, block: BlockRef, offset: u64, stretch: &[u8]) -> bool {
         let mut is_whole = false;
-        for (number, bytes) in buffer.chunks_exact(block.bytes).enumerate() {
+        for (number, bytes) in stretch.chunks_exact(block.bytes).enumerate() {
             let other = BlockRef { offset: offset + (number * block.bytes) as u64, ..block };
             if self.is_whole(other, bytes) {
                 self.mark_verified(other);
