@@ -146,6 +146,7 @@ impl Log {
             }
             (Arc::clone(&writer.file), self.written.load(Ordering::Acquire))
         };
+        assert!(to >= target, "a leader who syncs up to {to} would never be done with {target}");
         if self.durable.load(Ordering::Acquire) >= target {
             // Leaving a segment has synced it on the way.
             return Ok(Led::Still);
