@@ -258,6 +258,10 @@ impl Driver {
                 // A clean close makes every commit durable.
                 Ok(()) => self.oracle.harden(),
                 Err(error) => {
+                    // Also one of which only the mark is missing.
+                    if error.is_no_space() && store.is_closed() {
+                        self.oracle.harden();
+                    }
                     self.store = Some(store);
                     return Err(error.into());
                 }

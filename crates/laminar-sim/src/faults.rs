@@ -311,8 +311,12 @@ impl Run {
             }
             Step::Reopen => {
                 match store.close() {
-                    Err(error) if error.is_no_space() => return Err(error),
+                    Err(error) if error.is_no_space() && !store.is_closed() => return Err(error),
                     Err(error) => {
+                        // Only the mark of it is missing.
+                        if error.is_no_space() {
+                            self.oracle.harden();
+                        }
                         self.store = None;
                         return Err(error);
                     }
