@@ -8,15 +8,13 @@ use laminar_storage::{
     Env, Error, Lsn, MemoryStateStore, RecoveryReport, StateStore, StoreOptions, SyncPolicy, WalStateStore,
 };
 use laminar_vfs::Inline;
-use laminar_vfs::sim::SimDisk;
+use laminar_vfs::sim::{Fault, SimDisk};
 
 use crate::Violation;
+use crate::failing::Failing;
+use crate::faults::{KINDS, cause};
 use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
-
-mod struck;
-
-use struck::Struck;
 
 /// The source whose offset is the number of the commit.
 const SOURCE: &str = "commit";
@@ -64,7 +62,7 @@ pub struct Driver {
     committed: Lsn,
     death: Option<Death>,
     recovery_death: Option<(u16, u64)>,
-    struck: Struck,
+    failing: Failing,
     summary: Summary,
 }
 
@@ -104,7 +102,7 @@ impl Driver {
             committed: Lsn::ZERO,
             death: None,
             recovery_death: None,
-            struck: Struck::default(),
+            failing: Failing::default(),
             summary: Summary::default(),
         };
         driver.open(Crash::Killed)?;
@@ -132,11 +130,13 @@ impl Driver {
                 Ok(())
             }
             Op::Fail(after, kind, sticky) => {
-                self.struck.fail(&self.disk, *after, *kind, *sticky);
+                let (_, kind) = KINDS[usize::from(*kind) % KINDS.len()];
+                let fault = Fault::new(kind).after(u64::from(*after));
+                self.failing.fail(&self.disk, if *sticky { fault.sticky() } else { fault });
                 Ok(())
             }
             Op::Full(writes) => {
-                self.struck.fill(&self.disk, *writes);
+                self.failing.fill(&self.disk, *writes);
                 Ok(())
             }
             Op::Mend => {
@@ -145,7 +145,7 @@ impl Driver {
             }
             _ => {
                 let result = self.apply_to_store(op);
-                self.struck.empty(&self.disk);
+                self.failing.empty(&self.disk);
                 result
             }
         };
@@ -155,7 +155,7 @@ impl Driver {
             (Err(_), Some(death)) if self.disk.operations() >= death.at => self.crash(death.power_cut),
             (Err(Trouble::Violation(violation)), _) => Err(violation),
             (Err(Trouble::Error(error)), _) => {
-                self.struck.may_fail(&self.disk, &error)?;
+                self.may_fail(&error)?;
                 // What could not be closed for want of space goes on, unless only the mark of it is missing.
                 if self.store.as_ref().is_some_and(WalStateStore::is_closed) { self.crash(None) } else { Ok(()) }
             }
@@ -178,6 +178,18 @@ impl Driver {
         self.summary.commits = self.oracle.commits() as u64;
         self.note_trace();
         Ok(self.summary)
+    }
+
+    /// Whether an error is one that a failed call explains. A full disk refuses, and no more.
+    fn may_fail(&self, error: &Error) -> Result<(), Violation> {
+        let is_typed = error.is_poisoned() || cause(error).is_some() || matches!(error, Error::NoCheckpoint { .. });
+        if !is_typed || !self.failing.is_struck(&self.disk) {
+            return Err(Violation::new(format!("an error that nothing explains: {error:?}")));
+        }
+        if !self.failing.not_only_full && !error.is_no_space() {
+            return Err(Violation::new(format!("want of space is told as {error:?}")));
+        }
+        Ok(())
     }
 
     fn apply_to_store(&mut self, op: &Op) -> Result<(), Trouble> {
@@ -213,6 +225,7 @@ impl Driver {
                 let _ = self.workers.step_all();
             }
             Op::Compare => {
+                // While a call fails, nothing can be asked of reading.
                 self.disk.clear_faults();
                 self.compare()?;
             }
@@ -282,8 +295,9 @@ impl Driver {
         // Only now, so that nothing which a dropped store does reaches the disk that goes on.
         self.store = None;
         (self.env, self.workers) = self.disk.env_and_workers();
-        let is_whole = power_cut.is_none() && !self.struck.may_lose(&self.disk);
-        self.struck = Struck::since(&self.disk);
+        // After a failed sync the cache is not to be relied on; a full disk only refuses.
+        let is_whole = power_cut.is_none() && !(self.failing.not_only_full && self.failing.is_struck(&self.disk));
+        self.failing = Failing::since(&self.disk);
         self.open(if is_whole { Crash::Killed } else { Crash::PowerCut })
     }
 
@@ -307,9 +321,7 @@ impl Driver {
             if let Err(error) = &opened
                 && self.disk.operations() < last
             {
-                self.struck
-                    .may_fail(&self.disk, error)
-                    .map_err(|violation| violation.with("recovery, about to die"))?;
+                self.may_fail(error).map_err(|violation| violation.with("recovery, about to die"))?;
             }
             self.summary.crashes += 1;
             self.death = None;
@@ -317,11 +329,11 @@ impl Driver {
             drop(opened);
             (self.env, self.workers) = self.disk.env_and_workers();
             crash = Crash::PowerCut;
-            self.struck = Struck::since(&self.disk);
+            self.failing = Failing::since(&self.disk);
         }
         let (store, report) = match self.open_once() {
-            Err(error) if self.struck.is_struck(&self.disk) => {
-                self.struck.may_fail(&self.disk, &error).map_err(|violation| violation.with("recovery"))?;
+            Err(error) if self.failing.is_struck(&self.disk) => {
+                self.may_fail(&error).map_err(|violation| violation.with("recovery"))?;
                 self.disk.clear_faults();
                 self.open_once()
             }
@@ -334,7 +346,7 @@ impl Driver {
         self.committed = Lsn::ZERO;
         self.store = Some(store);
         self.oracle.recover(found, crash).map_err(Violation::new)?;
-        if report.is_degraded() && !self.struck.is_struck(&self.disk) {
+        if report.is_degraded() && !self.failing.is_struck(&self.disk) {
             return Err(Violation::new(format!("a crash passes for damage: {report:?}")));
         }
         if let Some(aside) = report.tail.cut.and_then(|cut| cut.kept_at)

@@ -9,6 +9,7 @@
 mod damage;
 mod driver;
 mod enumerate;
+mod failing;
 mod faults;
 mod hostile;
 #[cfg(laminar_model)]

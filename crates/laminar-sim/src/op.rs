@@ -97,7 +97,7 @@ pub enum Op {
     Background(u8),
     /// Lets time pass, in milliseconds, so that what is periodic comes due.
     Wait(u16),
-    /// Reads everything and compares it.
+    /// Reads everything and compares it; no call fails any more.
     Compare,
     /// Closes and opens.
     Reopen,

@@ -8,6 +8,7 @@ use laminar_vfs::{Env, Inline, Op as DiskOp};
 use laminar_wal::{BatchPart, Error, Lsn, SyncPolicy, TailReport, Wal, WalOptions};
 
 use crate::Violation;
+use crate::failing::Failing;
 
 use super::records::{Floor, Records};
 use super::{LogOp, LogSummary, Payload, Struck};
@@ -69,10 +70,7 @@ pub(super) struct LogDriver {
     records: Records,
     death: Option<Death>,
     recovery_death: Option<(u16, u64)>,
-    /// The disk is full until the next operation is done.
-    is_full: bool,
-    /// How many calls had failed when the process began.
-    struck_before: u64,
+    failing: Failing,
     summary: LogSummary,
     /// Moments before which the power was cut on copies.
     moments: u64,
@@ -105,8 +103,7 @@ impl LogDriver {
             records,
             death,
             recovery_death,
-            is_full: false,
-            struck_before: 0,
+            failing: Failing::default(),
             summary,
             moments: 0,
         })
@@ -121,9 +118,7 @@ impl LogDriver {
                 return Ok(());
             }
             LogOp::Full(writes) => {
-                let refusal = Fault::new(FaultKind::NoSpace).on(DiskOp::Write).after(u64::from(*writes));
-                self.disk.fail(refusal.sticky());
-                self.is_full = true;
+                self.failing.fill(&self.disk, *writes);
                 return Ok(());
             }
             LogOp::Clear => {
@@ -157,9 +152,7 @@ impl LogDriver {
         self.disk.start_history();
         let result = self.step(op);
         let history = self.disk.take_history();
-        if std::mem::take(&mut self.is_full) {
-            self.disk.clear_faults();
-        }
+        self.failing.empty(&self.disk);
         if let Some(wal) = self.wal.as_ref().filter(|_| self.disk.operations() < self.dies_at()) {
             self.records.note(wal);
         }
@@ -186,19 +179,19 @@ impl LogDriver {
         self.death.map_or(u64::MAX, |death| death.at)
     }
 
-    fn arm(&self, struck: Struck, after: u16, kind: u8, sticky: bool) {
+    fn arm(&mut self, struck: Struck, after: u16, kind: u8, sticky: bool) {
         let fault = Fault::new(KINDS[usize::from(kind) % KINDS.len()]).after(u64::from(after));
         let fault = match struck {
             Struck::Any => fault,
             Struck::SyncDir => fault.on(DiskOp::SyncDir),
             Struck::SyncData => fault.on(DiskOp::SyncData),
         };
-        self.disk.fail(if sticky { fault.sticky() } else { fault });
+        self.failing.fail(&self.disk, if sticky { fault.sticky() } else { fault });
     }
 
     /// Whether a call of this process has failed.
     fn is_struck(&self) -> bool {
-        self.disk.faults_struck() > self.struck_before
+        self.failing.is_struck(&self.disk)
     }
 
     fn judge(&mut self, result: Result<(), Trouble>) -> Result<(), Violation> {
@@ -295,7 +288,7 @@ impl LogDriver {
             Some(seed) => self.lose_power(seed),
             None => self.disk.kill(),
         }
-        self.struck_before = self.disk.faults_struck();
+        self.failing = Failing::since(&self.disk);
         // Only now, so that nothing which a dropped log does reaches the disk that goes on.
         self.wal = None;
         (self.env, self.workers) = self.disk.env_and_workers();
@@ -307,7 +300,7 @@ impl LogDriver {
     fn lose_power(&mut self, seed: u64) {
         self.note_trace();
         self.disk = cut(&self.disk, seed);
-        self.struck_before = 0;
+        self.failing = Failing::since(&self.disk);
     }
 
     fn note_trace(&mut self) {
@@ -358,7 +351,7 @@ impl LogDriver {
         let found = self.found(&self.disk, &wal, &report, least)?;
         self.records.recover(found);
         self.records.view(&wal)?;
-        self.struck_before = self.disk.faults_struck();
+        self.failing = Failing::since(&self.disk);
         self.wal = Some(wal);
         self.summary.recoveries += 1;
         Ok(())
