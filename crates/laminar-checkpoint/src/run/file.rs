@@ -21,8 +21,7 @@ use crate::{Error, Result};
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
 const STACK_BYTES: usize = PAGE;
 
-/// About so many bytes around a block that is touched first are read and verified with it: a call and the fault of a page cost
-/// more than a checksum.
+/// About so many bytes around a block that is touched first are mapped with it, or read: a call costs more than a checksum.
 const STRETCH_BYTES: usize = 64 << 10;
 
 /// The open file of a run, shared by all checkpoints that refer to it.
@@ -169,9 +168,9 @@ impl RunFile {
         self.pages.mark_verified(index(block.offset / PAGE as u64));
     }
 
-    /// Reads the stretch that a block lies in with one call, and marks what is whole in it; says whether the block itself is.
-    /// What is not whole is left for when it is touched itself. Where the mapping can be populated, which fails where a page can't be
-    /// read, it is verified in place: nothing is copied, and no page of it costs a fault later.
+    /// Says whether a block is whole, by a look at it in the mapping, and marks it. Its stretch is mapped with one call before, which fails
+    /// where a page can't be read, and then none of the others costs a fault. Where that can't be done the stretch is read with one
+    /// call, and all that is whole in it is marked; what is not is left for when it is touched itself.
     fn verify_stretch(&self, at: usize, block: BlockRef) -> bool {
         // In memory of its own there are no calls to spare; and beside damage each block is looked at by itself.
         let is_damaged = self.rebuilt.get(at).is_none_or(|rebuilt| rebuilt.get().is_some());
@@ -180,8 +179,13 @@ impl RunFile {
         };
         let Some((offset, count)) = chapter.stretch(block, STRETCH_BYTES) else { return false };
         let range = index(offset)..index(offset) + count * block.bytes;
-        if self.region().populate(range.clone()) {
-            return self.mark_whole(block, offset, self.region().get(range).unwrap_or_default());
+        if self.pages.populate(range.clone()) {
+            let start = index(block.offset);
+            return self.mark_whole(
+                block,
+                block.offset,
+                self.region().get(start..start + block.bytes).unwrap_or_default(),
+            );
         }
         let mut buffer = vec![0; range.len()];
         self.file.read_exact_at(&mut buffer, offset).is_ok() && self.mark_whole(block, offset, &buffer)

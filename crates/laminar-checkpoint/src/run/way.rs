@@ -4,6 +4,8 @@
 //! hundred instructions. So a look-up in blocks that were verified before, of a chapter without wide blocks, has to be short; every other
 //! takes the way over the chapter, which ends in the same place.
 
+use std::ops::Range;
+
 use laminar_vfs::Region;
 
 use crate::format::PAGE;
@@ -51,12 +53,24 @@ impl Way {
 pub(super) struct Pages {
     pub(super) region: Region,
     verified: Vec<AtomicU64>,
+    /// The same for each page where a stretch begins that was mapped with one call.
+    populated: Vec<AtomicU64>,
 }
 
 impl Pages {
     pub(super) fn new(region: Region) -> Self {
-        let verified = (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect();
-        Self { region, verified }
+        let none = || (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect();
+        Self { verified: none(), populated: none(), region }
+    }
+
+    /// Maps a stretch of the file, unless it was mapped before. False where that can't be done.
+    pub(super) fn populate(&self, stretch: Range<usize>) -> bool {
+        let page = stretch.start / PAGE;
+        let is_populated = is_set(&self.populated, page) || self.region.populate(stretch);
+        if is_populated {
+            set(&self.populated, page);
+        }
+        is_populated
     }
 
     #[inline(always)]
@@ -65,15 +79,19 @@ impl Pages {
     }
 
     pub(super) fn mark_verified(&self, page: usize) {
-        if let Some(bits) = self.verified.get(page / 64) {
-            bits.fetch_or(1 << (page % 64), Ordering::Release);
-        }
+        set(&self.verified, page);
     }
 
     /// What is whole of them.
     #[inline(always)]
     pub(super) fn whole(&self) -> Whole<'_> {
         Whole { bytes: &self.region, verified: &self.verified }
+    }
+}
+
+fn set(bits: &[AtomicU64], page: usize) {
+    if let Some(bits) = bits.get(page / 64) {
+        bits.fetch_or(1 << (page % 64), Ordering::Release);
     }
 }
 
