@@ -39,6 +39,7 @@ mod error;
 pub mod format;
 mod identity;
 mod keyspace;
+mod mark;
 mod memory;
 mod merging;
 mod name;

@@ -13,6 +13,7 @@ use crate::checkpointing::{Checkpointing, Periodic, RunLimits};
 use crate::format::{Identity, Record};
 use crate::identity::{self, Place};
 use crate::keyspace::Namespace;
+use crate::mark::{Marks, RECOVERED};
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
@@ -224,8 +225,8 @@ impl Replayed {
         let mut commits = Commits::beginning(dir);
         while let Some(record) = records.next()? {
             match commits.next(&record, &mut self.offsets)? {
-                Record::Put { key, value } => self.change(key, record.lsn, Some(value))?,
-                Record::Delete { key } => self.change(key, record.lsn, None)?,
+                Record::Put { key, value } => self.change(key, Some(value))?,
+                Record::Delete { key } => self.change(key, None)?,
                 Record::Commit(_) => {
                     self.commits += 1;
                     self.committed = Some(record.end);
@@ -235,14 +236,14 @@ impl Replayed {
         commits.end()
     }
 
-    fn change(&mut self, key: &[u8], lsn: Lsn, value: Option<&[u8]>) -> Result<()> {
+    fn change(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.records += 1;
         if planted("replay-skips-first-change") && self.records == 1 {
             return Ok(());
         }
         // A record too short for a key space was never written by a store.
         if let Some(key) = self.table.whole_key(key) {
-            self.table.insert(&key, lsn.get(), value)?;
+            self.table.insert(&key, RECOVERED, value)?;
         }
         Ok(())
     }
@@ -294,6 +295,7 @@ fn assemble(
         staged: Staged::new(options.buffer_bytes),
         first_change: None,
         committed,
+        marks: Marks::new(),
         refused: false,
         sweeping: Sweeping::begin(),
         memory_budget: options.memory_budget,

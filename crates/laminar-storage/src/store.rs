@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Key, Run};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Run};
 use laminar_vfs::{Env, Lock, planted};
 use laminar_wal::{BatchPart, Lsn, Wal};
 
@@ -13,9 +13,10 @@ use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
 use crate::checkpointing::{Checkpointing, Periodic};
 use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSET_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
 use crate::keyspace::Namespace;
+use crate::mark::Marks;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
-use crate::table::Table;
+use crate::table::{self, Table};
 use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
 
 mod staged;
@@ -71,6 +72,8 @@ pub struct WalStateStore {
     pub(crate) first_change: Option<Lsn>,
     /// Just past the last commit record.
     pub(crate) committed: Lsn,
+    /// What the entries of the table are marked with.
+    pub(crate) marks: Marks,
     /// The last commit record is in the log's buffer, and the operating system had no space for it yet.
     pub(crate) refused: bool,
     pub(crate) sweeping: Sweeping,
@@ -186,6 +189,7 @@ impl WalStateStore {
             let record = &self.scratch;
             let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
             self.committed = written.end;
+            self.marks.commit();
             self.first_change = None;
             self.fresh_offsets.clear();
             self.refused = true;
@@ -251,7 +255,10 @@ impl WalStateStore {
             periodic.last = self.env.clock.now();
         }
         let cut = if planted("checkpoint-cut-past-commit") { self.wal.end_lsn() } else { self.committed };
-        self.checkpointing.start(self.attached.clone(), cut)
+        let ticket = self.checkpointing.start(self.attached.clone(), cut)?;
+        let is_pending = self.first_change.is_some() || !self.staged.is_empty();
+        self.marks.cut(is_pending);
+        Ok(ticket)
     }
 
     /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
@@ -289,6 +296,7 @@ impl WalStateStore {
         if let Some(periodic) = &mut self.periodic {
             periodic.failed = finished.is_none();
         }
+        self.marks.end_cut(finished.is_some());
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
         }
@@ -348,8 +356,6 @@ impl WalStateStore {
 
     /// Logs a change, then makes it in the table: if either has no room for it, it has not happened.
     ///
-    /// The table notes with each change the end of the commit before it. That says as much as the change's own position would, which
-    /// is not known yet: whatever asks for it asks on which side of the end of a commit it is.
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
         let space = namespace.id();
@@ -360,29 +366,28 @@ impl WalStateStore {
             self.table.check_room(&keyed, value_bytes)?;
         }
         if planted("store-changes-before-logging") {
-            self.table.insert(&keyed, self.committed.get(), value)?;
+            self.table.insert(&keyed, self.marks.now(), value)?;
         }
         match value {
             Some(value) => {
                 self.log(format::put_len(key, value), |into| format::encode_put(into, space, key, value))?;
             }
-            None if self.has_no_trace_of(namespace, key) => return Ok(()),
+            None if self.has_no_trace_of(&keyed) => return Ok(()),
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
         }
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(&keyed, self.committed.get(), value)?;
+        self.table.insert(&keyed, self.marks.now(), value)?;
         self.sweep();
         Ok(())
     }
 
     /// Whether a key is certainly not in the state, so that deleting it changes nothing.
-    fn has_no_trace_of(&self, namespace: Namespace, key: &[u8]) -> bool {
-        let asked = self.table.key(namespace.id(), key);
-        match (self.table.get(&asked), &self.attached) {
+    fn has_no_trace_of(&self, key: &table::Key<'_>) -> bool {
+        match (self.table.get(key), &self.attached) {
             (Some(entry), _) => entry.value.is_none(),
-            (None, Some(below)) => !below.may_contain(Key::of_parts(namespace.id(), key), asked.hash()),
+            (None, Some(below)) => !below.may_contain(key.below(), key.hash()),
             (None, None) => true,
         }
     }

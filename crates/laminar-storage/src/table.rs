@@ -1,4 +1,4 @@
-//! The in-memory table: from key to the newest value, with the position in the log where it was written. Owns what a
+//! The in-memory table: from key to the newest value, with a mark of the caller's that says when it was written. Owns what a
 //! store holds in memory; knows neither log nor checkpoints.
 //!
 //! Three parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, and the
@@ -25,6 +25,7 @@ mod tests;
 
 use arena::{Arena, Slot};
 use block::Block;
+pub(crate) use block::MARK_LIMIT;
 use index::Index;
 use key::Hasher;
 pub use key::{Key, SPACE_BYTES};
@@ -45,7 +46,7 @@ pub use range::TableRange;
 /// let key = table.key(*b"carr", b"UA");
 /// assert_eq!(table.insert(&key, 1, Some(b"12"))?, Change::New);
 /// let entry = table.get(&key).unwrap();
-/// assert_eq!((entry.lsn, entry.value), (1, Some(&b"12"[..])));
+/// assert_eq!((entry.mark, entry.value), (1, Some(&b"12"[..])));
 /// # Ok::<(), laminar_storage::Error>(())
 /// ```
 #[derive(Debug)]
@@ -62,8 +63,8 @@ pub struct Table {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry<'a> {
-    /// The position in the log of the last write.
-    pub lsn: u64,
+    /// What the last write was marked with.
+    pub mark: u32,
     /// The value, at an address that is a multiple of 16; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
 }
@@ -74,10 +75,10 @@ pub struct Entry<'a> {
 pub enum Change {
     /// The key was not there.
     New,
-    /// The key was there, with this LSN, and a value of this many bytes or a tombstone.
+    /// The key was there, with this mark, and a value of this many bytes or a tombstone.
     Replaced {
-        /// The LSN of the entry that was replaced.
-        lsn: u64,
+        /// The mark of the entry that was replaced.
+        mark: u32,
         /// The length of its value in bytes; `None` for a tombstone.
         value_bytes: Option<usize>,
     },
@@ -156,7 +157,7 @@ impl Table {
         self.index.find(&self.arena, key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
-    /// Sets the entry of `key`: a value, or a tombstone. `lsn` is below 2^63.
+    /// Sets the entry of `key`: a value, or a tombstone, and what it is marked with: any number below 2^30.
     ///
     /// A value that fits into the space of the one it replaces is written over it.
     ///
@@ -164,27 +165,27 @@ impl Table {
     /// `TooLarge` where key or value are, or the table would become so. Nothing changed.
     ///
     /// # Panics
-    /// If `lsn` is 2^63 or more.
-    pub fn insert(&mut self, key: &Key<'_>, lsn: u64, value: Option<&[u8]>) -> Result<Change> {
-        assert!(lsn < block::NOT_AN_ENTRY, "positions in a log are below 2^63");
+    /// If `mark` is 2^30 or more.
+    pub fn insert(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
+        assert!(mark < MARK_LIMIT, "marks are below 2^30");
         let new_bytes = value.map_or(0, <[u8]>::len) as u64;
         let Some((slot, old)) = self.index.find(&self.arena, key) else {
-            let slot = self.arena.insert(lsn, key, value)?;
+            let slot = self.arena.insert(mark, key, value)?;
             self.index.insert(&self.arena, key.hash, slot);
             self.add(slot);
             self.bytes += key.len() as u64 + new_bytes;
             return Ok(Change::New);
         };
         let old = Entry::of(old, key.len());
-        let (old_lsn, old_bytes) = (old.lsn, old.value.map(<[u8]>::len));
-        if !self.arena.overwrite(slot, lsn, value) {
-            let moved = self.arena.insert(lsn, key, value)?;
+        let (old_mark, old_bytes) = (old.mark, old.value.map(<[u8]>::len));
+        if !self.arena.overwrite(slot, mark, value) {
+            let moved = self.arena.insert(mark, key, value)?;
             self.index.replace(key.hash, slot, moved);
             self.drop_slot(slot);
             self.add(moved);
         }
         self.bytes = self.bytes + new_bytes - old_bytes.unwrap_or(0) as u64;
-        Ok(Change::Replaced { lsn: old_lsn, value_bytes: old_bytes })
+        Ok(Change::Replaced { mark: old_mark, value_bytes: old_bytes })
     }
 
     /// Removes the entry of `key`, tombstone or not. False if there was none.
@@ -267,6 +268,6 @@ impl Table {
 impl<'a> Entry<'a> {
     #[inline]
     fn of(block: Block<'a>, key_bytes: usize) -> Self {
-        Self { lsn: block.lsn(), value: block.value(key_bytes) }
+        Self { mark: block.mark(), value: block.value(key_bytes) }
     }
 }

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 88] = [
+pub const PLANTED: [Planted; 89] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -163,6 +163,8 @@ pub const PLANTED: [Planted; 88] = [
         "A merge drops the names of the operators."),
     bug("namespace-given-out-again", "laminar-storage", "P2", Hunt::Seeds,
         "A cleared operator gets a number that was in use before."),
+    bug("pending-change-passes-for-covered", "laminar-storage", "P4", Hunt::Seeds,
+        "A change that is not committed when a checkpoint begins passes for one that the checkpoint holds."),
     bug("recovery-forgets-offsets", "laminar-storage", "P2", Hunt::Seeds,
         "The source offsets of the checkpoint are not taken over."),
     bug("replay-skips-first-change", "laminar-storage", "P1", Hunt::Seeds,

@@ -1,6 +1,6 @@
 //! What leaves the table: a few entries are looked at with every change, so that nothing has to stop for it.
 
-use laminar_checkpoint::{Checkpoint, hash_key};
+use laminar_checkpoint::hash_key;
 use laminar_vfs::planted;
 
 use super::WalStateStore;
@@ -74,10 +74,8 @@ impl WalStateStore {
         if !self.sweeping.needed && !evicting {
             return true;
         }
-        let covered = self.attached.as_ref().map_or(0, Checkpoint::wal_position);
         let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
-        let committed = if planted("tombstone-swept-before-commit") { u64::MAX } else { self.committed.get() };
-        let (attached, catalogue, seed) = (&self.attached, &self.catalogue, self.hash_seed);
+        let (attached, catalogue, marks, seed) = (&self.attached, &self.catalogue, &self.marks, self.hash_seed);
         let mut left = false;
         let swept = self.table.sweep(steps, &mut |key, entry| {
             if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
@@ -85,7 +83,7 @@ impl WalStateStore {
             }
             if entry.value.is_some() {
                 // What the attached checkpoint holds too is only cached here.
-                return if over_budget && (entry.lsn < covered || planted("eviction-of-what-is-not-covered")) {
+                return if over_budget && (marks.is_covered(entry.mark) || planted("eviction-of-what-is-not-covered")) {
                     Keep::No
                 } else {
                     Keep::Yes
@@ -95,7 +93,8 @@ impl WalStateStore {
                 planted("tombstone-swept-over-run")
                     || attached.as_ref().is_none_or(|below| !below.may_contain(key.into(), hash_key(seed, key)))
             };
-            if entry.lsn < covered || (entry.lsn < committed && !under_way && denied()) {
+            let is_committed = || marks.is_committed(entry.mark) || planted("tombstone-swept-before-commit");
+            if marks.is_covered(entry.mark) || (!under_way && is_committed() && denied()) {
                 return Keep::No;
             }
             left = true;

@@ -7,7 +7,7 @@
 
 use laminar_vfs::{PageSource, Pages, prefetch};
 
-use super::block::{self, Block, CELL_BYTES, Layout, MAX_BYTES, NOT_AN_ENTRY};
+use super::block::{self, Block, CELL_BYTES, FREE, Layout, MAX_BYTES, NOT_AN_ENTRY, SHIFT};
 use super::key::Key;
 use crate::{Error, Result};
 
@@ -20,8 +20,9 @@ pub(super) type Slot = u32;
 
 /// The bits of a slot that name a cell; a chunk has this many bits of cells, 2 MiB.
 const CELL_BITS: u32 = 17;
-const CHUNK_CELLS: usize = 1 << CELL_BITS;
-const CHUNK_BYTES: usize = CHUNK_CELLS * CELL_BYTES;
+const CHUNK_BYTES: usize = CELL_BYTES << CELL_BITS;
+/// Cells of a chunk: the last one would end behind it.
+const CHUNK_CELLS: usize = cells_in(CHUNK_BYTES);
 /// The first piece of memory, and by what it grows until it is as long as the others. Growing copies it, which takes the time of
 /// the first touch of a few hundred pages at the worst.
 pub(super) const FIRST_BYTES: usize = 16 << 10;
@@ -33,10 +34,16 @@ const CHUNKS: usize = 1 << (32 - CELL_BITS);
 const RESERVED_CHUNKS: usize = 128;
 /// Names no chunk: not the first one either, which may be that of a single large block.
 const NONE_OPEN: usize = usize::MAX;
+/// What new blocks are cut for. Separators have chunks of their own: between entries they would move these, so that in a row of equal
+/// ones each would begin in another part of a cache line.
+const ENTRIES: usize = 0;
+const SEPARATORS: usize = 1;
 /// The end of a free list.
 const NO_SLOT: Slot = Slot::MAX;
-/// The LSN field of free blocks: both top bits, and the previous free block in the low half.
-const FREE: u64 = 0b11 << 62;
+/// Where a free block keeps how many cells it has, the previous one and the next one.
+const CELLS: usize = 4;
+const PREVIOUS: usize = 8;
+const NEXT: usize = 12;
 
 const _: () = assert!(CHUNK_BYTES == PageSource::BYTES);
 
@@ -58,8 +65,8 @@ pub(super) struct Arena {
     chunks: Vec<Chunk>,
     /// Chunks that were let go and whose numbers can be used again.
     vacant: Vec<usize>,
-    /// The chunk that new blocks are cut from; [`NONE_OPEN`] at first.
-    open: usize,
+    /// The chunks that new blocks are cut from; [`NONE_OPEN`] at first.
+    open: [usize; 2],
     /// The first free block of each class.
     free: [Slot; CLASSES],
     /// The memory of the chunk last let go, kept so that a size near a boundary does not ask the system each time.
@@ -79,7 +86,7 @@ impl Arena {
             source,
             chunks: Vec::new(),
             vacant: Vec::new(),
-            open: NONE_OPEN,
+            open: [NONE_OPEN; 2],
             free: [NO_SLOT; CLASSES],
             spare: None,
             resident_cells: 0,
@@ -105,7 +112,7 @@ impl Arena {
 
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
     pub(super) fn set_limit(&mut self, bytes: u64) {
-        let chunks = usize::try_from(bytes / (CHUNK_CELLS * CELL_BYTES) as u64).unwrap_or(usize::MAX);
+        let chunks = usize::try_from(bytes / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
         self.entry_chunks = chunks.clamp(1, CHUNKS - RESERVED_CHUNKS);
     }
 
@@ -122,13 +129,13 @@ impl Arena {
         let cells = Layout::new(key_bytes, value_bytes).cells();
         let class = class_of(cells);
         // The open chunk may still be short, but can grow to the length of all.
-        let open = self.chunks.get(self.open).map_or(0, |open| CHUNK_CELLS - open.used);
+        let open = self.chunks.get(self.open[ENTRIES]).map_or(0, |open| CHUNK_CELLS - open.used);
         let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
         if fits { Ok(()) } else { Err(self.full(cells)) }
     }
 
     fn full(&self, cells: usize) -> Error {
-        let limit = (self.entry_chunks * CHUNK_CELLS * CELL_BYTES) as u64;
+        let limit = (self.entry_chunks * CHUNK_BYTES) as u64;
         Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
     }
 
@@ -141,7 +148,7 @@ impl Arena {
     #[inline]
     pub(super) fn block(&self, slot: Slot) -> Block<'_> {
         let (chunk, cell) = place(slot);
-        Block::new(&self.chunks[chunk].bytes()[cell * CELL_BYTES..])
+        Block::new(&self.chunks[chunk].bytes()[start_of(cell)..])
     }
 
     /// The key of the block at `slot`.
@@ -155,7 +162,7 @@ impl Arena {
     pub(super) fn prefetch_key(&self, slot: Slot) {
         const LEN: usize = 2 * CELL_BYTES;
         let (chunk, cell) = place(slot);
-        let bytes = &self.chunks[chunk].bytes()[cell * CELL_BYTES..];
+        let bytes = &self.chunks[chunk].bytes()[start_of(cell)..];
         prefetch(bytes.get(..LEN).unwrap_or(bytes));
     }
 
@@ -167,29 +174,29 @@ impl Arena {
 
     fn bytes_mut(&mut self, slot: Slot) -> &mut [u8] {
         let (chunk, cell) = place(slot);
-        &mut self.chunks[chunk].bytes_mut()[cell * CELL_BYTES..]
+        &mut self.chunks[chunk].bytes_mut()[start_of(cell)..]
     }
 
     /// Stores a new entry.
     ///
     /// # Errors
     /// `TooLarge` where key or value exceed 32 MiB, or the arena is full.
-    pub(super) fn insert(&mut self, lsn: u64, key: &Key<'_>, value: Option<&[u8]>) -> Result<Slot> {
+    pub(super) fn insert(&mut self, mark: u32, key: &Key<'_>, value: Option<&[u8]>) -> Result<Slot> {
         let value_bytes = value.map_or(0, <[u8]>::len);
         let longest = key.len().max(value_bytes);
         if longest > MAX_BYTES {
             return Err(Error::TooLarge { what: "key or value", bytes: longest as u64, limit: MAX_BYTES as u64 });
         }
         let layout = Layout::new(key.len(), value_bytes);
-        let slot = self.allocate(layout.cells(), self.entry_chunks).ok_or_else(|| self.full(layout.cells()))?;
-        block::write(self.bytes_mut(slot), layout, lsn, &[&key.space, key.name], value);
+        let slot = self.allocate(layout.cells(), ENTRIES).ok_or_else(|| self.full(layout.cells()))?;
+        block::write(self.bytes_mut(slot), layout, mark, &[&key.space, key.name], value);
         Ok(slot)
     }
 
     /// Stores a key that is not an entry: a separator of the order.
     pub(super) fn insert_separator(&mut self, key: &[u8]) -> Slot {
         let layout = Layout::new(key.len(), 0);
-        let Some(slot) = self.allocate(layout.cells(), CHUNKS) else {
+        let Some(slot) = self.allocate(layout.cells(), SEPARATORS) else {
             unreachable!("entries leave {RESERVED_CHUNKS} chunks to separators")
         };
         block::write(self.bytes_mut(slot), layout, NOT_AN_ENTRY, &[key], None);
@@ -197,24 +204,24 @@ impl Arena {
     }
 
     /// Overwrites the value of an entry where it is. False, and nothing changed, if its block is of the wrong size.
-    pub(super) fn overwrite(&mut self, slot: Slot, lsn: u64, value: Option<&[u8]>) -> bool {
+    pub(super) fn overwrite(&mut self, slot: Slot, mark: u32, value: Option<&[u8]>) -> bool {
         let block = self.block(slot);
         let old = block.layout();
         let Some(value) = value else {
-            block::write_value(self.bytes_mut(slot), old, lsn, None);
+            block::write_value(self.bytes_mut(slot), old, mark, None);
             return true;
         };
         let new = Layout::new(block.key().len(), value.len());
         if value.len() > MAX_BYTES || class_of(new.cells()) != class_of(old.cells()) {
             return false;
         }
-        block::write_value(self.bytes_mut(slot), new, lsn, Some(value));
+        block::write_value(self.bytes_mut(slot), new, mark, Some(value));
         true
     }
 
     /// Turns an entry into a mere key, which the order may still refer to.
     pub(super) fn detach(&mut self, slot: Slot) {
-        block::put_lsn(self.bytes_mut(slot), NOT_AN_ENTRY);
+        block::put_mark(self.bytes_mut(slot), NOT_AN_ENTRY);
     }
 
     /// Takes a block back.
@@ -227,7 +234,7 @@ impl Arena {
             return;
         }
         self.link(slot, class);
-        if self.chunks[chunk].taken == 0 && chunk != self.open {
+        if self.chunks[chunk].taken == 0 && !self.open.contains(&chunk) {
             self.unlink_all(chunk);
             self.let_go(chunk);
         }
@@ -258,11 +265,12 @@ impl Arena {
         None
     }
 
-    /// A block of at least `cells` cells, from chunks below `chunk_limit`.
-    fn allocate(&mut self, cells: usize, chunk_limit: usize) -> Option<Slot> {
+    /// A block of at least `cells` cells. Separators may have all chunks.
+    fn allocate(&mut self, cells: usize, what: usize) -> Option<Slot> {
+        let chunk_limit = if what == ENTRIES { self.entry_chunks } else { CHUNKS };
         let class = class_of(cells);
         if class.cells > LARGEST {
-            let chunk = self.add_chunk(class.cells, chunk_limit)?;
+            let chunk = self.add_chunk(class.cells, chunk_limit, false)?;
             self.chunks[chunk].used = class.cells;
             self.chunks[chunk].taken = class.cells;
             self.resident_cells += class.cells;
@@ -274,25 +282,26 @@ impl Arena {
             self.chunks[place(head).0].taken += class.cells;
             return Some(head);
         }
-        let room = self.room(class.cells);
+        let room = self.room(what, class.cells);
         if room < class.cells {
-            let next = self.add_chunk(CHUNK_CELLS, chunk_limit)?;
-            self.close(room);
-            self.open = next;
+            let next = self.add_chunk(CHUNK_CELLS, chunk_limit, self.open[what] == NONE_OPEN)?;
+            self.close(what, room);
+            self.open[what] = next;
             // The first chunk is a short one, and the first entry may be long.
-            self.room(class.cells);
+            self.room(what, class.cells);
         }
-        let open = &mut self.chunks[self.open];
-        let slot = slot_of(self.open, open.used);
+        let number = self.open[what];
+        let open = &mut self.chunks[number];
+        let slot = slot_of(number, open.used);
         open.used += class.cells;
         open.taken += class.cells;
         self.resident_cells += class.cells;
         Some(slot)
     }
 
-    /// Cells left in the open chunk, which is grown to have `wanted` of them if it can be.
-    fn room(&mut self, wanted: usize) -> usize {
-        let Some(open) = self.chunks.get_mut(self.open) else { return 0 };
+    /// Cells left in an open chunk, which is grown to have `wanted` of them if it can be.
+    fn room(&mut self, what: usize, wanted: usize) -> usize {
+        let Some(open) = self.chunks.get_mut(self.open[what]) else { return 0 };
         let used = open.used;
         while open.cells() < CHUNK_CELLS && open.cells() - used < wanted {
             let bytes = (open.pages.len() * GROWTH).clamp(FIRST_BYTES, CHUNK_BYTES);
@@ -301,9 +310,9 @@ impl Arena {
         open.cells() - used
     }
 
-    /// Gives what is left of the open chunk to the free lists, up to the few cells that fit no class.
-    fn close(&mut self, mut room: usize) {
-        let closed = self.open;
+    /// Gives what is left of an open chunk to the free lists, up to the few cells that fit no class.
+    fn close(&mut self, what: usize, mut room: usize) {
+        let closed = std::mem::replace(&mut self.open[what], NONE_OPEN);
         while let Some(class) = class_at_most(room) {
             let slot = slot_of(closed, self.chunks[closed].used);
             self.chunks[closed].used += class.cells;
@@ -311,22 +320,22 @@ impl Arena {
             self.link(slot, class);
             room -= class.cells;
         }
-        // The chunk is no longer the open one: if nothing in it is taken, it goes.
+        // The chunk is no longer an open one: if nothing in it is taken, it goes.
         if self.chunks.get(closed).is_some_and(|chunk| chunk.taken == 0 && chunk.used > 0) {
             self.unlink_all(closed);
             self.let_go(closed);
         }
     }
 
-    fn add_chunk(&mut self, cells: usize, limit: usize) -> Option<usize> {
+    fn add_chunk(&mut self, cells: usize, limit: usize, is_first: bool) -> Option<usize> {
         let number = self.vacant.last().copied().unwrap_or(self.chunks.len());
         if number >= limit {
             return None;
         }
         let pages = if cells == CHUNK_CELLS {
-            self.spare.take().unwrap_or_else(|| self.pages(self.chunks.is_empty()))
+            self.spare.take().unwrap_or_else(|| self.pages(is_first))
         } else {
-            Pages::huge(cells * CELL_BYTES)
+            Pages::huge(start_of(cells))
         };
         let chunk = Chunk { pages, used: 0, taken: 0 };
         if self.vacant.pop().is_some() {
@@ -360,11 +369,9 @@ impl Arena {
 
     /// The cells of any block, free or not.
     fn cells_of(&self, slot: Slot) -> usize {
-        let (chunk, cell) = place(slot);
-        let bytes = &self.chunks[chunk].bytes()[cell * CELL_BYTES..];
-        let block = Block::new(bytes);
-        if block.lsn() & FREE == FREE {
-            return block::word(bytes, 8) as usize;
+        let block = self.block(slot);
+        if block.is_free() {
+            return block.word(CELLS) as usize;
         }
         class_of(block.layout().cells()).cells
     }
@@ -373,26 +380,27 @@ impl Arena {
     fn link(&mut self, slot: Slot, class: class::Class) {
         let next = self.free[class.index];
         let bytes = self.bytes_mut(slot);
-        block::put_lsn(bytes, FREE | u64::from(NO_SLOT));
-        block::put_word(bytes, 8, cells_word(class.cells));
-        block::put_word(bytes, 12, next);
+        block::put_mark(bytes, FREE);
+        block::put_word(bytes, CELLS, cells_word(class.cells));
+        block::put_word(bytes, PREVIOUS, NO_SLOT);
+        block::put_word(bytes, NEXT, next);
         if next != NO_SLOT {
-            block::put_lsn(self.bytes_mut(next), FREE | u64::from(slot));
+            block::put_word(self.bytes_mut(next), PREVIOUS, slot);
         }
         self.free[class.index] = slot;
     }
 
     /// Takes a block out of its free list.
     fn unlink(&mut self, slot: Slot, class: usize) {
-        let bytes = self.bytes_mut(slot);
-        let (previous, next) = (block::word(bytes, 0), block::word(bytes, 12));
+        let block = self.block(slot);
+        let (previous, next) = (block.word(PREVIOUS), block.word(NEXT));
         if previous == NO_SLOT {
             self.free[class] = next;
         } else {
-            block::put_word(self.bytes_mut(previous), 12, next);
+            block::put_word(self.bytes_mut(previous), NEXT, next);
         }
         if next != NO_SLOT {
-            block::put_lsn(self.bytes_mut(next), FREE | u64::from(previous));
+            block::put_word(self.bytes_mut(next), PREVIOUS, previous);
         }
     }
 }
@@ -409,13 +417,24 @@ impl Chunk {
     }
 
     fn cells(&self) -> usize {
-        self.bytes().len() / CELL_BYTES
+        cells_in(self.bytes().len())
     }
+}
+
+/// The whole cells in so many bytes.
+const fn cells_in(bytes: usize) -> usize {
+    bytes.saturating_sub(SHIFT) / CELL_BYTES
+}
+
+/// Where a cell begins.
+#[inline]
+const fn start_of(cell: usize) -> usize {
+    cell * CELL_BYTES + SHIFT
 }
 
 #[inline]
 fn place(slot: Slot) -> (usize, usize) {
-    ((slot >> CELL_BITS) as usize, slot as usize & (CHUNK_CELLS - 1))
+    ((slot >> CELL_BITS) as usize, slot as usize & ((1 << CELL_BITS) - 1))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "chunks and cells are below their powers of two")]

@@ -2,16 +2,16 @@
 //!
 //! | offset | size | field |
 //! |---|---|---|
-//! | 0 | 8 | LSN; the top bit marks a block that is not an entry |
-//! | 8 | 4 | bits 0-24: bytes set aside for the value; bit 25: tombstone; bits 26-31: key length, 63 = see next |
-//! | 12 | 0 or 4 | key length, where it is 63 or more |
-//! | 12 or 16 | key length | key |
-//! | next multiple of 16 | value length | value |
+//! | 0 | 4 | mark; the top bit says that the block is not an entry |
+//! | 4 | 4 | bits 0-24: bytes set aside for the value; bit 25: tombstone; bits 26-31: key length, 63 = see next |
+//! | 8 | 0 or 4 | key length, where it is 63 or more |
+//! | 8 or 12 | key length | key |
+//! | next multiple of 16, less 4 | value length | value |
 //!
-//! The key comes before the value so that a lookup reads one cache line to compare it, and so that a value can be
-//! overwritten without moving the key. Twelve bytes of header, a four-byte namespace and a sixteen-byte key leave the
-//! value aligned without padding. A tombstone keeps the value length it replaced: the block stays as large as it was,
-//! and the key's next value usually fits.
+//! Blocks begin four bytes behind a multiple of 16, so that values are aligned. Header and key are together, with the first of the value
+//! behind them: a lookup reads one cache line to compare the key, and a value can be overwritten without moving it. With a
+//! four-byte namespace, a sixteen-byte key and a hundred bytes of value an entry is 128 bytes, without padding. A tombstone keeps the
+//! value length it replaced: the block stays as large as it was, and the key's next value usually fits.
 
 use super::key::{Key, is_equal};
 
@@ -21,16 +21,25 @@ pub(super) const CELL_BYTES: usize = 16;
 /// The longest key and the longest value, in bytes: what 25 bits can say.
 pub(super) const MAX_BYTES: usize = (1 << VALUE_BITS) - 1;
 
-/// Set in the LSN field of blocks that are not entries: free ones, separators, and removed entries that the order
-/// still refers to.
-pub(super) const NOT_AN_ENTRY: u64 = 1 << 63;
+/// How many bytes behind a multiple of [`CELL_BYTES`] blocks begin.
+pub(super) const SHIFT: usize = 4;
+
+/// Set in the mark of blocks that are not entries: free ones, separators, and removed entries that the order still refers to.
+pub(super) const NOT_AN_ENTRY: u32 = 1 << 31;
+
+/// The mark of free blocks: what follows it, to the end of the first cell, belongs to whoever links them.
+pub(super) const FREE: u32 = 0b11 << 30;
+
+/// What marks of entries are below.
+pub(crate) const MARK_LIMIT: u32 = 1 << 30;
 
 const VALUE_BITS: u32 = 25;
 const TOMBSTONE: u32 = 1 << VALUE_BITS;
 const KEY_SHIFT: u32 = VALUE_BITS + 1;
 const LONG_KEY: u32 = u32::MAX >> KEY_SHIFT;
-const SHORT_HEAD: usize = 12;
-const LONG_HEAD: usize = 16;
+const LENGTHS: usize = 4;
+const SHORT_HEAD: usize = 8;
+const LONG_HEAD: usize = 12;
 
 /// Where the parts of a block are; all in bytes from its start.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +55,7 @@ impl Layout {
     pub(super) const fn new(key_bytes: usize, value_bytes: usize) -> Self {
         let key_start = if key_bytes < LONG_KEY as usize { SHORT_HEAD } else { LONG_HEAD };
         let key_end = key_start + key_bytes;
-        let value_start = (key_end + CELL_BYTES - 1) & !(CELL_BYTES - 1);
+        let value_start = (key_end + SHIFT).next_multiple_of(CELL_BYTES) - SHIFT;
         Self { key_start, key_end, value_start, value_end: value_start + value_bytes }
     }
 
@@ -68,18 +77,23 @@ impl<'a> Block<'a> {
     /// Reads the header at the start of `bytes`, which may run on past the block.
     #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, meta: word(bytes, 8) }
+        Self { bytes, meta: word(bytes, LENGTHS) }
     }
 
     #[inline]
-    pub(super) fn lsn(self) -> u64 {
-        u64::from(word(self.bytes, 0)) | u64::from(word(self.bytes, 4)) << 32
+    pub(super) fn mark(self) -> u32 {
+        word(self.bytes, 0)
     }
 
     /// False of a block that is free, or only a key that the order refers to.
     #[inline]
     pub(super) fn is_entry(self) -> bool {
-        self.lsn() & NOT_AN_ENTRY == 0
+        self.mark() & NOT_AN_ENTRY == 0
+    }
+
+    #[inline]
+    pub(super) fn is_free(self) -> bool {
+        self.mark() & FREE == FREE
     }
 
     #[inline]
@@ -91,7 +105,7 @@ impl<'a> Block<'a> {
     pub(super) fn key(self) -> &'a [u8] {
         let short = self.meta >> KEY_SHIFT;
         if short == LONG_KEY {
-            return &self.bytes[LONG_HEAD..LONG_HEAD + word(self.bytes, 12) as usize];
+            return &self.bytes[LONG_HEAD..LONG_HEAD + word(self.bytes, SHORT_HEAD) as usize];
         }
         &self.bytes[SHORT_HEAD..SHORT_HEAD + short as usize]
     }
@@ -111,7 +125,7 @@ impl<'a> Block<'a> {
     #[inline]
     pub(super) fn layout(self) -> Layout {
         let short = self.meta >> KEY_SHIFT;
-        let key_bytes = if short == LONG_KEY { word(self.bytes, 12) } else { short };
+        let key_bytes = if short == LONG_KEY { word(self.bytes, SHORT_HEAD) } else { short };
         Layout::new(key_bytes as usize, self.value_space())
     }
 
@@ -133,6 +147,11 @@ impl<'a> Block<'a> {
         self.bytes[..end].iter().step_by(64).take(LINES).fold(self.bytes[end - 1], |all, byte| all ^ byte)
     }
 
+    /// The 32-bit number at this place of a free block.
+    pub(super) fn word(self, at: usize) -> u32 {
+        word(self.bytes, at)
+    }
+
     /// Bytes set aside for the value.
     #[inline]
     fn value_space(self) -> usize {
@@ -142,42 +161,40 @@ impl<'a> Block<'a> {
 
 /// Writes a whole entry at the start of `bytes`, its key in pieces.
 #[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
-pub(super) fn write(bytes: &mut [u8], layout: Layout, lsn: u64, key: &[&[u8]], value: Option<&[u8]>) {
+pub(super) fn write(bytes: &mut [u8], layout: Layout, mark: u32, key: &[&[u8]], value: Option<&[u8]>) {
     if layout.key_start == LONG_HEAD {
-        put_word(bytes, 12, low_half((layout.key_end - layout.key_start) as u64));
+        put_word(bytes, SHORT_HEAD, word_of(layout.key_end - layout.key_start));
     }
     let mut to = layout.key_start;
     for piece in key {
         bytes[to..to + piece.len()].copy_from_slice(piece);
         to += piece.len();
     }
-    write_value(bytes, layout, lsn, value);
+    write_value(bytes, layout, mark, value);
 }
 
-/// Writes LSN and value of an entry whose key is in place. A tombstone keeps the value length of `layout`.
+/// Writes mark and value of an entry whose key is in place. A tombstone keeps the value length of `layout`.
 #[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
-pub(super) fn write_value(bytes: &mut [u8], layout: Layout, lsn: u64, value: Option<&[u8]>) {
-    let key_bytes = (layout.key_end - layout.key_start) as u64;
-    let value_bytes = (layout.value_end - layout.value_start) as u64;
-    let short_key = low_half(key_bytes.min(u64::from(LONG_KEY)));
+pub(super) fn write_value(bytes: &mut [u8], layout: Layout, mark: u32, value: Option<&[u8]>) {
+    let short_key = word_of(layout.key_end - layout.key_start).min(LONG_KEY);
+    let value_bytes = word_of(layout.value_end - layout.value_start);
     let tombstone = if value.is_none() { TOMBSTONE } else { 0 };
-    put_lsn(bytes, lsn);
-    put_word(bytes, 8, low_half(value_bytes) | tombstone | short_key << KEY_SHIFT);
+    put_mark(bytes, mark);
+    put_word(bytes, LENGTHS, value_bytes | tombstone | short_key << KEY_SHIFT);
     if let Some(value) = value {
         bytes[layout.value_start..layout.value_end].copy_from_slice(value);
     }
 }
 
-/// Overwrites the LSN field.
-pub(super) fn put_lsn(bytes: &mut [u8], lsn: u64) {
-    put_word(bytes, 0, low_half(lsn));
-    put_word(bytes, 4, low_half(lsn >> 32));
+/// Overwrites the mark.
+pub(super) fn put_mark(bytes: &mut [u8], mark: u32) {
+    put_word(bytes, 0, mark);
 }
 
 /// The 32-bit number at `at`.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "every block holds a cell, and headers are read within it")]
-pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
+fn word(bytes: &[u8], at: usize) -> u32 {
     let Some(word) = bytes[at..].first_chunk() else { unreachable!("a block holds at least a cell") };
     u32::from_le_bytes(*word)
 }
@@ -189,7 +206,7 @@ pub(super) fn put_word(bytes: &mut [u8], at: usize, word: u32) {
     bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
-fn low_half(wide: u64) -> u32 {
-    wide as u32
+#[expect(clippy::cast_possible_truncation, reason = "lengths are up to 25 bits")]
+fn word_of(length: usize) -> u32 {
+    length as u32
 }

@@ -29,6 +29,12 @@ impl Key<'_> {
         laminar_checkpoint::hash_parts(self.seed, self.space, self.name)
     }
 
+    /// The key as checkpoints are asked for it.
+    #[inline]
+    pub fn below(&self) -> laminar_checkpoint::Key<'_> {
+        laminar_checkpoint::Key::of_parts(self.space, self.name)
+    }
+
     /// Bytes of key space and name.
     #[inline]
     pub(super) fn len(&self) -> usize {

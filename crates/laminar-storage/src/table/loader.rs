@@ -62,8 +62,8 @@ impl Loader {
     ///
     /// # Panics
     /// As [`Table::insert`].
-    pub fn insert(&mut self, key: &Key<'_>, lsn: u64, value: Option<&[u8]>) -> Result<Change> {
-        self.0.insert(key, lsn, value)
+    pub fn insert(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
+        self.0.insert(key, mark, value)
     }
 
     /// The table, with all that was inserted.

@@ -8,14 +8,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Model = BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)>;
+type Model = BTreeMap<Vec<u8>, (u32, Option<Vec<u8>>)>;
 
 #[derive(Debug, Clone)]
 enum Op {
     Insert(Vec<u8>, Option<Vec<u8>>),
     Remove(Vec<u8>),
     Range(Bound<Vec<u8>>, Bound<Vec<u8>>),
-    Sweep(usize, u64),
+    Sweep(usize, u32),
 }
 
 /// Keys that collide often: few of them, some with long shared prefixes, some prefixes of others, some ending in zeros.
@@ -44,7 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
         60 => (key(), value()).prop_map(|(key, value)| Op::Insert(key, value)),
         30 => key().prop_map(Op::Remove),
         3 => (bound(), bound()).prop_map(|(lower, upper)| Op::Range(lower, upper)),
-        3 => (0_usize..200, 2_u64..20).prop_map(|(steps, every)| Op::Sweep(steps, every)),
+        3 => (0_usize..200, 2_u32..20).prop_map(|(steps, every)| Op::Sweep(steps, every)),
     ]
 }
 
@@ -70,25 +70,24 @@ fn is_inside(key: &[u8], lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool
 
 fn check_all(table: &Table, model: &Model) {
     assert_eq!(table.len(), model.len());
-    let bytes = |(key, (_, value)): (&Vec<u8>, &(u64, Option<Vec<u8>>))| key.len() + value.as_ref().map_or(0, Vec::len);
+    let bytes = |(key, (_, value)): (&Vec<u8>, &(u32, Option<Vec<u8>>))| key.len() + value.as_ref().map_or(0, Vec::len);
     assert_eq!(table.bytes(), model.iter().map(bytes).sum::<usize>() as u64);
     let all = table.range(Bound::Unbounded, Bound::Unbounded);
-    assert!(all.map(|(key, entry)| (key, entry.lsn, entry.value)).eq(model.iter().map(|(key, (lsn, value))| (
+    assert!(all.map(|(key, entry)| (key, entry.mark, entry.value)).eq(model.iter().map(|(key, (mark, value))| (
         key.as_slice(),
-        *lsn,
+        *mark,
         value.as_deref()
     ))));
 }
 
 fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
-    for (lsn, op) in ops.into_iter().enumerate() {
-        let lsn = lsn as u64;
+    for (mark, op) in (0_u32..).zip(ops) {
         match op {
             Op::Insert(key, value) => {
-                let change = table.insert(&whole(&table, &key), lsn, value.as_deref()).unwrap();
-                let old = model.insert(key, (lsn, value));
-                let expected = old.map_or(Change::New, |(lsn, value)| Change::Replaced {
-                    lsn,
+                let change = table.insert(&whole(&table, &key), mark, value.as_deref()).unwrap();
+                let old = model.insert(key, (mark, value));
+                let expected = old.map_or(Change::New, |(mark, value)| Change::Replaced {
+                    mark,
                     value_bytes: value.map(|value| value.len()),
                 });
                 assert_eq!(change, expected);
@@ -105,10 +104,10 @@ fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
             Op::Sweep(steps, every) => {
                 let mut removed = Vec::new();
                 let swept = table.sweep(steps, &mut |key, entry| {
-                    if entry.lsn % every != 0 {
+                    if entry.mark % every != 0 {
                         return Keep::Yes;
                     }
-                    removed.push((key.to_vec(), (entry.lsn, entry.value.map(<[u8]>::to_vec))));
+                    removed.push((key.to_vec(), (entry.mark, entry.value.map(<[u8]>::to_vec))));
                     Keep::No
                 });
                 assert_eq!(swept.removed, removed.len());
@@ -118,9 +117,9 @@ fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
             }
         }
     }
-    for (key, (lsn, value)) in &model {
+    for (key, (mark, value)) in &model {
         let entry = table.get(&whole(&table, key)).unwrap();
-        assert_eq!((entry.lsn, entry.value), (*lsn, value.as_deref()));
+        assert_eq!((entry.mark, entry.value), (*mark, value.as_deref()));
         assert!(entry.value.is_none_or(|value| value.as_ptr().addr().is_multiple_of(16)));
     }
     check_all(&table, &model);
@@ -137,9 +136,9 @@ proptest! {
     #[test]
     fn is_the_same_if_loaded(entries in vec((key(), value()), 0..3000), ops in vec(op(), 0..1000)) {
         let (mut loader, mut model) = (Loader::new(3, PageSource::new(), 0), Model::new());
-        for (lsn, (key, value)) in entries.into_iter().enumerate() {
-            loader.insert(&loader.whole_key(&key).unwrap(), lsn as u64, value.as_deref()).unwrap();
-            model.insert(key, (lsn as u64, value));
+        for (mark, (key, value)) in (0_u32..).zip(entries) {
+            loader.insert(&loader.whole_key(&key).unwrap(), mark, value.as_deref()).unwrap();
+            model.insert(key, (mark, value));
         }
         let table = loader.finish();
         check_all(&table, &model);
@@ -205,7 +204,7 @@ fn grows_and_shrinks() {
             let key = |n: u64| [&[0, 0, 0, 1], &load(n).swap_bytes().to_le_bytes()[..]].concat();
             for n in 0..COUNT {
                 let key = key(n);
-                table.insert(&whole(&table, &key), n, Some(&[7; 20])).unwrap();
+                table.insert(&whole(&table, &key), 1, Some(&[7; 20])).unwrap();
             }
             assert!(table.resident_bytes() < COUNT * (64 + 40), "{}", table.resident_bytes() / COUNT);
             let mut order: Vec<u64> = (0..COUNT).collect();
@@ -241,7 +240,7 @@ fn memory_goes_back_when_entries_go() {
 #[test]
 fn overwriting_takes_no_more_memory() {
     let mut table = Table::new(1);
-    let mut insert = |round: u64, n: u32, value: Option<&[u8]>| {
+    let mut insert = |round: u32, n: u32, value: Option<&[u8]>| {
         table.insert(&whole(&table, &n.to_le_bytes()), round, value).unwrap();
         table.arena.resident_bytes()
     };
@@ -251,7 +250,7 @@ fn overwriting_takes_no_more_memory() {
     let first = insert(0, 0, Some(&[1; 100]));
     for round in 1..20 {
         for n in 0..1000 {
-            let value = (round + u64::from(n)) % 3 > 0;
+            let value = (round + n) % 3 > 0;
             insert(round, n, value.then_some(&[2; 100]));
         }
     }
@@ -290,7 +289,7 @@ fn large_entries_have_chunks_of_their_own_and_give_them_back() {
 fn a_sweep_sees_everything() {
     let mut table = Table::new(1);
     for n in 0..10_000_u32 {
-        table.insert(&whole(&table, &n.to_le_bytes()), u64::from(n), Some(&vec![0; n as usize % 300])).unwrap();
+        table.insert(&whole(&table, &n.to_le_bytes()), n, Some(&vec![0; n as usize % 300])).unwrap();
     }
     for steps in [1, 7, 1000] {
         let mut seen = 0;
@@ -298,16 +297,55 @@ fn a_sweep_sees_everything() {
         while !table
             .sweep(steps, &mut |_, entry| {
                 seen += 1;
-                sum += entry.lsn;
+                sum += entry.mark;
                 Keep::Yes
             })
             .came_round
         {}
         assert_eq!((seen, sum), (10_000, 9_999 * 5_000));
     }
-    let swept = table.sweep(usize::MAX, &mut |_, entry| if entry.lsn < 9000 { Keep::No } else { Keep::Yes });
+    let swept = table.sweep(usize::MAX, &mut |_, entry| if entry.mark < 9000 { Keep::No } else { Keep::Yes });
     assert_eq!(swept, Swept { removed: 9000, came_round: true });
     assert_eq!(table.len(), 1000);
+}
+
+/// Keys and values about every length at which the layout of a block changes, each overwritten by each other length.
+#[test]
+fn every_layout_keeps_key_and_value() {
+    const LARGE: usize = 1 << 20;
+    let mut table = Table::new(1);
+    let key_lengths = [4, 5, 61, 62, 63, 64, 1000, LARGE - 200, LARGE + 1];
+    let value_lengths =
+        [0, 1, 15, 16, 17, 100, 3000, LARGE - 1200, LARGE - 70, LARGE - 12, LARGE, LARGE + 1, 2 * LARGE];
+    for (number, key_len) in (0_u8..).zip(key_lengths) {
+        let key = vec![number; key_len];
+        for (round, first) in (0_u8..).zip(value_lengths) {
+            for then in value_lengths {
+                let lengths = [Some(first), None, Some(then), Some(first)];
+                for (mark, len) in (0..).zip(lengths) {
+                    let value = len.map(|len| vec![round; len]);
+                    table.insert(&whole(&table, &key), mark, value.as_deref()).unwrap();
+                    let entry = table.get(&whole(&table, &key)).unwrap();
+                    assert!((entry.mark, entry.value) == (mark, value.as_deref()), "{key_len} {first} {then}");
+                    assert!(entry.value.is_none_or(|value| value.as_ptr().addr().is_multiple_of(16)));
+                }
+            }
+        }
+    }
+    let keys = table.range(Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key.len());
+    assert!(keys.eq(key_lengths));
+}
+
+#[test]
+fn entries_of_sixteen_and_a_hundred_bytes_begin_with_a_cache_line() {
+    assert_eq!(block::Layout::new(SPACE_BYTES + 16, 100).cells() * block::CELL_BYTES, 128);
+    let mut table = Table::new(1);
+    for n in 0..10_000_u64 {
+        let name = [n.to_le_bytes(), [0; 8]].concat();
+        table.insert(&table.key(*b"test", &name), 1, Some(&[7; 100])).unwrap();
+        let value = table.get(&table.key(*b"test", &name)).unwrap().value.unwrap();
+        assert_eq!(value.as_ptr().addr() % 64, 32, "four bytes, header and key are before it");
+    }
 }
 
 #[test]
