@@ -218,7 +218,16 @@ impl Table {
             }
         }
         swept.came_round = steps > 0;
+        self.fetch_coming();
         swept
+    }
+
+    /// What the next steps of a sweep come to is on its way into the cache until then, and so are the places in the index of what they
+    /// may remove.
+    fn fetch_coming(&self) {
+        for block in self.arena.coming().into_iter().flatten().filter(|block| block.is_tombstone()) {
+            self.index.prefetch(self.index.hasher().hash_whole(block.key()));
+        }
     }
 
     /// Entries, tombstones included.

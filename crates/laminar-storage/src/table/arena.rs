@@ -32,6 +32,8 @@ const CHUNKS: usize = 1 << (32 - CELL_BITS);
 /// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
 /// so it never fails half way.
 const RESERVED_CHUNKS: usize = 128;
+/// Blocks that are looked at ahead of the hand: as many as it usually passes in one go.
+const COMING: usize = 2;
 /// Names no chunk: not the first one either, which may be that of a single large block.
 const NONE_OPEN: usize = usize::MAX;
 /// What new blocks are cut for. Separators have chunks of their own: between entries they would move these, so that in a row of equal
@@ -263,6 +265,23 @@ impl Arena {
         }
         self.hand = if *steps > 0 { (0, 0) } else { (chunk, cell) };
         None
+    }
+
+    /// The next blocks under the hand in its chunk, as far as they are entries. Those behind them are on their way into the cache.
+    pub(super) fn coming(&self) -> [Option<Block<'_>>; COMING] {
+        let (chunk, mut cell) = self.hand;
+        let used = self.chunks.get(chunk).map_or(0, |chunk| chunk.used);
+        let mut cells = 1;
+        let coming = std::array::from_fn(|_| {
+            let slot = (cell < used).then(|| slot_of(chunk, cell))?;
+            cells = self.cells_of(slot);
+            cell += cells;
+            Some(self.block(slot)).filter(|block| block.is_entry())
+        });
+        // Mostly the next ones are as long as the last one.
+        let behind = (0..COMING).map(|number| cell + number * cells).take_while(|&cell| cell < used);
+        behind.for_each(|cell| self.prefetch_key(slot_of(chunk, cell)));
+        coming
     }
 
     /// A block of at least `cells` cells. Separators may have all chunks.

@@ -146,6 +146,11 @@ impl Index {
         }
     }
 
+    /// Has the bucket of a key that is there on its way into the cache.
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.segments.get(self.directory[at(hash, self.shift)]).prefetch(hash);
+    }
+
     fn depth_limit(&self) -> u32 {
         (self.len / (LANES as usize / 2)).max(1).ilog2() + EXCESS_DEPTH
     }

@@ -1,6 +1,7 @@
 //! A segment of the index: buckets in which an entry lies where its hash says, or in the next ones where that is full.
 
 use bytemuck::{Pod, Zeroable};
+use laminar_vfs::prefetch;
 
 use super::super::arena::Slot;
 use super::bucket::{BUCKET_LANES, Bucket};
@@ -41,6 +42,11 @@ impl Segment {
         let Place { home, tag, mark } = place(hash);
         let buckets = (1..=self.buckets[home].reach(mark)).map(move |reach| &self.buckets[(home + reach) % BUCKETS]);
         buckets.flat_map(move |bucket| bucket.matches(tag)).map(|(_, slot)| slot)
+    }
+
+    /// Has the bucket of this hash on its way into the cache.
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(bytemuck::bytes_of(&self.buckets[place(hash).home]));
     }
 
     /// Adds a slot; there is room.
