@@ -14,24 +14,21 @@ pub(crate) const DEFAULT_OPERATOR: &str = "";
 /// An operator of a store, for quick access: see [`WalStateStore::operator_by_id`](crate::WalStateStore::operator_by_id). Stays valid as
 /// long as the store is open, also when the operator is cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OperatorId(usize);
+pub struct OperatorId(u32);
 
 /// Names and ids.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
-    slots: Vec<Slot>,
+    /// The namespace of each operator: looked up with every access, so they lie close together.
+    namespaces: Vec<Namespace>,
+    /// The name of each.
+    names: Vec<Box<str>>,
     by_name: BTreeMap<Box<str>, OperatorId>,
     /// The operator with the empty name: what most stores work on is not searched for each time.
     default: Option<OperatorId>,
     /// Asked for each entry that a sweep looks at, mostly of very few: a search is faster than a hash.
     live: BTreeSet<Namespace>,
     greatest: u32,
-}
-
-#[derive(Debug)]
-struct Slot {
-    name: Box<str>,
-    namespace: Namespace,
 }
 
 impl Catalogue {
@@ -49,12 +46,12 @@ impl Catalogue {
     /// The namespace that an operator's keys are in now.
     #[inline]
     pub(crate) fn namespace(&self, operator: OperatorId) -> Option<Namespace> {
-        self.slots.get(operator.0).map(|slot| slot.namespace)
+        self.namespaces.get(operator.0 as usize).copied()
     }
 
     /// An operator's name.
     pub(crate) fn name(&self, operator: OperatorId) -> Option<&str> {
-        self.slots.get(operator.0).map(|slot| &*slot.name)
+        self.names.get(operator.0 as usize).map(|name| &**name)
     }
 
     /// All names, in their order.
@@ -76,16 +73,18 @@ impl Catalogue {
         self.greatest = self.greatest.max(namespace.0);
         self.live.insert(namespace);
         if let Some(&operator) = self.by_name.get(name) {
-            if let Some(slot) = self.slots.get_mut(operator.0) {
-                if slot.namespace != namespace {
-                    self.live.remove(&slot.namespace);
+            if let Some(own) = self.namespaces.get_mut(operator.0 as usize) {
+                if *own != namespace {
+                    self.live.remove(own);
                 }
-                slot.namespace = namespace;
+                *own = namespace;
             }
             return operator;
         }
-        let operator = OperatorId(self.slots.len());
-        self.slots.push(Slot { name: name.into(), namespace });
+        #[expect(clippy::cast_possible_truncation, reason = "each operator has a namespace of its own, of 32 bits")]
+        let operator = OperatorId(self.namespaces.len() as u32);
+        self.namespaces.push(namespace);
+        self.names.push(name.into());
         self.by_name.insert(name.into(), operator);
         if name == DEFAULT_OPERATOR {
             self.default = Some(operator);
