@@ -139,6 +139,12 @@ impl RunFile {
         self.pages.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
     }
 
+    /// All bytes of a block as they are in the file, verified or not.
+    fn bytes_of(&self, block: BlockRef) -> &[u8] {
+        let start = index(block.offset);
+        self.region().get(start..start + block.bytes).unwrap_or_default()
+    }
+
     #[cold]
     fn first_touch(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
         if let Some(rebuilt) = self.rebuilt(at, block) {
@@ -180,12 +186,7 @@ impl RunFile {
         let Some((offset, count)) = chapter.stretch(block, STRETCH_BYTES) else { return false };
         let range = index(offset)..index(offset) + count * block.bytes;
         if self.pages.populate(range.clone()) {
-            let start = index(block.offset);
-            return self.mark_whole(
-                block,
-                block.offset,
-                self.region().get(start..start + block.bytes).unwrap_or_default(),
-            );
+            return self.mark_whole(block, block.offset, self.bytes_of(block));
         }
         let mut buffer = vec![0; range.len()];
         self.file.read_exact_at(&mut buffer, offset).is_ok() && self.mark_whole(block, offset, &buffer)
@@ -213,8 +214,7 @@ impl RunFile {
     /// can't be read is a signal, not an error; the call leaves the page in the cache that the mapping shows.
     pub(super) fn read_checked(&self, block: BlockRef, buffer: &mut [u8]) -> Result<bool> {
         if self.mode == ReadMode::Owned {
-            let start = index(block.offset);
-            let bytes = self.pages.region.get(start..start + block.bytes).unwrap_or_default();
+            let bytes = self.bytes_of(block);
             buffer.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
             if checked(buffer, block.kind, self.seed, block.offset).is_some() || planted("copied-block-not-checked") {
                 return Ok(true);
