@@ -68,6 +68,8 @@ pub const LOG_REPLAY_ALLOCATIONS: &str = "log/replay/allocations";
 pub const PUT: &str = "put";
 /// The longest of these puts: ns.
 pub const PUT_LONGEST: &str = "put/longest";
+/// [`PUT`] into a store that was scanned before, when it was empty: ops/s.
+pub const PUT_SCANNED: &str = "put/scanned";
 /// The longest of the commits that hand a thousand of these puts over: ns.
 pub const COMMIT_LONGEST: &str = "commit/longest";
 /// Puts of keys that are there, with a commit handed to the operating system after each: ops/s.
@@ -90,6 +92,8 @@ pub const ZIPF: &str = "zipf";
 pub const DELETE: &str = "delete";
 /// Scans of the ten keys with one prefix, their values read: scans/s.
 pub const SCAN: &str = "scan";
+/// The first scan of ten keys of a store that was filled and never scanned: ns.
+pub const SCAN_FIRST: &str = "scan/first";
 /// [`SCAN`] from a freshly opened store.
 pub const SCAN_OPENED: &str = "scan/opened";
 /// [`SCAN`] where a tenth of the keys was written since the store was opened.

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use laminar_benches::names::{
-    CHECKPOINT_CHANGED, DELETE, GET_HIT, GET_HIT_OPENED, GET_MISS, GET_MISS_OPENED, OPEN_TAIL, PUT, SCAN, SCAN_OPENED,
-    ZIPF,
+    CHECKPOINT_CHANGED, DELETE, GET_HIT, GET_HIT_OPENED, GET_MISS, GET_MISS_OPENED, OPEN_TAIL, PUT, PUT_SCANNED, SCAN,
+    SCAN_OPENED, ZIPF,
 };
 use laminar_benches::{Row, quantity};
 
@@ -85,10 +85,11 @@ pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> 
 }
 
 /// What the README shows of which program.
-const HEADLINES: (&str, [&str; 11]) = (
+const HEADLINES: (&str, [&str; 12]) = (
     "peers-stores",
     [
         PUT,
+        PUT_SCANNED,
         GET_HIT,
         GET_MISS,
         ZIPF,

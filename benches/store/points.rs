@@ -1,6 +1,6 @@
 //! Operations on a store that is in memory whole, its log on.
 
-use laminar_benches::names::{BTREEMAP, DELETE, GET_HIT, GET_MISS, HASHBROWN, LAMINAR, PUT, SCAN, ZIPF};
+use laminar_benches::names::{BTREEMAP, DELETE, GET_HIT, GET_MISS, HASHBROWN, LAMINAR, PUT, PUT_SCANNED, SCAN, ZIPF};
 use laminar_benches::workload::{self, GROUP_KEYS, Key, Prefix, Values};
 use laminar_benches::{Figure, Output, Rounds, Settings, time};
 
@@ -67,19 +67,15 @@ fn run<C: Contender>(mut store: C, another: impl FnOnce() -> C, questions: &Ques
     note(DELETE, time::rate(deletes, |key| store.delete(key)));
     assert!(deletes.iter().take(1_000).all(|key| store.get(key).is_none()), "what was deleted is gone");
     drop(store);
-    if let Some(rate) = scans(another(), questions) {
-        figures.push((SCAN, "ops/s", rate).into());
-    }
+    figures.extend(scans(another(), questions).into_iter().flatten());
     figures
 }
 
-/// Scans a second; nothing of a contender without order.
-fn scans<C: Contender>(mut store: C, questions: &Questions) -> Option<f64> {
+/// Scans, and puts into what was scanned before: ops/s. Nothing of a contender without order.
+fn scans<C: Contender>(mut store: C, questions: &Questions) -> Option<[Figure; 2]> {
     let Questions { grouped, prefixes, values, .. } = questions;
     store.scan(prefixes.first()?)?;
-    for key in grouped {
-        store.put(key, values.of(key, 0));
-    }
+    let put = time::rate(grouped, |key| store.put(key, values.of(key, 0)));
     let found = |prefix: &Prefix| assert_eq!(store.scan(prefix).map(|(count, _)| count), Some(GROUP_KEYS));
-    Some(time::rate(prefixes, found))
+    Some([(PUT_SCANNED, "ops/s", put).into(), (SCAN, "ops/s", time::rate(prefixes, found)).into()])
 }

@@ -18,7 +18,7 @@ use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
 use crate::store::{Staged, Sweeping};
-use crate::table::Loader;
+use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
 
 mod commits;
@@ -199,7 +199,7 @@ fn log_ends_too_early(dir: &Path, end: Lsn) -> Error {
 
 /// What replaying the log gave.
 struct Replayed {
-    table: Loader,
+    table: Table,
     offsets: BTreeMap<String, u64>,
     records: u64,
     commits: u64,
@@ -211,7 +211,9 @@ impl Replayed {
     /// Nothing yet, of a log of about so many `bytes`.
     fn new(hash_seed: u64, env: &Env, bytes: u64, offsets: BTreeMap<String, u64>) -> Self {
         let source = PageSource::with_worker(Arc::clone(&env.spawn));
-        Self { table: Loader::new(hash_seed, source, bytes), offsets, records: 0, commits: 0, committed: None }
+        let mut table = Table::with_memory(hash_seed, source);
+        table.set_in_bulk(bytes > PageSource::BYTES as u64);
+        Self { table, offsets, records: 0, commits: 0, committed: None }
     }
 
     /// Applies every record from `from` on. The log has been cut back to its last whole batch, and a batch is a commit, so
@@ -270,7 +272,8 @@ fn assemble(
     parts: Parts,
 ) -> Result<WalStateStore> {
     let Parts { wal, manager, checkpointing, attached, recovered } = parts;
-    let table = recovered.table.finish();
+    let mut table = recovered.table;
+    table.set_in_bulk(false);
     let layers = Layers { table: &table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));

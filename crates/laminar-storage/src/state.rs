@@ -52,6 +52,10 @@ pub trait StateStore {
 
     /// All keys that start with `prefix` and their values, ascending by key.
     ///
+    /// What is in memory is kept in order for those who scan: from the first scan of an operator on, which sorts what is there, in about
+    /// 0.3 us a key. From then on new and deleted keys of this operator cost more, by half. Whoever can't wait then scans
+    /// while there is little. A range scan, `len` and `is_empty` count as scans; reopening starts anew.
+    ///
     /// # Errors
     /// Where the store cannot read.
     fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>>;
@@ -62,7 +66,7 @@ pub trait StateStore {
     /// Where the store cannot read.
     fn range_scan<'a>(&'a self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>>;
 
-    /// The number of keys, exactly. May count them one by one.
+    /// The number of keys, exactly. May count them one by one, by a scan.
     ///
     /// # Errors
     /// Where the store cannot read.

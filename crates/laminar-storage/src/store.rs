@@ -348,7 +348,9 @@ impl WalStateStore {
     pub(crate) fn clear_in(&mut self, id: OperatorId) -> Result<()> {
         self.check_open()?;
         if let Some(name) = self.catalogue.name(id).map(str::to_owned) {
+            let old = self.namespace(id)?;
             self.enter(&name)?;
+            self.table.follow(old.id(), self.namespace(id)?.id());
             self.sweeping = Sweeping::begin();
         }
         Ok(())
@@ -360,6 +362,8 @@ impl WalStateStore {
         self.check_open()?;
         let space = namespace.id();
         let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
+        // On its way while the log takes the change.
+        self.table.prefetch(&keyed);
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
             self.make_room();

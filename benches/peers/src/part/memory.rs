@@ -26,6 +26,11 @@ impl Job for Operations<'_> {
         let bytes = memory::resident().anonymous.saturating_sub(before);
         told.figure(names::MEMORY_ENTRY, "bytes", bytes as f64 / keys.len() as f64);
         points(&mut store, task, &keys, &values, &mut told)?;
+        if B::IS_ORDERED {
+            let start = time::now();
+            store.scan(keys.first().ok_or("there are keys")?, |_, value| drop(std::hint::black_box(workload::read(value))))?;
+            told.figure(names::SCAN_FIRST, "ns", start.elapsed().as_secs_f64() * 1e9);
+        }
         if B::IS_DURABLE {
             let start = time::now();
             let place = store.checkpoint(&task.dir.join("full"))?.wait()?;
@@ -90,7 +95,7 @@ impl Job for Quarter<'_> {
     }
 }
 
-/// Scans of groups of ten. What was scanned is brought into files, and the store is closed.
+/// Puts into a store that was scanned when it was empty, and scans of groups of ten. What was scanned is brought into files, and the store is closed.
 pub(crate) struct Scans<'a>(pub(crate) Task<'a>);
 
 impl Job for Scans<'_> {
@@ -101,7 +106,8 @@ impl Job for Scans<'_> {
         let (keys, prefixes) = workload::grouped(task.keys);
         let mut told = Told::default();
         let mut store = B::open(&task.store(), Setup::for_keys(keys.len()))?;
-        measure::load(&mut store, &keys, &Values::new(), 0)?;
+        store.scan(&[], |_, _| ())?;
+        told.figure(names::PUT_SCANNED, "ops/s", measure::load(&mut store, &keys, &Values::new(), 0)?);
         store.rest()?;
         told.add(measure::scan_passes(&mut store, &prefixes, GROUP_KEYS, task, names::SCAN)?);
         if B::IS_DURABLE {

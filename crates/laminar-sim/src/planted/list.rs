@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 89] = [
+pub const PLANTED: [Planted; 90] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -171,6 +171,8 @@ pub const PLANTED: [Planted; 89] = [
         "The first change behind the checkpoint is not replayed."),
     bug("run-drops-tombstones", "laminar-storage", "P6", Hunt::Seeds,
         "A run has no tombstones although there is an older one below."),
+    bug("scan-from-an-order-of-before", "laminar-storage", "P4", Hunt::Seeds,
+        "A scan is answered from what was sorted for an earlier one, though keys were changed since."),
     bug("store-believes-its-name", "laminar-storage", "P3", Hunt::Calls,
         "The identity is not published again where its name may not be durable."),
     bug("store-changes-before-logging", "laminar-storage", "P8", Hunt::Calls,

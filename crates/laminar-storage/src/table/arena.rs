@@ -29,17 +29,10 @@ pub(super) const FIRST_BYTES: usize = 16 << 10;
 pub(super) const GROWTH: usize = 4;
 /// As many as 32 bits can name.
 const CHUNKS: usize = 1 << (32 - CELL_BITS);
-/// Chunks that entries cannot have: the order takes its separators from them, at most one for each waiting entry, and
-/// so it never fails half way.
-const RESERVED_CHUNKS: usize = 128;
 /// Blocks that are looked at ahead of the hand: as many as it usually passes in one go.
 const COMING: usize = 2;
 /// Names no chunk: not the first one either, which may be that of a single large block.
 const NONE_OPEN: usize = usize::MAX;
-/// What new blocks are cut for. Separators have chunks of their own: between entries they would move these, so that in a row of equal
-/// ones each would begin in another part of a cache line.
-const ENTRIES: usize = 0;
-const SEPARATORS: usize = 1;
 /// The end of a free list.
 const NO_SLOT: Slot = Slot::MAX;
 /// Where a free block keeps how many cells it has, the previous one and the next one.
@@ -67,8 +60,8 @@ pub(super) struct Arena {
     chunks: Vec<Chunk>,
     /// Chunks that were let go and whose numbers can be used again.
     vacant: Vec<usize>,
-    /// The chunks that new blocks are cut from; [`NONE_OPEN`] at first.
-    open: [usize; 2],
+    /// The chunk that new blocks are cut from; [`NONE_OPEN`] at first.
+    open: usize,
     /// The first free block of each class.
     free: [Slot; CLASSES],
     /// The memory of the chunk last let go, kept so that a size near a boundary does not ask the system each time.
@@ -76,8 +69,8 @@ pub(super) struct Arena {
     resident_cells: usize,
     /// Chunk and cell where [`Arena::walk`] goes on: the start of a block.
     hand: (usize, usize),
-    /// Chunks that entries may have.
-    entry_chunks: usize,
+    /// Chunks that there may be.
+    limit: usize,
     in_bulk: bool,
 }
 
@@ -88,12 +81,12 @@ impl Arena {
             source,
             chunks: Vec::new(),
             vacant: Vec::new(),
-            open: [NONE_OPEN; 2],
+            open: NONE_OPEN,
             free: [NO_SLOT; CLASSES],
             spare: None,
             resident_cells: 0,
             hand: (0, 0),
-            entry_chunks: CHUNKS - RESERVED_CHUNKS,
+            limit: CHUNKS,
             in_bulk: false,
         }
     }
@@ -115,7 +108,7 @@ impl Arena {
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
     pub(super) fn set_limit(&mut self, bytes: u64) {
         let chunks = usize::try_from(bytes / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
-        self.entry_chunks = chunks.clamp(1, CHUNKS - RESERVED_CHUNKS);
+        self.limit = chunks.clamp(1, CHUNKS);
     }
 
     /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now.
@@ -125,19 +118,19 @@ impl Arena {
     #[inline]
     pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
         // With a chunk to spare there is room for anything.
-        if self.vacant.last().copied().unwrap_or(self.chunks.len()) < self.entry_chunks {
+        if self.vacant.last().copied().unwrap_or(self.chunks.len()) < self.limit {
             return Ok(());
         }
         let cells = Layout::new(key_bytes, value_bytes).cells();
         let class = class_of(cells);
         // The open chunk may still be short, but can grow to the length of all.
-        let open = self.chunks.get(self.open[ENTRIES]).map_or(0, |open| CHUNK_CELLS - open.used);
+        let open = self.chunks.get(self.open).map_or(0, |open| CHUNK_CELLS - open.used);
         let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
         if fits { Ok(()) } else { Err(self.full(cells)) }
     }
 
     fn full(&self, cells: usize) -> Error {
-        let limit = (self.entry_chunks * CHUNK_BYTES) as u64;
+        let limit = (self.limit * CHUNK_BYTES) as u64;
         Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
     }
 
@@ -190,19 +183,9 @@ impl Arena {
             return Err(Error::TooLarge { what: "key or value", bytes: longest as u64, limit: MAX_BYTES as u64 });
         }
         let layout = Layout::new(key.len(), value_bytes);
-        let slot = self.allocate(layout.cells(), ENTRIES).ok_or_else(|| self.full(layout.cells()))?;
+        let slot = self.allocate(layout.cells()).ok_or_else(|| self.full(layout.cells()))?;
         block::write(self.bytes_mut(slot), layout, mark, &[&key.space, key.name], value);
         Ok(slot)
-    }
-
-    /// Stores a key that is not an entry: a separator of the order.
-    pub(super) fn insert_separator(&mut self, key: &[u8]) -> Slot {
-        let layout = Layout::new(key.len(), 0);
-        let Some(slot) = self.allocate(layout.cells(), SEPARATORS) else {
-            unreachable!("entries leave {RESERVED_CHUNKS} chunks to separators")
-        };
-        block::write(self.bytes_mut(slot), layout, NOT_AN_ENTRY, &[key], None);
-        slot
     }
 
     /// Overwrites the value of an entry where it is. False, and nothing changed, if its block is of the wrong size.
@@ -236,10 +219,23 @@ impl Arena {
             return;
         }
         self.link(slot, class);
-        if self.chunks[chunk].taken == 0 && !self.open.contains(&chunk) {
+        if self.chunks[chunk].taken == 0 && self.open != chunk {
             self.unlink_all(chunk);
             self.let_go(chunk);
         }
+    }
+
+    /// The slots of all entries, as they lie in memory.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Slot> {
+        let blocks = self.chunks.iter().enumerate().flat_map(move |(number, chunk)| {
+            let mut cell = 0;
+            std::iter::from_fn(move || {
+                let slot = (cell < chunk.used).then(|| slot_of(number, cell))?;
+                cell += self.cells_of(slot);
+                Some(slot)
+            })
+        });
+        blocks.filter(move |&slot| self.block(slot).is_entry())
     }
 
     /// The next entry under the hand, which goes round all blocks in the order of their memory. Each block looked at
@@ -284,12 +280,11 @@ impl Arena {
         coming
     }
 
-    /// A block of at least `cells` cells. Separators may have all chunks.
-    fn allocate(&mut self, cells: usize, what: usize) -> Option<Slot> {
-        let chunk_limit = if what == ENTRIES { self.entry_chunks } else { CHUNKS };
+    /// A block of at least `cells` cells.
+    fn allocate(&mut self, cells: usize) -> Option<Slot> {
         let class = class_of(cells);
         if class.cells > LARGEST {
-            let chunk = self.add_chunk(class.cells, chunk_limit, false)?;
+            let chunk = self.add_chunk(class.cells, false)?;
             self.chunks[chunk].used = class.cells;
             self.chunks[chunk].taken = class.cells;
             self.resident_cells += class.cells;
@@ -301,15 +296,15 @@ impl Arena {
             self.chunks[place(head).0].taken += class.cells;
             return Some(head);
         }
-        let room = self.room(what, class.cells);
+        let room = self.room(class.cells);
         if room < class.cells {
-            let next = self.add_chunk(CHUNK_CELLS, chunk_limit, self.open[what] == NONE_OPEN)?;
-            self.close(what, room);
-            self.open[what] = next;
+            let next = self.add_chunk(CHUNK_CELLS, self.open == NONE_OPEN)?;
+            self.close(room);
+            self.open = next;
             // The first chunk is a short one, and the first entry may be long.
-            self.room(what, class.cells);
+            self.room(class.cells);
         }
-        let number = self.open[what];
+        let number = self.open;
         let open = &mut self.chunks[number];
         let slot = slot_of(number, open.used);
         open.used += class.cells;
@@ -318,9 +313,9 @@ impl Arena {
         Some(slot)
     }
 
-    /// Cells left in an open chunk, which is grown to have `wanted` of them if it can be.
-    fn room(&mut self, what: usize, wanted: usize) -> usize {
-        let Some(open) = self.chunks.get_mut(self.open[what]) else { return 0 };
+    /// Cells left in the open chunk, which is grown to have `wanted` of them if it can be.
+    fn room(&mut self, wanted: usize) -> usize {
+        let Some(open) = self.chunks.get_mut(self.open) else { return 0 };
         let used = open.used;
         while open.cells() < CHUNK_CELLS && open.cells() - used < wanted {
             let bytes = (open.pages.len() * GROWTH).clamp(FIRST_BYTES, CHUNK_BYTES);
@@ -329,9 +324,9 @@ impl Arena {
         open.cells() - used
     }
 
-    /// Gives what is left of an open chunk to the free lists, up to the few cells that fit no class.
-    fn close(&mut self, what: usize, mut room: usize) {
-        let closed = std::mem::replace(&mut self.open[what], NONE_OPEN);
+    /// Gives what is left of the open chunk to the free lists, up to the few cells that fit no class.
+    fn close(&mut self, mut room: usize) {
+        let closed = std::mem::replace(&mut self.open, NONE_OPEN);
         while let Some(class) = class_at_most(room) {
             let slot = slot_of(closed, self.chunks[closed].used);
             self.chunks[closed].used += class.cells;
@@ -346,9 +341,9 @@ impl Arena {
         }
     }
 
-    fn add_chunk(&mut self, cells: usize, limit: usize, is_first: bool) -> Option<usize> {
+    fn add_chunk(&mut self, cells: usize, is_first: bool) -> Option<usize> {
         let number = self.vacant.last().copied().unwrap_or(self.chunks.len());
-        if number >= limit {
+        if number >= self.limit {
             return None;
         }
         let pages = if cells == CHUNK_CELLS {

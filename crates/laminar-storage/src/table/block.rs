@@ -24,7 +24,7 @@ pub(super) const MAX_BYTES: usize = (1 << VALUE_BITS) - 1;
 /// How many bytes behind a multiple of [`CELL_BYTES`] blocks begin.
 pub(super) const SHIFT: usize = 4;
 
-/// Set in the mark of blocks that are not entries: free ones, separators, and removed entries that the order still refers to.
+/// Set in the mark of blocks that are not entries: free ones, and removed entries that the order still refers to.
 pub(super) const NOT_AN_ENTRY: u32 = 1 << 31;
 
 /// The mark of free blocks: what follows it, to the end of the first cell, belongs to whoever links them.
@@ -86,7 +86,7 @@ impl<'a> Block<'a> {
         word(self.bytes, 0)
     }
 
-    /// False of a block that is free, or only a key that the order refers to.
+    /// False of a block that is free, or was an entry and is only a key that the order refers to.
     #[inline]
     pub(super) fn is_entry(self) -> bool {
         self.mark() & NOT_AN_ENTRY == 0

@@ -146,9 +146,12 @@ impl Index {
         }
     }
 
-    /// Has the bucket of a key that is there on its way into the cache.
+    /// Has the bucket of a hash on its way into the cache.
+    #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        self.segments.get(self.directory[at(hash, self.shift)]).prefetch(hash);
+        if let Some(&segment) = self.directory.get(at(hash, self.shift)) {
+            self.segments.get(segment).prefetch(hash);
+        }
     }
 
     fn depth_limit(&self) -> u32 {

@@ -1,8 +1,6 @@
 //! The order of the keys: a B+-tree of slots. Owns which key follows which; point operations never come here, and new and
 //! gone keys take some steps to arrive, so that nobody waits for their cache misses.
 //!
-//! Separators are keys of their own in the arena, cut as short as they can be: the entries around them come and go.
-//!
 //! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
 //! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
 
@@ -17,11 +15,13 @@ use super::pool::Pool;
 mod build;
 mod merge;
 mod node;
+mod separator;
 mod split;
 mod waiting;
 
 use node::{Node, WIDTH};
 pub(super) use node::{head, shared};
+use separator::Separators;
 use waiting::Waiting;
 
 /// Separators of an inner node, which has one child more than those.
@@ -39,7 +39,7 @@ struct Leaf {
     unused: u32,
 }
 
-/// A node whose slots are separators, at most [`SEPARATORS`]: child `i` holds the keys from separator `i - 1` on, below separator `i`.
+/// A node whose slots are [`Separators`], at most [`SEPARATORS`]: child `i` holds the keys from separator `i - 1` on, below separator `i`.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Inner {
@@ -51,6 +51,7 @@ struct Inner {
 pub(super) struct Order {
     leaves: Pool<Leaf>,
     inners: Pool<Inner>,
+    separators: Separators,
     root: u32,
     /// Levels of inner nodes above the leaves.
     height: u32,
@@ -66,17 +67,25 @@ pub(super) struct Cursor(u32);
 #[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
 impl Order {
     pub(super) const fn new() -> Self {
-        Self { leaves: Pool::new(), inners: Pool::new(), root: 0, height: 0, shape: 0, waiting: VecDeque::new() }
+        Self {
+            leaves: Pool::new(),
+            inners: Pool::new(),
+            separators: Separators::new(),
+            root: 0,
+            height: 0,
+            shape: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.leaves.resident_bytes() + self.inners.resident_bytes()
+        self.leaves.resident_bytes() + self.inners.resident_bytes() + self.separators.resident_bytes()
     }
 
     /// Bytes in nodes that are in use.
     #[cfg(test)]
     pub(super) fn resident_in_use(&self) -> usize {
-        self.leaves.bytes_in_use() + self.inners.bytes_in_use()
+        self.leaves.in_use() * size_of::<Leaf>() + self.inners.in_use() * size_of::<Inner>()
     }
 
     /// The slots between two bounds of the leaf where the first of them are, perhaps none, and where the next ones follow.
@@ -89,7 +98,7 @@ impl Order {
             Bound::Excluded(key) => (key, true),
             Bound::Unbounded => (&[][..], false),
         };
-        let leaf = self.leaf_of(arena, key);
+        let leaf = self.leaf_of(key);
         self.leaves.prefetch(leaf);
         let node = &self.leaves.get(leaf).node;
         let at = if is_excluded { node.count_to(arena, key) } else { node.count_below(arena, key) };
@@ -120,19 +129,19 @@ impl Order {
         (leaf.node.slots().get(start..end).unwrap_or_default(), Cursor(next))
     }
 
-    fn leaf_of(&self, arena: &Arena, key: &[u8]) -> u32 {
-        self.descend(arena, key, self.height)
+    fn leaf_of(&self, key: &[u8]) -> u32 {
+        self.descend(key, self.height)
     }
 
     /// The inner node above the leaf of a key; where there is none, the leaf.
-    fn node_above_leaf(&self, arena: &Arena, key: &[u8]) -> u32 {
-        self.descend(arena, key, self.height.saturating_sub(1))
+    fn node_above_leaf(&self, key: &[u8]) -> u32 {
+        self.descend(key, self.height.saturating_sub(1))
     }
 
-    fn descend(&self, arena: &Arena, key: &[u8], levels: u32) -> u32 {
+    fn descend(&self, key: &[u8], levels: u32) -> u32 {
         (0..levels).fold(self.root, |number, _| {
             let inner = self.inners.get(number);
-            inner.children[inner.node.count_to(arena, key)]
+            inner.children[inner.node.count_to(&self.separators, key)]
         })
     }
 }

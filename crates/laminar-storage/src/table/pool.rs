@@ -37,9 +37,9 @@ impl<T: Pod> Pool<T> {
         self.len * size_of::<T>()
     }
 
-    #[cfg(test)]
-    pub(super) fn bytes_in_use(&self) -> usize {
-        self.resident_bytes() - self.free.len() * size_of::<T>()
+    /// Values that were not given back.
+    pub(super) fn in_use(&self) -> usize {
+        self.len - self.free.len()
     }
 
     #[inline]

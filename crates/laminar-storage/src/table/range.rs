@@ -5,7 +5,8 @@ use std::ops::{Bound, RangeBounds};
 use laminar_checkpoint::KeyBuf;
 
 use super::arena::Slot;
-use super::order::Cursor;
+use super::demand::Scope;
+use super::order::{Cursor, Order};
 use super::{Entry, Table};
 
 /// Entries fetched from memory at once: those of a short scan. They lie anywhere, and each takes a few cache lines.
@@ -15,6 +16,7 @@ const FETCHED: usize = 12;
 #[derive(Debug)]
 pub struct TableRange<'a> {
     table: &'a Table,
+    order: &'a Order,
     /// Slots of the current leaf whose entries were fetched.
     fetched: std::slice::Iter<'a, Slot>,
     /// What is left of the current leaf.
@@ -27,12 +29,13 @@ pub struct TableRange<'a> {
 
 impl<'a> TableRange<'a> {
     pub(super) fn new(table: &'a Table, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
+        let order = table.demand.seek(&table.arena, Scope::of(lower, upper)).unwrap_or(&table.order);
         let key_of = |slot: Slot| table.arena.key(slot);
         let is_inside = |slot: Slot| RangeBounds::<[u8]>::contains(&(lower, upper), key_of(slot));
-        let mut waiting: Vec<Slot> = table.order.waiting().filter(|&slot| is_inside(slot)).collect();
+        let mut waiting: Vec<Slot> = order.waiting().filter(|&slot| is_inside(slot)).collect();
         waiting.sort_unstable_by(|&one, &other| key_of(other).cmp(key_of(one)));
-        let (row, cursor) = table.order.first_row(&table.arena, lower, upper);
-        Self { table, fetched: [].iter(), row, cursor, upper: upper.map(KeyBuf::from), waiting }
+        let (row, cursor) = order.first_row(&table.arena, lower, upper);
+        Self { table, order, fetched: [].iter(), row, cursor, upper: upper.map(KeyBuf::from), waiting }
     }
 
     /// The next slot of the order that is still an entry.
@@ -49,9 +52,9 @@ impl<'a> TableRange<'a> {
 
     /// Goes on to the next slots. `None` at the end.
     fn fetch(&mut self) -> Option<()> {
-        let Table { arena, order, .. } = self.table;
+        let arena = &self.table.arena;
         while self.row.is_empty() {
-            self.row = order.next_row(arena, &mut self.cursor, self.upper.as_ref().map(|key| &**key))?;
+            self.row = self.order.next_row(arena, &mut self.cursor, self.upper.as_ref().map(|key| &**key))?;
         }
         let (fetched, row) = self.row.split_at(FETCHED.min(self.row.len()));
         arena.fetch(fetched);

@@ -15,6 +15,8 @@ enum Op {
     Insert(Vec<u8>, Option<Vec<u8>>),
     Remove(Vec<u8>),
     Range(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    Space(u8),
+    Follow(u8),
     Sweep(usize, u32),
 }
 
@@ -43,7 +45,9 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         60 => (key(), value()).prop_map(|(key, value)| Op::Insert(key, value)),
         30 => key().prop_map(Op::Remove),
-        3 => (bound(), bound()).prop_map(|(lower, upper)| Op::Range(lower, upper)),
+        1 => (bound(), bound()).prop_map(|(lower, upper)| Op::Range(lower, upper)),
+        2 => (0_u8..4).prop_map(Op::Space),
+        1 => (0_u8..4).prop_map(Op::Follow),
         3 => (0_usize..200, 2_u32..20).prop_map(|(steps, every)| Op::Sweep(steps, every)),
     ]
 }
@@ -80,10 +84,27 @@ fn check_all(table: &Table, model: &Model) {
     ))));
 }
 
-fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
+/// A table that keeps all keys in order from the start.
+fn ordered() -> Table {
+    let table = Table::new(1);
+    assert_eq!(table.range(Bound::Unbounded, Bound::Unbounded).next(), None);
+    table
+}
+
+fn run(mut table: Table, ops: Vec<Op>) {
+    let mut model = Model::new();
+    // Where the first four key spaces have gone on.
+    let (mut spaces, mut fresh) = ([0, 1, 2, 3], 4..250);
+    let moved = |spaces: &[u8; 4], mut key: Vec<u8>| {
+        if let [0, 0, 0, space @ 0..4, ..] = &mut *key {
+            *space = spaces[usize::from(*space)];
+        }
+        key
+    };
     for (mark, op) in (0_u32..).zip(ops) {
         match op {
             Op::Insert(key, value) => {
+                let key = moved(&spaces, key);
                 let change = table.insert(&whole(&table, &key), mark, value.as_deref()).unwrap();
                 let old = model.insert(key, (mark, value));
                 let expected = old.map_or(Change::New, |(mark, value)| Change::Replaced {
@@ -93,6 +114,7 @@ fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
                 assert_eq!(change, expected);
             }
             Op::Remove(key) => {
+                let key = moved(&spaces, key);
                 assert_eq!(table.remove(&whole(&table, &key)), model.remove(&key).is_some());
                 assert_eq!(table.get(&whole(&table, &key)), None);
             }
@@ -100,6 +122,18 @@ fn run(mut table: Table, mut model: Model, ops: Vec<Op>) {
                 let found: Vec<_> = table.range(slice(&lower), slice(&upper)).map(|(key, _)| key.to_vec()).collect();
                 let expected: Vec<_> = model.keys().filter(|key| is_inside(key, &lower, &upper)).cloned().collect();
                 assert_eq!(found, expected);
+            }
+            Op::Space(space) => {
+                let space = spaces[usize::from(space)];
+                let (lower, upper) = ([0, 0, 0, space], [0, 0, 0, space + 1]);
+                let found = table.range(Bound::Included(&lower), Bound::Excluded(&upper));
+                let expected = model.range(lower.to_vec()..upper.to_vec());
+                assert!(found.map(|(key, _)| key).eq(expected.map(|(key, _)| key)));
+            }
+            Op::Follow(space) => {
+                let space = &mut spaces[usize::from(space)];
+                let old = std::mem::replace(space, fresh.next().unwrap_or(*space));
+                table.follow([0, 0, 0, old], [0, 0, 0, *space]);
             }
             Op::Sweep(steps, every) => {
                 let mut removed = Vec::new();
@@ -130,24 +164,12 @@ proptest! {
 
     #[test]
     fn is_a_sorted_map(ops in vec(op(), 0..3000)) {
-        run(Table::new(3), Model::new(), ops);
-    }
-
-    #[test]
-    fn is_the_same_if_loaded(entries in vec((key(), value()), 0..3000), ops in vec(op(), 0..1000)) {
-        let (mut loader, mut model) = (Loader::new(3, PageSource::new(), 0), Model::new());
-        for (mark, (key, value)) in (0_u32..).zip(entries) {
-            loader.insert(&loader.whole_key(&key).unwrap(), mark, value.as_deref()).unwrap();
-            model.insert(key, (mark, value));
-        }
-        let table = loader.finish();
-        check_all(&table, &model);
-        run(table, model, ops);
+        run(Table::new(3), ops);
     }
 
     #[test]
     fn bears_bad_hashes(ops in vec(op(), 0..3000)) {
-        run(with_hash_mask(0xFFFF), Model::new(), ops);
+        run(with_hash_mask(0xFFFF), ops);
     }
 }
 
@@ -168,26 +190,91 @@ fn one_hash_for_all_keys_is_slow_and_right() {
     }
 }
 
-/// Every size from none to two levels of full nodes, and some beyond.
+/// Every size from none to two levels of full nodes, and some beyond; also into an order that has other keys, few or many.
 #[test]
-fn a_loaded_order_takes_further_keys() {
-    let key = |n: u32| [&[0, 0, 0, 1], &n.wrapping_mul(0x9E37_79B9).to_le_bytes()[..]].concat();
-    for count in (0..200).chain([2300, 2304, 2305, 120_000]) {
-        let mut loader = Loader::new(1, PageSource::new(), u64::from(count) * 100);
-        for n in 0..count {
-            loader.insert(&loader.whole_key(&key(n)).unwrap(), 1, Some(b"loaded")).unwrap();
-        }
-        let mut table = loader.finish();
-        for n in count..count + 300 {
-            table.insert(&whole(&table, &key(n)), 1, Some(b"added")).unwrap();
-        }
+fn an_order_that_is_asked_for_late_takes_further_keys() {
+    let key = |space: u8, n: u32| [&[0, 0, 0, space], &n.wrapping_mul(0x9E37_79B9).to_le_bytes()[..]].concat();
+    let range = |table: &Table, space: u8| {
+        let bounds = ([0, 0, 0, space], [0, 0, 0, space + 1]);
+        let range = table.range(Bound::Included(&bounds.0), Bound::Excluded(&bounds.1));
+        range.map(|(key, _)| key.to_vec()).collect::<Vec<_>>()
+    };
+    for (count, others) in (0..200).map(|n| (n, 0)).chain([(2304, 10), (2305, 200), (3000, 3000), (120_000, 300)]) {
+        let mut table = Table::new(1);
+        assert_eq!(range(&table, 2), Vec::<Vec<u8>>::new());
+        let insert = |table: &mut Table, space, n| {
+            table.insert(&whole(table, &key(space, n)), 1, Some(b"value")).unwrap();
+        };
+        (0..others).for_each(|n| insert(&mut table, 2, n));
+        (0..count).for_each(|n| insert(&mut table, 1, n));
+        let sorted = |keys: std::ops::Range<u32>, space, is_left: fn(&u32) -> bool| {
+            let mut keys: Vec<_> = keys.filter(is_left).map(|n| key(space, n)).collect();
+            keys.sort();
+            keys
+        };
+        // Twice: from what was sorted for the first.
+        assert_eq!(range(&table, 1), sorted(0..count, 1, |_| true), "{count} beside {others}");
+        assert_eq!(range(&table, 1), sorted(0..count, 1, |_| true), "{count} beside {others}");
+        assert_eq!(range(&table, 2), sorted(0..others, 2, |_| true), "{count} beside {others}");
+        (count..count + 300).for_each(|n| insert(&mut table, 1, n));
         for n in (0..count + 300).step_by(3) {
-            assert!(table.remove(&whole(&table, &key(n))));
+            assert!(table.remove(&whole(&table, &key(1, n))));
         }
-        let mut left: Vec<_> = (0..count + 300).filter(|n| n % 3 > 0).map(key).collect();
-        left.sort();
-        assert!(table.range(Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key).eq(left), "{count}");
+        assert_eq!(range(&table, 1), sorted(0..count + 300, 1, |n| n % 3 > 0), "{count} beside {others}");
+        assert_eq!(range(&table, 2), sorted(0..others, 2, |_| true), "{count} beside {others}");
     }
+}
+
+/// Keys that many heads don't tell apart, and keys that are the beginning of others.
+#[test]
+fn keys_that_begin_alike_are_sorted() {
+    let mut table = Table::new(1);
+    let mut keys: Vec<Vec<u8>> = (4..300).map(|len| vec![7; len]).collect();
+    keys.extend((0..200_u8).map(|n| [&[7; 90][..], &[n], &[7; 30]].concat()));
+    keys.extend((0..200_u8).map(|n| [&[7; 11][..], &[0, n]].concat()));
+    for key in &keys {
+        table.insert(&whole(&table, key), 1, None).unwrap();
+    }
+    keys.sort();
+    keys.dedup();
+    assert!(table.range(Bound::Included(&[7; 4]), Bound::Included(&[8])).map(|(key, _)| key).eq(keys));
+}
+
+/// Whoever asks for many key spaces gets all of them kept.
+#[test]
+fn ranges_of_many_key_spaces_are_right_between_two_changes_and_after() {
+    let mut table = Table::new(1);
+    let key = |space: u8, n: u8| [0, 0, 0, space, n];
+    for n in 0..10 {
+        for space in 0..100 {
+            table.insert(&whole(&table, &key(space, n)), 1, None).unwrap();
+        }
+        for space in 0..n * 10 {
+            let range = table.range(Bound::Included(&key(space, 0)), Bound::Included(&key(space, 255)));
+            assert!(range.map(|(key, _)| key.to_vec()).eq((0..=n).map(|n| key(space, n).to_vec())), "{space} at {n}");
+        }
+    }
+}
+
+/// What nobody asks for takes no memory and no time of the order.
+#[test]
+fn only_key_spaces_that_ranges_asked_for_are_in_the_order() {
+    let mut table = Table::new(1);
+    let insert = |table: &mut Table, space: u8, n: u32| {
+        let name = n.to_le_bytes();
+        table.insert(&table.key([0, 0, 0, space], &name), 1, None).unwrap();
+    };
+    (0..10_000).for_each(|n| insert(&mut table, 1, n));
+    assert_eq!(table.order.resident_bytes(), 0);
+    assert_eq!(table.range(Bound::Included(&[0, 0, 0, 2]), Bound::Excluded(&[0, 0, 0, 3])).count(), 0);
+    (0..10_000).for_each(|n| insert(&mut table, 1, n + 10_000));
+    assert_eq!(table.order.resident_bytes(), 0);
+    (0..10_000).for_each(|n| insert(&mut table, 2, n));
+    assert!(table.order.resident_bytes() > 100_000);
+    table.follow([0, 0, 0, 2], [0, 0, 0, 3]);
+    let before = table.order.resident_bytes();
+    (0..10_000).for_each(|n| insert(&mut table, 3, n));
+    assert!(table.order.resident_bytes() > before + 100_000);
 }
 
 /// A larger table, so that the order has several levels and every segment has split; loaded and emptied in several ways.
@@ -200,7 +287,7 @@ fn grows_and_shrinks() {
     let ways: [fn(u64) -> u64; 3] = [ascending, descending, random];
     for load in ways {
         for empty in ways {
-            let mut table = Table::new(1);
+            let mut table = ordered();
             let key = |n: u64| [&[0, 0, 0, 1], &load(n).swap_bytes().to_le_bytes()[..]].concat();
             for n in 0..COUNT {
                 let key = key(n);
@@ -224,7 +311,7 @@ fn grows_and_shrinks() {
 
 #[test]
 fn memory_goes_back_when_entries_go() {
-    let mut table = Table::new(1);
+    let mut table = ordered();
     let key = |n: u32| n.to_le_bytes();
     for n in 0..300_000_u32 {
         table.insert(&whole(&table, &key(n)), 1, Some(&[1; 100])).unwrap();

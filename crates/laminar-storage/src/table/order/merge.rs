@@ -2,6 +2,7 @@
 
 use super::super::arena::{Arena, Slot};
 use super::node::{Fences, WIDTH};
+use super::separator::Keys;
 use super::{Inner, Order};
 
 /// Nodes with fewer slots look for a neighbour to merge with.
@@ -17,7 +18,7 @@ pub(super) fn is_due(len: usize) -> bool {
 #[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
 impl Order {
     /// Merges the sparse nodes on the way to the key of `gone` with a neighbour where one has room.
-    pub(super) fn merge(&mut self, arena: &mut Arena, gone: Slot) {
+    pub(super) fn merge(&mut self, arena: &Arena, gone: Slot) {
         self.shape = self.shape.wrapping_add(1);
         while self.height > 0 && self.inners.get(self.root).node.len() == 0 {
             let old = self.root;
@@ -28,13 +29,13 @@ impl Order {
         let (mut parent, mut level, mut fences) = (self.root, self.height, Fences::default());
         while level > 0 {
             let inner = self.inners.get(parent);
-            let at = inner.node.count_to(arena, arena.key(gone));
+            let at = inner.node.count_to(&self.separators, arena.key(gone));
             if level == 1 {
                 self.merge_leaf(arena, parent, fences, at);
                 return;
             }
             let (child, child_fences) = (inner.children[at], fences.of_child(&inner.node, at));
-            if self.inners.get(child).node.len() < SPARSE && self.merge_inner(arena, parent, fences, at) {
+            if self.inners.get(child).node.len() < SPARSE && self.merge_inner(parent, fences, at) {
                 continue;
             }
             (parent, level, fences) = (child, level - 1, child_fences);
@@ -42,7 +43,7 @@ impl Order {
     }
 
     /// Merges leaf `at` of `parent` with a neighbour, if one has room.
-    fn merge_leaf(&mut self, arena: &mut Arena, parent: u32, fences: Fences, at: usize) {
+    fn merge_leaf(&mut self, arena: &Arena, parent: u32, fences: Fences, at: usize) {
         let inner = self.inners.get(parent);
         let len = |child: usize| self.leaves.get(inner.children[child]).node.len();
         // An empty leaf fits anywhere.
@@ -57,16 +58,17 @@ impl Order {
         let mut right = self.leaves.get(right_leaf).node;
         let next = self.leaves.get(right_leaf).next;
         self.leaves.free(right_leaf);
-        right.set_fences(arena, fences);
+        let prefix = fences.shared(&self.separators);
+        right.set_prefix(arena, prefix);
         let leaf = self.leaves.get_mut(left_leaf);
-        leaf.node.set_fences(arena, fences);
+        leaf.node.set_prefix(arena, prefix);
         leaf.node.append(&right, 0);
         leaf.next = next;
-        arena.free(separator);
+        self.separators.free(separator);
     }
 
     /// Merges inner node `at` of `parent` with a neighbour, if one has room.
-    fn merge_inner(&mut self, arena: &Arena, parent: u32, fences: Fences, at: usize) -> bool {
+    fn merge_inner(&mut self, parent: u32, fences: Fences, at: usize) -> bool {
         let inner = self.inners.get(parent);
         let len = |child: usize| self.inners.get(inner.children[child]).node.len();
         let fits = |left: usize| left < inner.node.len() && len(left) + len(left + 1) < MERGED;
@@ -78,11 +80,13 @@ impl Order {
         let right = self.inners.get(right_inner);
         let (mut right_node, right_children) = (right.node, right.children);
         self.inners.free(right_inner);
-        right_node.set_fences(arena, fences);
+        let separators = &self.separators;
+        let prefix = fences.shared(separators);
+        right_node.set_prefix(separators, prefix);
         let inner = self.inners.get_mut(left_inner);
-        inner.node.set_fences(arena, fences);
+        inner.node.set_prefix(separators, prefix);
         let len = inner.node.len();
-        inner.node.insert(len, arena.key(separator), separator);
+        inner.node.insert(len, separators.key(separator), separator);
         inner.children[len + 1..=len + 1 + right_node.len()].copy_from_slice(&right_children[..=right_node.len()]);
         inner.node.append(&right_node, 0);
         true

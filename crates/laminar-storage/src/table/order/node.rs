@@ -2,15 +2,16 @@
 //!
 //! The keys of a node lie between two separators, its fences, and so share what these share: the prefix, which is not
 //! stored. A head is the seven bytes after the prefix and, in its last byte, how many there are (8: more than seven).
-//! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads keys in
-//! the arena only where eight bytes past the common prefix leave a tie.
+//! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads the keys
+//! themselves only where eight bytes past the common prefix leave a tie.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::super::arena::{Arena, Slot};
+use super::super::arena::Slot;
+use super::separator::{Keys, Separators};
 
 /// Slots of a node.
 pub(super) const WIDTH: usize = 64;
@@ -36,13 +37,13 @@ pub(super) struct Node {
 impl Node {
     pub(super) const EMPTY: Self = Self { heads: [0; WIDTH], slots: [0; WIDTH], prefix: 0, len: 0, last: u16::MAX };
 
-    /// A node of ascending slots between fences.
-    pub(super) fn of_sorted(arena: &Arena, slots: &[Slot], fences: Fences) -> Self {
-        let mut node = Self { prefix: fences.shared(arena) as u32, ..Self::EMPTY };
+    /// A node of ascending slots between whose fences all keys share so many bytes.
+    pub(super) fn of_sorted(keys: &impl Keys, slots: &[Slot], prefix: usize) -> Self {
+        let mut node = Self { prefix: prefix as u32, ..Self::EMPTY };
         // First all keys, so that the reads of them overlap.
-        std::hint::black_box(slots.iter().fold(0, |all, &slot| all ^ arena.key(slot).len()));
+        std::hint::black_box(slots.iter().fold(0, |all, &slot| all ^ keys.key(slot).len()));
         for (at, &slot) in slots.iter().enumerate() {
-            node.insert(at, arena.key(slot), slot);
+            node.insert(at, keys.key(slot), slot);
         }
         node
     }
@@ -63,30 +64,30 @@ impl Node {
 
     /// The number of keys below `key`.
     #[inline]
-    pub(super) fn count_below(&self, arena: &Arena, key: &[u8]) -> usize {
-        self.count(arena, key, |other| other < key)
+    pub(super) fn count_below(&self, keys: &impl Keys, key: &[u8]) -> usize {
+        self.count(keys, key, |other| other < key)
     }
 
     /// The number of keys at or below `key`.
     #[inline]
-    pub(super) fn count_to(&self, arena: &Arena, key: &[u8]) -> usize {
-        self.count(arena, key, |other| other <= key)
+    pub(super) fn count_to(&self, keys: &impl Keys, key: &[u8]) -> usize {
+        self.count(keys, key, |other| other <= key)
     }
 
     /// The number of keys below a bound, which may lie outside the fences; `inside` is any key between them.
-    pub(super) fn count_within(&self, arena: &Arena, inside: &[u8], upper: Bound<&[u8]>) -> usize {
+    pub(super) fn count_within(&self, keys: &impl Keys, inside: &[u8], upper: Bound<&[u8]>) -> usize {
         let (Bound::Included(key) | Bound::Excluded(key)) = upper else { return self.len() };
         let prefix = self.prefix as usize;
         match key.get(..prefix).unwrap_or(key).cmp(&inside[..prefix]) {
             Ordering::Less => 0,
             Ordering::Greater => self.len(),
-            Ordering::Equal if matches!(upper, Bound::Included(_)) => self.count_to(arena, key),
-            Ordering::Equal => self.count_below(arena, key),
+            Ordering::Equal if matches!(upper, Bound::Included(_)) => self.count_to(keys, key),
+            Ordering::Equal => self.count_below(keys, key),
         }
     }
 
     #[inline]
-    fn count(&self, arena: &Arena, key: &[u8], is_counted: impl Fn(&[u8]) -> bool) -> usize {
+    fn count(&self, keys: &impl Keys, key: &[u8], is_counted: impl Fn(&[u8]) -> bool) -> usize {
         let head = head(key, self.prefix as usize);
         let (heads, slots) = (&self.heads[..self.len()], self.slots());
         let below = heads.partition_point(|&other| other < head);
@@ -97,7 +98,7 @@ impl Node {
             return below + usize::from(is_counted(key));
         }
         let same = heads[below..].partition_point(|&other| other == head);
-        below + slots[below..below + same].partition_point(|&slot| is_counted(arena.key(slot)))
+        below + slots[below..below + same].partition_point(|&slot| is_counted(keys.key(slot)))
     }
 
     /// Where the slot of `key` is.
@@ -152,13 +153,12 @@ impl Node {
         self.len = end as u16;
     }
 
-    /// Leaves out what the fences share from now on.
-    pub(super) fn set_fences(&mut self, arena: &Arena, fences: Fences) {
-        let prefix = fences.shared(arena) as u32;
-        if prefix != self.prefix {
-            self.prefix = prefix;
+    /// Leaves out so many bytes, which the fences share, from now on.
+    pub(super) fn set_prefix(&mut self, keys: &impl Keys, prefix: usize) {
+        if prefix != self.prefix as usize {
+            self.prefix = prefix as u32;
             for at in 0..self.len() {
-                self.heads[at] = head(arena.key(self.slots[at]), prefix as usize);
+                self.heads[at] = head(keys.key(self.slots[at]), prefix);
             }
         }
     }
@@ -182,9 +182,9 @@ impl Fences {
     }
 
     /// Bytes that all keys between the fences share.
-    fn shared(self, arena: &Arena) -> usize {
+    pub(super) fn shared(self, separators: &Separators) -> usize {
         match (self.below, self.above) {
-            (Some(below), Some(above)) => shared(arena.key(below), arena.key(above)),
+            (Some(below), Some(above)) => shared(separators.key(below), separators.key(above)),
             _ => 0,
         }
     }

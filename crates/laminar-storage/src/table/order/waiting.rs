@@ -62,7 +62,7 @@ impl Order {
         {
             self.arrive(arena, first);
         }
-        let node = self.node_above_leaf(arena, arena.key(slot));
+        let node = self.node_above_leaf(arena.key(slot));
         match self.height {
             0 => self.leaves.prefetch(node),
             _ => self.inners.prefetch(node),
@@ -80,13 +80,13 @@ impl Order {
     fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> u32 {
         let key = arena.key(waiting.slot);
         if waiting.shape != self.shape {
-            return self.leaf_of(arena, key);
+            return self.leaf_of(key);
         }
         if waiting.is_at_leaf {
             return waiting.node;
         }
         let inner = self.inners.get(waiting.node);
-        inner.children[inner.node.count_to(arena, key)]
+        inner.children[inner.node.count_to(&self.separators, key)]
     }
 
     fn arrive(&mut self, arena: &mut Arena, waiting: Waiting) {
@@ -99,10 +99,11 @@ impl Order {
         }
     }
 
-    fn insert_into(&mut self, arena: &mut Arena, mut leaf: u32, slot: Slot) {
+    /// Puts a slot into the leaf that its key belongs to.
+    pub(super) fn insert_into(&mut self, arena: &Arena, mut leaf: u32, slot: Slot) {
         if self.leaves.get(leaf).node.is_full() {
             self.make_room(arena, slot);
-            leaf = self.leaf_of(arena, arena.key(slot));
+            leaf = self.leaf_of(arena.key(slot));
         }
         let key = arena.key(slot);
         let node = &mut self.leaves.get_mut(leaf).node;
@@ -110,7 +111,7 @@ impl Order {
         node.insert(at, key, slot);
     }
 
-    fn remove_from(&mut self, arena: &mut Arena, leaf: u32, slot: Slot) {
+    fn remove_from(&mut self, arena: &Arena, leaf: u32, slot: Slot) {
         let node = &mut self.leaves.get_mut(leaf).node;
         let Some(at) = node.position(arena.key(slot), slot) else { unreachable!("a key that went was in the order") };
         node.remove(at);
