@@ -43,7 +43,10 @@ impl<'a> Layers<'a> {
         let (lower, upper) = (as_slice(&lower), as_slice(&upper));
         let Some(checkpoint) = self.attached else { return Scan::of_table(self.table.range(lower, upper)) };
         let below = checkpoint.range((lower, upper));
-        // Asked also where it is empty, and so has to keep in order what comes.
+        if self.table.is_empty() {
+            self.table.ask(lower, upper);
+            return Scan::of_checkpoint(below);
+        }
         let mut above = self.table.range(lower, upper);
         // Mostly little was written since the checkpoint, and a short range has nothing of it.
         match above.next() {

@@ -18,6 +18,7 @@ use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
 use crate::store::{Staged, Sweeping};
+use crate::sync::OnceLock;
 use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
 
@@ -300,6 +301,7 @@ fn assemble(
         committed,
         marks: Marks::new(),
         refused: false,
+        scanned_early: OnceLock::new(),
         sweeping: Sweeping::begin(),
         memory_budget: options.memory_budget,
         scratch: Vec::new(),

@@ -16,6 +16,7 @@ use crate::keyspace::Namespace;
 use crate::mark::Marks;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
+use crate::sync::OnceLock;
 use crate::table::{self, Table};
 use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
 
@@ -60,6 +61,8 @@ pub struct WalStateStore {
     pub(crate) periodic: Option<Periodic>,
     pub(crate) checkpoint_log_bytes: u64,
     pub(crate) catalogue: Catalogue,
+    /// Set where the store's own key space was scanned before there was one.
+    pub(crate) scanned_early: OnceLock<()>,
     /// As last set, committed or not.
     pub(crate) offsets: BTreeMap<String, u64>,
     /// Bytes that all of them take in a commit record.
@@ -397,13 +400,24 @@ impl WalStateStore {
     }
 
     fn default_view(&self) -> Option<OperatorView<'_>> {
-        self.view(self.catalogue.default_operator()?).ok()
+        let id = self.catalogue.default_operator().or_else(|| {
+            self.scanned_early.get_or_init(|| ());
+            None
+        });
+        self.view(id?).ok()
     }
 
     fn default_operator(&mut self) -> Result<OperatorId> {
         match self.catalogue.default_operator() {
             Some(id) => Ok(id),
-            None => self.enter(DEFAULT_OPERATOR),
+            None => {
+                let id = self.enter(DEFAULT_OPERATOR)?;
+                if self.scanned_early.take().is_some() {
+                    // As if it had been there: it is kept in order from the start.
+                    drop(self.view(id)?.prefix_scan(&[]));
+                }
+                Ok(id)
+            }
         }
     }
 }

@@ -227,6 +227,11 @@ impl Table {
         TableRange::new(self, lower, upper)
     }
 
+    /// Has what is between two bounds kept in order, as a [`range`](Self::range) does.
+    pub fn ask(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) {
+        self.demand.seek(&self.arena, Scope::of(lower, upper));
+    }
+
     /// Has the keys of `new`, of which there are none yet, kept in order if those of `old` are: an operator goes on in another key space.
     pub(crate) fn follow(&mut self, old: [u8; SPACE_BYTES], new: [u8; SPACE_BYTES]) {
         self.heed();

@@ -399,6 +399,27 @@ fn reads_of_touched_blocks_make_no_call_and_hardly_an_allocation() {
     assert!(made.iter().all(|call| call.op == Op::Spawn), "{made:?}");
 }
 
+/// Who scans while there is little finds the keys in order later; who does not waits for them to be sorted, once.
+#[test]
+fn what_was_scanned_when_it_was_empty_is_in_order_later() {
+    for scans_early in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new()).unwrap();
+        if scans_early {
+            assert_eq!(store.prefix_scan(b"").unwrap().count(), 0);
+            assert_eq!(store.operator("other").unwrap().prefix_scan(b"").unwrap().count(), 0);
+        }
+        for n in 0..20_000 {
+            store.put(&key(n), &[1; 10]).unwrap();
+            store.operator("other").unwrap().put(&key(n), &[1; 10]).unwrap();
+        }
+        let own = allocations(|| assert_eq!(store.prefix_scan(&key(7)).unwrap().count(), 1));
+        let view = store.operator_view("other").unwrap();
+        let others = allocations(|| assert_eq!(view.prefix_scan(&key(7)).count(), 1));
+        assert_eq!((own <= 2, others <= 2), (scans_early, scans_early), "{own} and {others} allocations");
+    }
+}
+
 #[test]
 fn an_opening_starts_no_thread_and_takes_no_large_buffer() {
     let root = tempfile::tempdir().unwrap();

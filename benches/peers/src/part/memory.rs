@@ -28,7 +28,9 @@ impl Job for Operations<'_> {
         points(&mut store, task, &keys, &values, &mut told)?;
         if B::IS_ORDERED {
             let start = time::now();
-            store.scan(keys.first().ok_or("there are keys")?, |_, value| drop(std::hint::black_box(workload::read(value))))?;
+            store.scan(keys.first().ok_or("there are keys")?, |_, value| {
+                _ = std::hint::black_box(workload::read(value))
+            })?;
             told.figure(names::SCAN_FIRST, "ns", start.elapsed().as_secs_f64() * 1e9);
         }
         if B::IS_DURABLE {

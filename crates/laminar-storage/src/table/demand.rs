@@ -5,11 +5,11 @@
 //! this until the next change, and the change makes it the table's, or a part of it, before it does anything else.
 
 use std::ops::Bound;
-use std::sync::OnceLock;
 
 use super::SPACE_BYTES;
 use super::arena::{Arena, Slot};
 use super::order::{Order, head, shared};
+use crate::sync::OnceLock;
 
 /// Key spaces that are kept one by one, about; whoever asks for another one gets all. Each costs a comparison for every new key, and a walk
 /// through the memory of all entries when it is asked for.
