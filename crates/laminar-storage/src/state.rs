@@ -52,8 +52,8 @@ pub trait StateStore {
 
     /// All keys that start with `prefix` and their values, ascending by key.
     ///
-    /// What is in memory is kept in order for those who scan: from the first scan of an operator on, which sorts what is there, in about
-    /// 0.3 us a key. From then on new and deleted keys of this operator cost more, up to twice as much. Whoever can't wait then scans
+    /// What is in memory is kept in order for those who scan: from the first scan of an operator on, which sorts what is there, in 0.2
+    /// to 0.3 us a key. From then on new and deleted keys of this operator cost more, up to twice as much. Whoever can't wait then scans
     /// while there is little. A range scan, `len` and `is_empty` count as scans; reopening starts anew.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use super::{Task, Told};
 use crate::backend::{Backend, Job, Outcome, Setup};
 use crate::measure;
 
-/// Point operations: load in random order, hits, misses, zipf 0.99 half and half, deletes. What was deleted is put again, a full
-/// checkpoint is made, and the store is closed: the parts that come after open it.
+/// Point operations: load in random order, hits, misses, zipf 0.99 half and half, deletes. What was deleted is put again, the
+/// first scan and a full checkpoint are made, and the store is closed: the parts that come after open it.
 pub(crate) struct Operations<'a>(pub(crate) Task<'a>);
 
 impl Job for Operations<'_> {

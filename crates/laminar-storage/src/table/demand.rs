@@ -6,6 +6,8 @@
 
 use std::ops::Bound;
 
+use laminar_checkpoint::KeyBuf;
+
 use super::SPACE_BYTES;
 use super::arena::{Arena, Slot};
 use super::order::{Order, head, shared};
@@ -33,10 +35,10 @@ impl Scope {
     pub(super) fn of(lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
         let (Bound::Included(lower) | Bound::Excluded(lower)) = lower else { return Self::All };
         let Some(&space) = lower.first_chunk() else { return Self::All };
-        let Some(above) = above(space) else { return Self::Space(space) };
+        let Some(above) = KeyBuf::above(&space) else { return Self::Space(space) };
         let ends_inside = match upper {
-            Bound::Included(upper) => *upper < above[..],
-            Bound::Excluded(upper) => *upper <= above[..],
+            Bound::Included(upper) => *upper < *above,
+            Bound::Excluded(upper) => *upper <= *above,
             Bound::Unbounded => false,
         };
         if ends_inside { Self::Space(space) } else { Self::All }
@@ -52,13 +54,6 @@ impl Scope {
             Self::All => true,
         }
     }
-}
-
-/// The key space behind this one; `None` behind the last.
-fn above(space: [u8; SPACE_BYTES]) -> Option<[u8; SPACE_BYTES]> {
-    // Spaces are numbers, most significant byte first.
-    let number = u32::from_le_bytes(space).swap_bytes();
-    number.checked_add(1).map(|above| above.swap_bytes().to_le_bytes())
 }
 
 /// An order that was built because a range asked for it.
@@ -80,7 +75,7 @@ impl Sought {
 #[derive(Debug)]
 struct Kept {
     scope: Scope,
-    /// How many there are; of all, nobody counts.
+    /// How many there are.
     entries: usize,
     /// Nothing new comes: once the last entry has gone, it is forgotten.
     is_left: bool,
@@ -143,10 +138,8 @@ impl Demand {
         let Some(at) = self.kept.iter().position(|kept| kept.scope.holds(Scope::Space(space))) else { return false };
         if let Some(kept) = self.kept.get_mut(at) {
             kept.entries -= 1;
-            if kept.is_left && kept.entries == 0 {
-                self.kept.swap_remove(at);
-            }
         }
+        self.forget_if_gone(at);
         true
     }
 
@@ -155,11 +148,15 @@ impl Demand {
         let Some(at) = self.kept.iter().position(|kept| kept.scope == Scope::Space(old)) else { return };
         if let Some(kept) = self.kept.get_mut(at) {
             kept.is_left = true;
-            if kept.entries == 0 {
-                self.kept.swap_remove(at);
-            }
         }
+        self.forget_if_gone(at);
         self.kept.push(Kept { scope: Scope::Space(new), entries: 0, is_left: false });
+    }
+
+    fn forget_if_gone(&mut self, at: usize) {
+        if self.kept.get(at).is_some_and(|kept| kept.is_left && kept.entries == 0) {
+            self.kept.swap_remove(at);
+        }
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
