@@ -17,7 +17,7 @@ use crate::mark::Marks;
 use crate::read::Layers;
 use crate::state::{Scan, StateStore};
 use crate::sync::OnceLock;
-use crate::table::{self, Table};
+use crate::table::Table;
 use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
 
 mod staged;
@@ -182,6 +182,7 @@ impl WalStateStore {
     /// space returns. [`is_poisoned`](Error::is_poisoned): a sync has failed, this store acknowledges nothing any more.
     pub fn commit(&mut self) -> Result<CommitTicket> {
         self.check_open()?;
+        self.table.settle();
         self.adopt_finished();
         self.log_staged()?;
         if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
@@ -365,8 +366,6 @@ impl WalStateStore {
         self.check_open()?;
         let space = namespace.id();
         let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
-        // On its way while the log takes the change.
-        self.table.prefetch(&keyed);
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
             self.make_room();
@@ -379,24 +378,15 @@ impl WalStateStore {
             Some(value) => {
                 self.log(format::put_len(key, value), |into| format::encode_put(into, space, key, value))?;
             }
-            None if self.has_no_trace_of(&keyed) => return Ok(()),
+            // Also of a key that is not there: to find out would be most of what a delete costs.
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
         }
         if value.is_none() {
             self.sweeping = Sweeping::begin();
         }
-        self.table.insert(&keyed, self.marks.now(), value)?;
+        self.table.write(&keyed, self.marks.now(), value)?;
         self.sweep();
         Ok(())
-    }
-
-    /// Whether a key is certainly not in the state, so that deleting it changes nothing.
-    fn has_no_trace_of(&self, key: &table::Key<'_>) -> bool {
-        match (self.table.get(key), &self.attached) {
-            (Some(entry), _) => entry.value.is_none(),
-            (None, Some(below)) => !below.may_contain(key.below(), key.hash()),
-            (None, None) => true,
-        }
     }
 
     fn default_view(&self) -> Option<OperatorView<'_>> {
@@ -428,7 +418,7 @@ fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
 }
 
 impl StateStore for WalStateStore {
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         match self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id)) {
             Some(namespace) => self.layers().get(namespace, key),

@@ -13,6 +13,7 @@ use laminar_vfs::{PageSource, planted};
 use crate::Result;
 
 mod arena;
+mod arriving;
 mod block;
 mod demand;
 mod index;
@@ -24,6 +25,7 @@ mod range;
 mod tests;
 
 use arena::{Arena, Slot};
+use arriving::{ARRIVALS, Arriving};
 use block::Block;
 pub(crate) use block::MARK_LIMIT;
 use demand::{Demand, Scope, Sought};
@@ -59,6 +61,8 @@ pub struct Table {
     order: Order,
     /// What the order has, and what it is going to have.
     demand: Demand,
+    /// Changes that the parts above are told of with one of the next ones.
+    arriving: Arriving,
     bytes: u64,
 }
 
@@ -124,12 +128,14 @@ impl Table {
             index: Index::new(hasher),
             order: Order::new(),
             demand: Demand::new(),
+            arriving: Arriving::new(),
             bytes: 0,
         }
     }
 
     /// Bounds the memory of entries to about so many bytes, if that is less than the 63 GiB that they may take anyway. What is there stays.
     pub fn set_limit(&mut self, bytes: u64) {
+        self.settle();
         self.arena.set_limit(bytes);
     }
 
@@ -150,7 +156,7 @@ impl Table {
 
     /// Gives back the room of all entries that are gone. Otherwise that of the last few waits until the order has let go of them.
     pub fn release(&mut self) {
-        self.heed();
+        self.settle();
         self.order.settle(&mut self.arena);
     }
 
@@ -166,15 +172,15 @@ impl Table {
         key.split_first_chunk().map(|(space, name)| self.key(*space, name))
     }
 
-    /// Has the place in the index where `key` is looked for on its way into the cache.
-    #[inline]
-    pub fn prefetch(&self, key: &Key<'_>) {
-        self.index.prefetch(key.hash);
-    }
-
     /// The entry of `key`, perhaps a tombstone.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+        if !self.arriving.is_empty()
+            && !planted("get-passes-over-arrivals")
+            && let Some(entry) = self.arriving.find(key)
+        {
+            return Some(entry);
+        }
         self.index.find(&self.arena, key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
@@ -188,8 +194,57 @@ impl Table {
     /// # Panics
     /// If `mark` is 2^30 or more.
     pub fn insert(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
+        self.settle();
+        self.place(key, mark, value)
+    }
+
+    /// Sets the entry of `key` as an [`insert`](Self::insert) does, and does not say what was there: so nobody has to wait until it is
+    /// found. The change is seen at once; of those that were made in a row, the last few are copied twice.
+    ///
+    /// # Errors
+    /// As of an insert.
+    ///
+    /// # Panics
+    /// As an insert.
+    pub fn write(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<()> {
+        if !Arriving::takes(key, value) || !self.arena.has_plenty() {
+            return self.insert(key, mark, value).map(|_| ());
+        }
         assert!(mark < MARK_LIMIT, "marks are below 2^30");
-        self.heed();
+        self.heed_ranges();
+        self.index.prefetch(key.hash);
+        if let Some(hash) = self.arriving.middle_hash() {
+            self.index.prefetch_entry(&self.arena, hash);
+        }
+        if self.arriving.is_full() {
+            self.settle_to(ARRIVALS - 1);
+        }
+        self.arriving.push(key, mark, value);
+        Ok(())
+    }
+
+    /// Has the entries of all that was [written](Self::write) take their places, which the next look-ups need not ask for then.
+    pub fn settle(&mut self) {
+        self.heed_ranges();
+        if !self.arriving.is_empty() {
+            self.settle_to(0);
+        }
+    }
+
+    /// As [`settle`](Self::settle), up to so many of the newest changes.
+    fn settle_to(&mut self, left: usize) {
+        let mut arriving = std::mem::take(&mut self.arriving);
+        while arriving.len() > left {
+            let Some((key, entry)) = arriving.oldest(self.index.hasher()) else { unreachable!("as many as it says") };
+            let placed = self.place(&key, entry.mark, entry.value);
+            assert!(placed.is_ok(), "short entries come here while there is plenty of room: {placed:?}");
+            arriving.drop_oldest();
+        }
+        self.arriving = arriving;
+    }
+
+    fn place(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
+        assert!(mark < MARK_LIMIT, "marks are below 2^30");
         let new_bytes = value.map_or(0, <[u8]>::len) as u64;
         let Some((slot, old)) = self.index.find(&self.arena, key) else {
             let slot = self.arena.insert(mark, key, value)?;
@@ -212,7 +267,7 @@ impl Table {
 
     /// Removes the entry of `key`, tombstone or not. False if there was none.
     pub fn remove(&mut self, key: &Key<'_>) -> bool {
-        self.heed();
+        self.settle();
         let Some((slot, _)) = self.index.find(&self.arena, key) else { return false };
         self.remove_slot(key.hash, slot);
         true
@@ -234,7 +289,7 @@ impl Table {
 
     /// Has the keys of `new`, of which there are none yet, kept in order if those of `old` are: an operator goes on in another key space.
     pub(crate) fn follow(&mut self, old: [u8; SPACE_BYTES], new: [u8; SPACE_BYTES]) {
-        self.heed();
+        self.settle();
         self.demand.follow(old, new);
     }
 
@@ -242,9 +297,10 @@ impl Table {
     ///
     /// A few steps with each insert pass over everything in the end, at no one's expense: the hand follows the order of
     /// the memory, which costs few cache misses. An entry that stays where it is, is seen once a round; one that moves
-    /// because its value changes size may be seen twice or, in that round, not at all.
+    /// because its value changes size may be seen twice or, in that round, not at all. One whose next change is still arriving is seen
+    /// as it was; the change comes to its place also where the entry was given up.
     pub fn sweep(&mut self, mut steps: usize, keep: &mut dyn FnMut(&[u8], &Entry<'_>) -> Keep) -> Swept {
-        self.heed();
+        self.heed_ranges();
         let mut swept = Swept::default();
         while let Some(slot) = self.arena.walk(&mut steps) {
             let block = self.arena.block(slot);
@@ -269,17 +325,34 @@ impl Table {
 
     /// Entries, tombstones included.
     pub fn len(&self) -> usize {
-        self.index.len()
+        let is_new = |key: &[u8]| self.below_arriving(key).is_none();
+        self.index.len() + self.arriving.newest().filter(|(key, _)| is_new(key)).count()
     }
 
     /// Whether there is no entry, not even a tombstone.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.index.len() == 0 && self.arriving.is_empty()
     }
 
     /// Bytes of all keys and values; a tombstone counts its key.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        let bytes = |key: &[u8], entry: Entry<'_>| (key.len() + entry.value.map_or(0, <[u8]>::len)) as u64;
+        self.arriving.newest().fold(self.bytes, |all, (key, entry)| {
+            all + bytes(key, entry) - self.below_arriving(key).map_or(0, |below| bytes(key, below))
+        })
+    }
+
+    /// Entries and their bytes, without the last few changes: what [`len`](Self::len) and [`bytes`](Self::bytes) look up for these, is
+    /// not worth it where only the magnitude is asked for.
+    pub(crate) fn about(&self) -> (usize, u64) {
+        (self.index.len(), self.bytes)
+    }
+
+    /// What there is of a key whose change is still arriving.
+    fn below_arriving(&self, key: &[u8]) -> Option<Entry<'_>> {
+        let key = self.whole_key(key)?;
+        self.index.find(&self.arena, &key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
     /// Bytes of memory that the table uses.
@@ -287,7 +360,8 @@ impl Table {
         (self.arena.resident_bytes()
             + self.index.resident_bytes()
             + self.order.resident_bytes()
-            + self.demand.resident_bytes()) as u64
+            + self.demand.resident_bytes()
+            + self.arriving.resident_bytes()) as u64
     }
 
     fn remove_slot(&mut self, hash: u64, slot: Slot) {
@@ -305,7 +379,7 @@ impl Table {
 
     /// Gives the order what was built for ranges since the last change; every change begins with it.
     #[inline]
-    fn heed(&mut self) {
+    fn heed_ranges(&mut self) {
         if self.demand.is_waiting() && !planted("scan-from-an-order-of-before") {
             self.take_sought();
         }

@@ -15,6 +15,9 @@ use crate::{Job, Spawn, Step, Worker};
 /// Bytes of a huge page on the systems that most of us use.
 const HUGE_BYTES: usize = 2 << 20;
 
+/// Huge pages that are ready at most: an owner takes a few at a time, one for each of its parts, and each takes a worker milliseconds.
+const MOST_READY: usize = 4;
+
 /// A cache line, so that memory of the allocator is aligned as a mapping is.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
@@ -198,8 +201,10 @@ struct Ahead {
 /// What the worker has made ahead.
 #[derive(Debug, Default)]
 struct Stock {
-    /// A huge page, touched.
-    touched: Option<Pages>,
+    /// Huge pages, touched.
+    touched: Vec<Pages>,
+    /// How many of them are to be ready: one more each time that there was none.
+    wanted: usize,
     /// Ordinary pages, not touched, for when there is no huge one: they cost nothing yet, and whoever asked the system for them while the
     /// worker touches would wait for its lock on the process's addresses, for milliseconds.
     plain: Option<Pages>,
@@ -226,7 +231,7 @@ impl PageSource {
     pub fn take(&self) -> Pages {
         let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
         let mut stock = ahead.stock.lock();
-        let ready = stock.touched.take().or_else(|| stock.plain.take());
+        let ready = stock.take_touched().or_else(|| stock.plain.take());
         drop(stock);
         ahead.wake();
         ready.unwrap_or_else(|| Pages::zeroed(Self::BYTES))
@@ -236,7 +241,7 @@ impl PageSource {
     #[must_use]
     pub fn take_huge(&self) -> Pages {
         let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
-        let touched = ahead.stock.lock().touched.take();
+        let touched = ahead.stock.lock().take_touched();
         ahead.wake();
         touched.unwrap_or_else(|| Pages::huge(Self::BYTES))
     }
@@ -261,7 +266,21 @@ impl Ahead {
     }
 }
 
-/// Has one piece of each kind ready.
+impl Stock {
+    fn take_touched(&mut self) -> Option<Pages> {
+        let touched = self.touched.pop();
+        if touched.is_none() {
+            self.wanted = (self.wanted + 1).min(MOST_READY);
+        }
+        touched
+    }
+
+    fn is_short(&self) -> bool {
+        self.touched.len() < self.wanted
+    }
+}
+
+/// Has pieces of each kind ready.
 struct Prepare {
     stock: Arc<Mutex<Stock>>,
 }
@@ -270,7 +289,7 @@ impl Job for Prepare {
     fn step(&mut self) -> Step {
         let (needs_touched, needs_plain) = {
             let stock = self.stock.lock();
-            (stock.touched.is_none(), stock.plain.is_none())
+            (stock.is_short(), stock.plain.is_none())
         };
         if needs_plain {
             let plain = Pages::zeroed(PageSource::BYTES);
@@ -279,7 +298,8 @@ impl Job for Prepare {
         if needs_touched {
             let mut touched = Pages::huge(PageSource::BYTES);
             touched.touch();
-            self.stock.lock().touched = Some(touched);
+            self.stock.lock().touched.push(touched);
+            return Step::Again;
         }
         Step::Wait(None)
     }
@@ -341,7 +361,7 @@ mod tests {
         let inline = Inline::new();
         let source = PageSource::with_worker(Arc::new(inline.clone()));
         drop(source.take());
-        let is_ready = || source.ahead.as_ref().is_some_and(|ahead| ahead.stock.lock().touched.is_some());
+        let is_ready = || source.ahead.as_ref().is_some_and(|ahead| !ahead.stock.lock().touched.is_empty());
         assert!(!is_ready());
         inline.drive_all();
         assert!(is_ready());

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 90] = [
+pub const PLANTED: [Planted; 92] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -153,6 +153,8 @@ pub const PLANTED: [Planted; 90] = [
         "Of the changes of a key a checkpoint holds the oldest."),
     bug("eviction-of-what-is-not-covered", "laminar-storage", "P4", Hunt::Seeds,
         "Above the memory budget, entries leave the table that no checkpoint holds."),
+    bug("get-passes-over-arrivals", "laminar-storage", "P4", Hunt::Seeds,
+        "A get does not see the last few changes, whose entries have not taken their places yet."),
     bug("log-trimmed-before-checkpoint", "laminar-storage", "P5", Hunt::Calls,
         "The log is truncated before the checkpoint that stands in for it is published."),
     bug("log-trimmed-to-newest", "laminar-storage", "P5", Hunt::Damage("store-closed"),
@@ -173,6 +175,8 @@ pub const PLANTED: [Planted; 90] = [
         "A run has no tombstones although there is an older one below."),
     bug("scan-from-an-order-of-before", "laminar-storage", "P4", Hunt::Seeds,
         "A scan is answered from what was sorted for an earlier one, though keys were changed since."),
+    bug("scan-passes-over-arrivals", "laminar-storage", "P4", Hunt::Seeds,
+        "A scan does not see the last few changes, whose entries have not taken their places yet."),
     bug("store-believes-its-name", "laminar-storage", "P3", Hunt::Calls,
         "The identity is not published again where its name may not be durable."),
     bug("store-changes-before-logging", "laminar-storage", "P8", Hunt::Calls,

@@ -7,6 +7,7 @@
 
 use laminar_vfs::{PageSource, Pages, prefetch};
 
+use super::arriving::ARRIVALS;
 use super::block::{self, Block, CELL_BYTES, FREE, Layout, MAX_BYTES, NOT_AN_ENTRY, SHIFT};
 use super::key::Key;
 use crate::{Error, Result};
@@ -129,6 +130,12 @@ impl Arena {
         if fits { Ok(()) } else { Err(self.full(cells)) }
     }
 
+    /// Whether a few short entries find room, whatever else there is.
+    #[inline]
+    pub(super) fn has_plenty(&self) -> bool {
+        self.chunks.len() + ARRIVALS < self.limit
+    }
+
     fn full(&self, cells: usize) -> Error {
         let limit = (self.limit * CHUNK_BYTES) as u64;
         Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
@@ -156,6 +163,15 @@ impl Arena {
     #[inline]
     pub(super) fn prefetch_key(&self, slot: Slot) {
         const LEN: usize = 2 * CELL_BYTES;
+        let (chunk, cell) = place(slot);
+        let bytes = &self.chunks[chunk].bytes()[start_of(cell)..];
+        prefetch(bytes.get(..LEN).unwrap_or(bytes));
+    }
+
+    /// Has the block at `slot`, as far as entries mostly are long, on its way into the cache.
+    #[inline]
+    pub(super) fn prefetch_block(&self, slot: Slot) {
+        const LEN: usize = 8 * CELL_BYTES;
         let (chunk, cell) = place(slot);
         let bytes = &self.chunks[chunk].bytes()[start_of(cell)..];
         prefetch(bytes.get(..LEN).unwrap_or(bytes));

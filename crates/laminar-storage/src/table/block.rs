@@ -112,7 +112,7 @@ impl<'a> Block<'a> {
     }
 
     /// Whether this is the block of `key`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is(self, key: &Key<'_>) -> bool {
         let len = key.len();
         let (short, start) = if len < LONG_KEY as usize { (len, SHORT_HEAD) } else { (LONG_KEY as usize, LONG_HEAD) };

@@ -1,7 +1,7 @@
 //! From hash to slot: an extendible hash of tagged buckets. Owns where each hash is found; keys stay in the arena.
 //!
 //! A directory, indexed by the first bits of the hash, names segments of 128 buckets. A bucket is one cache line with
-//! twelve slots and a byte of the hash for each, so that a lookup costs one line for a missing key, and one line and
+//! ten slots and a byte of the hash for each, so that a lookup costs one line for a missing key, and one line and
 //! the entry for one that is there. A full segment splits in two, alone: no insert pays for the size of the table.
 //!
 //! Source: Fagin, Nievergelt, Pippenger, Strong, "Extendible hashing" (1979); tags in the bucket as in Swiss tables.
@@ -77,27 +77,30 @@ impl Index {
     }
 
     /// The slot of `key`, and its block.
-    #[inline]
+    // Short, without a loop, and inlined into whoever asks: how many look-ups wait for the memory at a time is decided by how few
+    // instructions each of them has.
+    #[inline(always)]
     pub(super) fn find<'a>(&self, arena: &'a Arena, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
         let segment = self.segments.get(*self.directory.get(at(key.hash, self.shift))?);
-        for slot in segment.near(key.hash) {
-            let block = arena.block(slot);
-            if block.is(key) {
-                return Some((slot, block));
+        match segment.nearest(key.hash) {
+            Some(slot) => {
+                let block = arena.block(slot);
+                if block.is(key) {
+                    return Some((slot, block));
+                }
             }
+            None if !segment.is_crowded(key.hash) && self.spilled.is_empty() => return None,
+            None => {}
         }
-        if !segment.is_crowded(key.hash) && self.spilled.is_empty() {
-            return None;
-        }
-        self.find_far(arena, segment, *key)
+        self.find_on(arena, segment, *key)
     }
 
-    /// Looks on where an entry may be that found no room where it belongs.
+    /// Looks everywhere where an entry may be: one in thirty look-ups meets a stranger with its tag, or lies where there was room.
     // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[cold]
     #[inline(never)]
-    fn find_far<'a>(&self, arena: &'a Arena, segment: &Segment, key: Key<'_>) -> Option<(Slot, Block<'a>)> {
-        let slots = segment.far(key.hash).chain(self.spilled.iter().copied());
+    fn find_on<'a>(&self, arena: &'a Arena, segment: &Segment, key: Key<'_>) -> Option<(Slot, Block<'a>)> {
+        let slots = segment.matches(key.hash).chain(self.spilled.iter().copied());
         slots.map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(&key))
     }
 
@@ -114,7 +117,8 @@ impl Index {
             let shape = &mut self.shapes[number as usize];
             if shape.len < shape.limit {
                 shape.len += 1;
-                self.segments.get_mut(number).insert(hash, slot);
+                let depth = shape.depth;
+                self.segments.get_mut(number).insert(hash, slot, depth);
                 return;
             }
             if shape.depth >= self.depth_limit() {
@@ -154,6 +158,15 @@ impl Index {
         }
     }
 
+    /// Has the entry of a hash whose bucket is there, if there is one, on its way into the cache.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) {
+        let segment = self.directory.get(at(hash, self.shift)).map(|&segment| self.segments.get(segment));
+        if let Some(slot) = segment.and_then(|segment| segment.nearest(hash)) {
+            arena.prefetch_block(slot);
+        }
+    }
+
     fn depth_limit(&self) -> u32 {
         (self.len / (LANES as usize / 2)).max(1).ilog2() + EXCESS_DEPTH
     }
@@ -166,28 +179,27 @@ impl Index {
             self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
             self.shift -= 1;
         }
-        let mut halves = [Segment::EMPTY; 2];
-        let mut lens = [0, 0];
-        let slots: Vec<Slot> = self.segments.get(old).slots().collect();
-        let mut ahead = slots.iter().skip(LOOK_AHEAD);
-        slots.iter().take(LOOK_AHEAD).for_each(|&slot| arena.prefetch_key(slot));
-        for &slot in &slots {
+        let mut second = Segment::EMPTY;
+        let first = self.segments.get_mut(old);
+        let (mut moved, untold) = first.split(depth, &mut second);
+        let mut ahead = untold.iter().skip(LOOK_AHEAD);
+        untold.iter().take(LOOK_AHEAD).for_each(|&slot| arena.prefetch_key(slot));
+        for &slot in &untold {
             ahead.next().into_iter().for_each(|&slot| arena.prefetch_key(slot));
             let hash = self.hasher.hash_whole(arena.key(slot));
-            let second = at(hash, u64::BITS - 1 - depth) & 1;
-            lens[second] += 1;
-            halves[second].insert(hash, slot);
+            let goes = at(hash, u64::BITS - 1 - depth) & 1 == 1;
+            moved += u32::from(goes);
+            let half = if goes { &mut second } else { &mut *first };
+            half.insert(hash, slot, depth + 1);
         }
-        let [first_half, second_half] = halves;
-        *self.segments.get_mut(old) = first_half;
-        let new = self.segments.push(arena, second_half);
+        let new = self.segments.push(arena, second);
         // The names of the old segment lie side by side; the second half of them goes to the new one.
         let names = 1 << (u64::BITS - self.shift - depth);
         let first = at(hash, self.shift) & !(names - 1);
         self.directory[first + names / 2..first + names].fill(new);
-        let depth = depth + 1;
-        self.shapes[old as usize] = Shape { len: lens[0], limit: limit(old, depth), depth };
-        self.shapes.push(Shape { len: lens[1], limit: limit(new, depth), depth });
+        let (depth, stayed) = (depth + 1, self.shapes[old as usize].len - moved);
+        self.shapes[old as usize] = Shape { len: stayed, limit: limit(old, depth), depth };
+        self.shapes.push(Shape { len: moved, limit: limit(new, depth), depth });
     }
 }
 

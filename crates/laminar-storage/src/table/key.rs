@@ -79,6 +79,11 @@ impl Hasher {
         Key { space, name, hash: self.hash(space, name), seed: self.seed }
     }
 
+    /// The key that is written in a row, whose hash is known.
+    pub(super) fn known<'k>(&self, key: &'k [u8], hash: u64) -> Option<Key<'k>> {
+        key.split_first_chunk().map(|(&space, name)| Key { space, name, hash, seed: self.seed })
+    }
+
     #[inline]
     fn hash(&self, space: [u8; SPACE_BYTES], name: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(u64::from(u32::from_le_bytes(space)), &self.spread);

@@ -1,8 +1,10 @@
 //! Ascending walks: the order's leaves, without what is gone, merged with the keys that still wait for the order.
 
+use std::cmp::Ordering;
 use std::ops::{Bound, RangeBounds};
 
 use laminar_checkpoint::KeyBuf;
+use laminar_vfs::planted;
 
 use super::arena::Slot;
 use super::demand::Scope;
@@ -25,17 +27,25 @@ pub struct TableRange<'a> {
     upper: Bound<KeyBuf>,
     /// Waiting entries within the bounds, descending: the next one is last.
     waiting: Vec<Slot>,
+    /// Changes within the bounds that have not come to their entries, descending too.
+    arriving: Vec<(&'a [u8], Entry<'a>)>,
 }
 
 impl<'a> TableRange<'a> {
     pub(super) fn new(table: &'a Table, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
         let order = table.demand.seek(&table.arena, Scope::of(lower, upper)).unwrap_or(&table.order);
         let key_of = |slot: Slot| table.arena.key(slot);
-        let is_inside = |slot: Slot| RangeBounds::<[u8]>::contains(&(lower, upper), key_of(slot));
-        let mut waiting: Vec<Slot> = order.waiting().filter(|&slot| is_inside(slot)).collect();
+        let is_inside = |key: &[u8]| RangeBounds::<[u8]>::contains(&(lower, upper), key);
+        let mut arriving: Vec<_> = table
+            .arriving
+            .newest()
+            .filter(|(key, _)| is_inside(key) && !planted("scan-passes-over-arrivals"))
+            .collect();
+        arriving.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        let mut waiting: Vec<Slot> = order.waiting().filter(|&slot| is_inside(key_of(slot))).collect();
         waiting.sort_unstable_by(|&one, &other| key_of(other).cmp(key_of(one)));
         let (row, cursor) = order.first_row(&table.arena, lower, upper);
-        Self { table, order, fetched: [].iter(), row, cursor, upper: upper.map(KeyBuf::from), waiting }
+        Self { table, order, fetched: [].iter(), row, cursor, upper: upper.map(KeyBuf::from), waiting, arriving }
     }
 
     /// The next slot of the order that is still an entry.
@@ -69,16 +79,25 @@ impl<'a> Iterator for TableRange<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let arena = &self.table.arena;
-        let ordered = self.peek();
-        let slot = match (ordered, self.waiting.last()) {
-            (Some(ordered), Some(&waiting)) if arena.key(waiting) < arena.key(ordered) => self.waiting.pop()?,
-            (Some(ordered), _) => {
-                self.fetched.next();
-                ordered
-            }
-            (None, _) => self.waiting.pop()?,
+        let (ordered, waiting) = (self.peek(), self.waiting.last().copied());
+        let is_ordered = match (ordered, waiting) {
+            (Some(ordered), Some(waiting)) => arena.key(ordered) < arena.key(waiting),
+            (ordered, _) => ordered.is_some(),
         };
-        let block = arena.block(slot);
+        let slot = if is_ordered { ordered } else { waiting };
+        let arrived =
+            self.arriving.last().map(|(key, _)| slot.map_or(Ordering::Greater, |slot| arena.key(slot).cmp(key)));
+        if arrived != Some(Ordering::Greater) {
+            if is_ordered {
+                self.fetched.next();
+            } else {
+                self.waiting.pop();
+            }
+        }
+        if arrived.is_some_and(Ordering::is_ge) {
+            return self.arriving.pop();
+        }
+        let block = arena.block(slot?);
         let key = block.key();
         Some((key, Entry::of(block, key.len())))
     }

@@ -1,4 +1,5 @@
-//! One cache line of the index: twelve slots, and for each a byte of its hash that tells most strangers apart.
+//! One cache line of the index: ten slots, and for each a byte of its hash that tells most strangers apart, and a byte that says where it
+//! goes when the segment splits.
 
 use bytemuck::{Pod, Zeroable};
 use wide::i8x16;
@@ -6,47 +7,73 @@ use wide::i8x16;
 use super::super::arena::Slot;
 
 /// Slots of a bucket.
-pub(super) const BUCKET_LANES: usize = 12;
+pub(super) const BUCKET_LANES: usize = 10;
 
-/// Where the head has, of the entries that belong here and lie further on: how many buckets further at most; how many they are,
-/// where the number sticks at its maximum; and a bit for each of their marks.
-const REACH: usize = BUCKET_LANES;
-const AWAY: usize = BUCKET_LANES + 1;
-const MARKS: usize = BUCKET_LANES + 2;
+/// A slot with what a bucket knows of its hash.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lane {
+    /// Never 0.
+    pub(super) tag: u8,
+    /// The bits by which the segment splits next, and [`AWAY`].
+    pub(super) bits: u8,
+    pub(super) slot: Slot,
+}
+
+/// Set in the bits of a slot that belongs to another bucket, which was full.
+pub(super) const AWAY: u8 = 1 << 7;
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    /// A tag for each lane, 0 where it has no slot; then the four bytes below.
-    head: [u8; 16],
+    /// A tag for each lane, 0 where it has no slot; then the bits of each.
+    head: [u8; 2 * BUCKET_LANES],
     slots: [Slot; BUCKET_LANES],
+    /// Of the entries that belong here and lie further on: how many buckets further at most,
+    reach: u8,
+    /// how many they are, where the number sticks at its maximum,
+    away: u8,
+    /// and a bit for each of their marks.
+    marks: u16,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 #[expect(clippy::indexing_slicing, reason = "lanes are below BUCKET_LANES")]
 impl Bucket {
-    pub(super) const EMPTY: Self = Self { head: [0; 16], slots: [0; BUCKET_LANES] };
+    pub(super) const EMPTY: Self =
+        Self { head: [0; 2 * BUCKET_LANES], slots: [0; BUCKET_LANES], reach: 0, away: 0, marks: 0 };
+
+    /// The first slot whose tag is `tag`.
+    #[inline]
+    pub(super) fn first(&self, tag: u8) -> Option<Slot> {
+        self.lanes(tag).next().map(|lane| self.slots[lane])
+    }
 
     /// The slots whose tag is `tag`, with their lanes.
-    #[inline]
     pub(super) fn matches(&self, tag: u8) -> impl Iterator<Item = (usize, Slot)> + '_ {
         self.lanes(tag).map(|lane| (lane, self.slots[lane]))
     }
 
-    /// How many buckets further an entry with this mark may lie that belongs here.
+    /// How many buckets further an entry with this tag may lie that belongs here.
     #[inline]
-    pub(super) fn reach(&self, mark: u16) -> usize {
-        if self.marks() & mark == 0 { 0 } else { usize::from(self.head[REACH]) }
+    pub(super) fn reach(&self, tag: u8) -> usize {
+        if self.marks & mark(tag) == 0 { 0 } else { usize::from(self.reach) }
     }
 
-    /// Puts `slot` into the first empty lane; false if there is none.
+    /// Puts a slot into the first empty lane; false if there is none.
     #[inline]
-    pub(super) fn insert(&mut self, tag: u8, slot: Slot) -> bool {
-        let Some(lane) = self.lanes(0).next() else { return false };
-        self.head[lane] = tag;
-        self.slots[lane] = slot;
+    pub(super) fn insert(&mut self, lane: Lane) -> bool {
+        let Some(empty) = self.lanes(0).next() else { return false };
+        self.put(empty, lane);
         true
+    }
+
+    /// Puts a slot into a lane.
+    #[inline]
+    pub(super) fn put(&mut self, at: usize, Lane { tag, bits, slot }: Lane) {
+        self.head[at] = tag;
+        self.head[BUCKET_LANES + at] = bits;
+        self.slots[at] = slot;
     }
 
     pub(super) fn replace(&mut self, lane: usize, slot: Slot) {
@@ -57,37 +84,40 @@ impl Bucket {
         self.head[lane] = 0;
     }
 
-    /// Notes that an entry with this mark that belongs here lies so many buckets further.
-    pub(super) fn send_away(&mut self, mark: u16, reach: u8) {
-        let marks = (self.marks() | mark).to_le_bytes();
-        self.head[MARKS..].copy_from_slice(&marks);
-        self.head[REACH] = self.head[REACH].max(reach);
-        self.head[AWAY] = self.head[AWAY].saturating_add(1);
+    /// Notes that an entry with this tag that belongs here lies so many buckets further.
+    pub(super) fn send_away(&mut self, tag: u8, reach: u8) {
+        self.marks |= mark(tag);
+        self.reach = self.reach.max(reach);
+        self.away = self.away.saturating_add(1);
     }
 
     /// Notes that an entry that belongs here and lay further on is gone.
     pub(super) fn lose_one_away(&mut self) {
-        match self.head[AWAY] {
+        match self.away {
             u8::MAX => {}
-            1 => self.head[REACH..].fill(0),
-            _ => self.head[AWAY] -= 1,
+            1 => (self.reach, self.away, self.marks) = (0, 0, 0),
+            _ => self.away -= 1,
         }
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.head.iter().zip(self.slots).filter(|(tag, _)| **tag != 0).map(|(_, slot)| slot)
+    pub(super) fn taken(&self) -> impl Iterator<Item = Lane> {
+        let (tags, bits) = self.head.split_at(BUCKET_LANES);
+        let lanes = tags.iter().zip(bits).zip(&self.slots).filter(|((tag, _), _)| **tag != 0);
+        lanes.map(|((&tag, &bits), &slot)| Lane { tag, bits, slot })
     }
 
     #[inline]
     fn lanes(&self, tag: u8) -> Lanes {
-        let equal = i8x16::new(bytemuck::cast(self.head)).simd_eq(i8x16::splat(tag.cast_signed()));
+        let [tags @ .., _, _, _, _] = self.head;
+        let equal = i8x16::new(bytemuck::cast(tags)).simd_eq(i8x16::splat(tag.cast_signed()));
         Lanes(equal.to_bitmask() & ((1 << BUCKET_LANES) - 1))
     }
+}
 
-    #[inline]
-    fn marks(&self) -> u16 {
-        u16::from_le_bytes([self.head[MARKS], self.head[MARKS + 1]])
-    }
+/// One of sixteen bits.
+#[inline]
+fn mark(tag: u8) -> u16 {
+    1 << (tag % 16)
 }
 
 /// A bit for each lane.

@@ -4,14 +4,22 @@ use bytemuck::{Pod, Zeroable};
 use laminar_vfs::prefetch;
 
 use super::super::arena::Slot;
-use super::bucket::{BUCKET_LANES, Bucket};
+use super::bucket::{AWAY, BUCKET_LANES, Bucket, Lane};
 
 const BUCKETS: usize = 128;
 
 /// Slots that fit into a segment.
-pub(super) const LANES: u32 = 128 * 12;
+pub(super) const LANES: u32 = 128 * 10;
 
 const _: () = assert!(LANES as usize == BUCKETS * BUCKET_LANES);
+
+/// Bits of the hash that lanes have: enough for as many splits. The split behind them hashes the keys again.
+const WINDOW: u32 = 7;
+
+/// Bits that the first window lacks. So keys are hashed again when a table grows to some 25 thousand and 3 million of them, and then 400 million.
+const LACKING: u32 = 2;
+
+const _: () = assert!(AWAY == 1 << WINDOW);
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -23,25 +31,23 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) const EMPTY: Self = Self { buckets: [Bucket::EMPTY; BUCKETS] };
 
-    /// The slots in the bucket of this hash that may have it.
+    /// The first slot in the bucket of this hash that may have it.
     #[inline]
-    pub(super) fn near(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
-        let Place { home, tag, .. } = place(hash);
-        self.buckets[home].matches(tag).map(|(_, slot)| slot)
+    pub(super) fn nearest(&self, hash: u64) -> Option<Slot> {
+        let Place { home, tag } = place(hash);
+        self.buckets[home].first(tag)
     }
 
     /// Whether slots with this hash may be in later buckets too.
     #[inline]
     pub(super) fn is_crowded(&self, hash: u64) -> bool {
-        let Place { home, mark, .. } = place(hash);
-        self.buckets[home].reach(mark) > 0
+        let Place { home, tag } = place(hash);
+        self.buckets[home].reach(tag) > 0
     }
 
-    /// The slots in later buckets that may have this hash.
-    pub(super) fn far(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
-        let Place { home, tag, mark } = place(hash);
-        let buckets = (1..=self.buckets[home].reach(mark)).map(move |reach| &self.buckets[(home + reach) % BUCKETS]);
-        buckets.flat_map(move |bucket| bucket.matches(tag)).map(|(_, slot)| slot)
+    /// The slots that may have this hash, in its bucket and in later ones.
+    pub(super) fn matches(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
+        self.lanes(hash).map(|(_, _, slot)| slot)
     }
 
     /// Has the bucket of this hash on its way into the cache.
@@ -49,16 +55,18 @@ impl Segment {
         prefetch(bytemuck::bytes_of(&self.buckets[place(hash).home]));
     }
 
-    /// Adds a slot; there is room.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
-        let Place { home, tag, mark } = place(hash);
-        if self.buckets[home].insert(tag, slot) {
+    /// Adds a slot, of a segment whose entries share `depth` bits; there is room.
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot, depth: u32) {
+        let Place { home, tag } = place(hash);
+        let lane = Lane { tag, bits: window(hash, depth), slot };
+        if self.buckets[home].insert(lane) {
             return;
         }
+        let lane = Lane { bits: lane.bits | AWAY, ..lane };
         for reach in 1..BUCKETS {
-            if self.buckets[(home + reach) % BUCKETS].insert(tag, slot) {
+            if self.buckets[(home + reach) % BUCKETS].insert(lane) {
                 #[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
-                self.buckets[home].send_away(mark, reach as u8);
+                self.buckets[home].send_away(tag, reach as u8);
                 return;
             }
         }
@@ -83,15 +91,41 @@ impl Segment {
         true
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.buckets.iter().flat_map(Bucket::slots)
+    /// Moves the slots whose hashes have the next bit, behind `depth` ones that all share, to the segment `to`, which is empty. Gives their
+    /// number, and the slots that are in neither now, since only the key tells where they go: they are to be inserted.
+    pub(super) fn split(&mut self, depth: u32, to: &mut Self) -> (u32, Vec<Slot>) {
+        let bit = WINDOW - 1 - (depth + LACKING) % WINDOW;
+        let (mut moved, mut untold) = (0, Vec::new());
+        for (here, there) in self.buckets.iter_mut().zip(&mut to.buckets) {
+            let whole = std::mem::replace(here, Bucket::EMPTY);
+            let mut lens = [0, 0];
+            for lane in whole.taken() {
+                if bit == 0 || lane.bits & AWAY != 0 {
+                    untold.push(lane.slot);
+                    continue;
+                }
+                let goes = usize::from(lane.bits >> bit & 1);
+                let half = if goes == 0 { &mut *here } else { &mut *there };
+                half.put(lens[goes], lane);
+                lens[goes] += 1;
+            }
+            moved += lens[1];
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most all lanes")]
+        let moved = moved as u32;
+        (moved, untold)
+    }
+
+    /// Each slot that may have this hash, with its bucket and lane.
+    fn lanes(&self, hash: u64) -> impl Iterator<Item = (usize, usize, Slot)> + '_ {
+        let Place { home, tag } = place(hash);
+        (home..=home + self.buckets[home].reach(tag))
+            .map(|bucket| bucket % BUCKETS)
+            .flat_map(move |bucket| self.buckets[bucket].matches(tag).map(move |(lane, slot)| (bucket, lane, slot)))
     }
 
     fn lane_of(&self, hash: u64, slot: Slot) -> Option<(usize, usize)> {
-        let Place { home, tag, mark } = place(hash);
-        (home..=home + self.buckets[home].reach(mark)).map(|bucket| bucket % BUCKETS).find_map(|bucket| {
-            self.buckets[bucket].matches(tag).find(|&(_, at)| at == slot).map(|(lane, _)| (bucket, lane))
-        })
+        self.lanes(hash).find(|&(_, _, at)| at == slot).map(|(bucket, lane, _)| (bucket, lane))
     }
 }
 
@@ -100,12 +134,16 @@ struct Place {
     /// The bucket where the entry belongs.
     home: usize,
     tag: u8,
-    /// A single bit.
-    mark: u16,
 }
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "single bits of the hash are taken")]
 fn place(hash: u64) -> Place {
-    Place { home: hash as usize % BUCKETS, tag: ((hash >> 8) as u8).max(1), mark: 1 << ((hash >> 16) % 16) }
+    Place { home: hash as usize % BUCKETS, tag: ((hash >> 8) as u8).max(1) }
+}
+
+/// The bits of a hash that decide the next splits of a segment whose entries share `depth` of them; the first one is the highest.
+#[inline]
+fn window(hash: u64, depth: u32) -> u8 {
+    (hash >> LACKING << ((depth + LACKING) / WINDOW * WINDOW) >> (u64::BITS - WINDOW)) as u8
 }
