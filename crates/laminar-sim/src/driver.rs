@@ -91,7 +91,7 @@ impl Driver {
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
         };
-        // In half of the tables the last few changes are still arriving; the others are so small that each takes its place at once, and
+        // In some tables the last few changes are still arriving; the others are so small that each takes its place at once, and
         // so soon may be swept.
         let is_small = Profile::of(seed) == Profile::Narrow || rng.bool();
         let options = if is_small { options.table_limit_bytes(8 << 20) } else { options };

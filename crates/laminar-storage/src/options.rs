@@ -178,7 +178,7 @@ impl StoreOptions {
     /// The most bytes of memory that entries of the table may take, to within 4 MiB. A change for which there may be no room is refused with
     /// [`TooLarge`](Error::TooLarge) before it is logged; room comes back as a checkpoint covers entries, where there is a
     /// [`memory_budget`](Self::memory_budget). A recovery that has more to replay fails with the same error: open with a higher limit,
-    /// or with a memory budget. From 8 MiB to 63 GiB, which is the default.
+    /// or with a memory budget. A delete takes room until it is swept, also of a key that is not there. From 8 MiB to 63 GiB, which is the default.
     #[must_use]
     pub fn table_limit_bytes(mut self, bytes: u64) -> Self {
         self.table_limit_bytes = bytes;

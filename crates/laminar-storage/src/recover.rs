@@ -246,7 +246,7 @@ impl Replayed {
         }
         // A record too short for a key space was never written by a store.
         if let Some(key) = self.table.whole_key(key) {
-            self.table.insert(&key, RECOVERED, value)?;
+            self.table.write(&key, RECOVERED, value)?;
         }
         Ok(())
     }
@@ -274,6 +274,7 @@ fn assemble(
 ) -> Result<WalStateStore> {
     let Parts { wal, manager, checkpointing, attached, recovered } = parts;
     let mut table = recovered.table;
+    table.settle();
     table.set_in_bulk(false);
     let layers = Layers { table: &table, attached: attached.as_ref() };
     let catalogue = read_catalogue(dir, layers)?;

@@ -361,7 +361,6 @@ impl WalStateStore {
     }
 
     /// Logs a change, then makes it in the table: if either has no room for it, it has not happened.
-    ///
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
         let space = namespace.id();

@@ -1,8 +1,8 @@
 //! The in-memory table: from key to the newest value, with a mark of the caller's that says when it was written. Owns what a
 //! store holds in memory; knows neither log nor checkpoints.
 //!
-//! Three parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, and the
-//! *order* knows which key follows which. Point operations go through the index alone. The order keeps the key spaces that ranges
+//! Four parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, the
+//! *order* knows which key follows which, and the last few changes are still *arriving* at these. Point operations go through the index alone. The order keeps the key spaces that ranges
 //! have asked for. It is told of a key of these only when it is new or gone, and shows it a few changes later, so that nobody waits
 //! for the cache misses of its descent; until then [`Table::range`] merges the waiting keys in.
 
@@ -199,7 +199,7 @@ impl Table {
     }
 
     /// Sets the entry of `key` as an [`insert`](Self::insert) does, and does not say what was there: so nobody has to wait until it is
-    /// found. The change is seen at once; of those that were made in a row, the last few are copied twice.
+    /// found: while the next few are made, the memory where it belongs is fetched. It is seen at once, and copied twice.
     ///
     /// # Errors
     /// As of an insert.
@@ -229,6 +229,11 @@ impl Table {
         if !self.arriving.is_empty() {
             self.settle_to(0);
         }
+    }
+
+    /// Whether a tombstone was [written](Self::write) that a [`sweep`](Self::sweep) can't come to yet.
+    pub(crate) fn has_arriving_tombstone(&self) -> bool {
+        self.arriving.has_tombstone()
     }
 
     /// As [`settle`](Self::settle), up to so many of the newest changes.

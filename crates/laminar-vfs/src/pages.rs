@@ -1,8 +1,8 @@
-//! Zeroed memory in large pieces, and a helper that prepares the next one.
+//! Zeroed memory in large pieces, and a helper that prepares the next few.
 //!
 //! A table of gigabytes in pages of 4 KiB misses the processor's address cache with nearly every access, and each first
 //! touch of a page costs microseconds. Huge pages end the first; on a virtual machine they make the second worse: the first
-//! touch of one takes up to several milliseconds. So a worker touches the next piece before it is asked for.
+//! touch of one takes up to several milliseconds. So a worker touches the next pieces before they are asked for.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -220,7 +220,7 @@ impl PageSource {
         Self { ahead: None }
     }
 
-    /// With a worker that has the next huge page touched before it is asked for.
+    /// With a worker that has the next huge pages touched before they are asked for: one, and one more each time that there is none, up to four.
     #[must_use]
     pub fn with_worker(spawn: Arc<dyn Spawn>) -> Self {
         Self { ahead: Some(Ahead { spawn, stock: Arc::default(), worker: Mutex::new(None) }) }
@@ -241,7 +241,7 @@ impl PageSource {
     #[must_use]
     pub fn take_huge(&self) -> Pages {
         let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
-        let touched = ahead.stock.lock().take_touched();
+        let touched = ahead.stock.lock().touched.pop();
         ahead.wake();
         touched.unwrap_or_else(|| Pages::huge(Self::BYTES))
     }

@@ -100,10 +100,12 @@ impl WalStateStore {
             left = true;
             Keep::Yes
         });
-        self.sweeping.left |= left;
+        // The walk does not come to what is still arriving; it may take its place behind the hand.
+        let arriving = self.table.has_arriving_tombstone();
+        self.sweeping.left |= left || arriving;
         if swept.came_round {
             self.sweeping.needed = self.sweeping.left;
-            self.sweeping.left = false;
+            self.sweeping.left = arriving;
         }
         swept.came_round
     }

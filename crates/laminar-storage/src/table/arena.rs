@@ -133,7 +133,9 @@ impl Arena {
     /// Whether a few short entries find room, whatever else there is.
     #[inline]
     pub(super) fn has_plenty(&self) -> bool {
-        self.chunks.len() + ARRIVALS < self.limit
+        let fresh = self.limit.saturating_sub(self.chunks.len());
+        // Where the limit was lowered, vacant numbers may lie above it.
+        fresh > ARRIVALS || (self.chunks.len() <= self.limit && self.vacant.len() > ARRIVALS)
     }
 
     fn full(&self, cells: usize) -> Error {
@@ -162,19 +164,20 @@ impl Arena {
     /// Has the key of the block at `slot`, if it is not long, on its way into the cache.
     #[inline]
     pub(super) fn prefetch_key(&self, slot: Slot) {
-        const LEN: usize = 2 * CELL_BYTES;
-        let (chunk, cell) = place(slot);
-        let bytes = &self.chunks[chunk].bytes()[start_of(cell)..];
-        prefetch(bytes.get(..LEN).unwrap_or(bytes));
+        self.prefetch(slot, 2);
     }
 
     /// Has the block at `slot`, as far as entries mostly are long, on its way into the cache.
     #[inline]
-    pub(super) fn prefetch_block(&self, slot: Slot) {
-        const LEN: usize = 8 * CELL_BYTES;
+    pub(super) fn prefetch_entry(&self, slot: Slot) {
+        self.prefetch(slot, 8);
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: Slot, cells: usize) {
         let (chunk, cell) = place(slot);
         let bytes = &self.chunks[chunk].bytes()[start_of(cell)..];
-        prefetch(bytes.get(..LEN).unwrap_or(bytes));
+        prefetch(bytes.get(..cells * CELL_BYTES).unwrap_or(bytes));
     }
 
     /// Has the blocks at these slots on their way into the cache, at the same time.

@@ -14,7 +14,7 @@ const VALUE_BYTES: usize = 512;
 
 /// A change.
 #[derive(Debug, Clone)]
-#[repr(align(16))]
+#[repr(C, align(16))]
 struct Arrival {
     /// First, so that it is aligned as values are.
     value: [u8; VALUE_BYTES],
@@ -120,6 +120,10 @@ impl Arriving {
                     .is_some_and(|(space, name)| *space == key.space && name == key.name)
         };
         self.iter().rev().find(same).map(Arrival::entry)
+    }
+
+    pub(super) fn has_tombstone(&self) -> bool {
+        self.iter().any(|arrival| arrival.value_bytes.is_none())
     }
 
     /// The key and the entry of each change that is the newest of its key.

@@ -1,7 +1,7 @@
 //! From hash to slot: an extendible hash of tagged buckets. Owns where each hash is found; keys stay in the arena.
 //!
 //! A directory, indexed by the first bits of the hash, names segments of 128 buckets. A bucket is one cache line with
-//! ten slots and a byte of the hash for each, so that a lookup costs one line for a missing key, and one line and
+//! ten slots and two bytes of the hash for each, so that a lookup costs one line for a missing key, and one line and
 //! the entry for one that is there. A full segment splits in two, alone: no insert pays for the size of the table.
 //!
 //! Source: Fagin, Nievergelt, Pippenger, Strong, "Extendible hashing" (1979); tags in the bucket as in Swiss tables.
@@ -163,7 +163,7 @@ impl Index {
     pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) {
         let segment = self.directory.get(at(hash, self.shift)).map(|&segment| self.segments.get(segment));
         if let Some(slot) = segment.and_then(|segment| segment.nearest(hash)) {
-            arena.prefetch_block(slot);
+            arena.prefetch_entry(slot);
         }
     }
 
@@ -195,8 +195,8 @@ impl Index {
         let new = self.segments.push(arena, second);
         // The names of the old segment lie side by side; the second half of them goes to the new one.
         let names = 1 << (u64::BITS - self.shift - depth);
-        let first = at(hash, self.shift) & !(names - 1);
-        self.directory[first + names / 2..first + names].fill(new);
+        let start = at(hash, self.shift) & !(names - 1);
+        self.directory[start + names / 2..start + names].fill(new);
         let (depth, stayed) = (depth + 1, self.shapes[old as usize].len - moved);
         self.shapes[old as usize] = Shape { len: stayed, limit: limit(old, depth), depth };
         self.shapes.push(Shape { len: moved, limit: limit(new, depth), depth });

@@ -459,6 +459,34 @@ fn every_layout_keeps_key_and_value() {
 }
 
 #[test]
+fn what_was_written_has_room_also_where_the_limit_comes_near() {
+    const LIMIT: u64 = 16 << 20;
+    let mut rng = fastrand::Rng::with_seed(5);
+    for _ in 0..3 {
+        let (mut table, mut model) = (Table::new(1), BTreeMap::new());
+        table.set_limit(LIMIT);
+        loop {
+            let key = rng.u32(..100_000).to_le_bytes().repeat(2);
+            let bytes = if rng.u32(..500) == 0 { rng.usize(..3 << 20) } else { rng.usize(..600) };
+            let value = vec![1; bytes];
+            if table.check_room(&whole(&table, &key), bytes).is_err() {
+                // Perhaps in the space of what it replaces; else nothing has changed.
+                if table.write(&whole(&table, &key), 1, Some(&value)).is_ok() {
+                    model.insert(key, bytes);
+                }
+                break;
+            }
+            table.write(&whole(&table, &key), 1, Some(&value)).expect("there was room");
+            model.insert(key, bytes);
+        }
+        assert_eq!(table.len(), model.len());
+        let bytes_of = |key: &[u8]| table.get(&whole(&table, key)).and_then(|entry| entry.value).map(<[u8]>::len);
+        assert!(model.iter().all(|(key, bytes)| bytes_of(key) == Some(*bytes)));
+        assert!(table.resident_bytes() > LIMIT / 2);
+    }
+}
+
+#[test]
 fn entries_of_sixteen_and_a_hundred_bytes_begin_with_a_cache_line() {
     assert_eq!(block::Layout::new(SPACE_BYTES + 16, 100).cells() * block::CELL_BYTES, 128);
     let mut table = Table::new(1);

@@ -1,4 +1,4 @@
-//! One cache line of the index: ten slots, and for each a byte of its hash that tells most strangers apart, and a byte that says where it
+//! One cache line of the index: ten slots, and for each a byte of its hash that tells most strangers apart, and another that says where it
 //! goes when the segment splits.
 
 use bytemuck::{Pod, Zeroable};
@@ -20,7 +20,7 @@ pub(super) struct Lane {
 }
 
 /// Set in the bits of a slot that belongs to another bucket, which was full.
-pub(super) const AWAY: u8 = 1 << 7;
+pub(super) const AWAY: u8 = 1;
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]

@@ -13,13 +13,11 @@ pub(super) const LANES: u32 = 128 * 10;
 
 const _: () = assert!(LANES as usize == BUCKETS * BUCKET_LANES);
 
-/// Bits of the hash that lanes have: enough for as many splits. The split behind them hashes the keys again.
-const WINDOW: u32 = 7;
+/// Splits from one that hashes the keys again to the next: lanes have the bits of the hash for those between, the first one highest.
+const WINDOW: u32 = u8::BITS;
 
-/// Bits that the first window lacks. So keys are hashed again when a table grows to some 25 thousand and 3 million of them, and then 400 million.
-const LACKING: u32 = 2;
-
-const _: () = assert!(AWAY == 1 << WINDOW);
+/// Splits that the first window lacks. So keys are hashed again when a table grows to 8 thousand and 2 million of them, and then 500 million.
+const LACKING: u32 = 4;
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -94,16 +92,16 @@ impl Segment {
     /// Moves the slots whose hashes have the next bit, behind `depth` ones that all share, to the segment `to`, which is empty. Gives their
     /// number, and the slots that are in neither now, since only the key tells where they go: they are to be inserted.
     pub(super) fn split(&mut self, depth: u32, to: &mut Self) -> (u32, Vec<Slot>) {
-        let bit = WINDOW - 1 - (depth + LACKING) % WINDOW;
+        let bit = next_bit(depth);
         let (mut moved, mut untold) = (0, Vec::new());
         for (here, there) in self.buckets.iter_mut().zip(&mut to.buckets) {
             let whole = std::mem::replace(here, Bucket::EMPTY);
             let mut lens = [0, 0];
             for lane in whole.taken() {
-                if bit == 0 || lane.bits & AWAY != 0 {
+                let Some(bit) = bit.filter(|_| lane.bits & AWAY == 0) else {
                     untold.push(lane.slot);
                     continue;
-                }
+                };
                 let goes = usize::from(lane.bits >> bit & 1);
                 let half = if goes == 0 { &mut *here } else { &mut *there };
                 half.put(lens[goes], lane);
@@ -142,8 +140,36 @@ fn place(hash: u64) -> Place {
     Place { home: hash as usize % BUCKETS, tag: ((hash >> 8) as u8).max(1) }
 }
 
-/// The bits of a hash that decide the next splits of a segment whose entries share `depth` of them; the first one is the highest.
+/// Which bit of its lanes a segment splits by whose entries share `depth` bits; none where the place of that one is [`AWAY`]'s.
+#[inline]
+fn next_bit(depth: u32) -> Option<u32> {
+    (WINDOW - 1).checked_sub((depth + LACKING) % WINDOW).filter(|&bit| bit > 0)
+}
+
+/// The bits of a hash that decide the next splits of a segment whose entries share `depth` of them.
 #[inline]
 fn window(hash: u64, depth: u32) -> u8 {
-    (hash >> LACKING << ((depth + LACKING) / WINDOW * WINDOW) >> (u64::BITS - WINDOW)) as u8
+    (hash >> LACKING << ((depth + LACKING) / WINDOW * WINDOW) >> (u64::BITS - WINDOW)) as u8 & !AWAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_know_the_bit_that_a_split_asks_for_since_the_last_hashing() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for hash in std::iter::repeat_with(|| rng.u64(..)).take(100) {
+            let mut bits = window(hash, 0);
+            for depth in 0..40 {
+                assert_eq!(bits & AWAY, 0);
+                match next_bit(depth) {
+                    Some(bit) => assert_eq!(u64::from(bits >> bit & 1), hash >> (63 - depth) & 1, "{hash:x} {depth}"),
+                    None => bits = window(hash, depth + 1),
+                }
+                // Whoever comes to a segment of this depth later, has the same bits.
+                assert_eq!(bits, window(hash, depth + 1));
+            }
+        }
+    }
 }
