@@ -177,7 +177,7 @@ impl Table {
     pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
         if !self.arriving.is_empty()
             && !planted("get-passes-over-arrivals")
-            && let Some(entry) = self.arriving.find(key)
+            && let Some(entry) = self.arriving.find(*key)
         {
             return Some(entry);
         }

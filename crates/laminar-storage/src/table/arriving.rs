@@ -110,8 +110,9 @@ impl Arriving {
     }
 
     /// What the newest change of `key` sets, if any stands here.
+    // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[inline(never)]
-    pub(super) fn find(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+    pub(super) fn find(&self, key: Key<'_>) -> Option<Entry<'_>> {
         let same = |arrival: &&Arrival| {
             arrival.hash == key.hash
                 && arrival
