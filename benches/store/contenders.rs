@@ -23,6 +23,10 @@ pub(crate) trait Contender {
     #[inline]
     fn commit_if_due(&mut self) {}
 
+    /// Waits until what was handed over is on disk, if this contender has such a thing: what the system still writes would slow down what is
+    /// timed next.
+    fn settle(&mut self) {}
+
     /// The value, read; nothing if the key is not there.
     fn get(&self, key: &Key) -> Option<u64>;
     fn delete(&mut self, key: &Key);
@@ -63,6 +67,11 @@ impl Contender for Laminar {
             self.changes = 0;
             drop(self.store.commit().expect("there is space"));
         }
+    }
+
+    fn settle(&mut self) {
+        let committed = self.store.commit().expect("there is space");
+        committed.wait().expect("the disk is whole");
     }
 
     #[inline]

@@ -52,6 +52,7 @@ fn run<C: Contender>(mut store: C, another: impl FnOnce() -> C, questions: &Ques
     let mut figures: Vec<Figure> = Vec::new();
     let mut note = |bench: &str, rate: f64| figures.push((bench, "ops/s", rate).into());
     note(PUT, time::rate(keys, |key| store.put(key, values.of(key, 0))));
+    store.settle();
     note(GET_HIT, time::rate(hits, |key| store.get(key).expect("it was put")));
     note(GET_MISS, time::rate(misses, |key| assert_eq!(store.get(key), None)));
     let mut put = false;
@@ -64,6 +65,7 @@ fn run<C: Contender>(mut store: C, another: impl FnOnce() -> C, questions: &Ques
         }
     };
     note(ZIPF, time::rate(zipf, half));
+    store.settle();
     note(DELETE, time::rate(deletes, |key| store.delete(key)));
     assert!(deletes.iter().take(1_000).all(|key| store.get(key).is_none()), "what was deleted is gone");
     drop(store);
