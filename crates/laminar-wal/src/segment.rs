@@ -83,14 +83,17 @@ pub(crate) fn length_for(stride: u64, bytes: usize) -> u64 {
 }
 
 /// Makes the file of a segment under its name, replacing one of that name: when this returns, file and name survive a
-/// power cut. After an error a file may be left whose name is not durable, whatever a later sync of the directory says: nothing may be
+/// power cut. The file is returned. After an error a file may be left whose name is not durable, whatever a later sync of the directory says: nothing may be
 /// written to it before it is made again.
-pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
+pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<Arc<dyn VfsFile>> {
     let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
-    let made = fill(dir, segment, &temporary).and_then(|()| {
+    let made = fill(dir, segment, &temporary).and_then(|file| {
         dir.vfs().rename(&temporary, &path)?;
-        if planted("segment-name-not-synced") { Ok(()) } else { dir.vfs().sync_dir(&dir.path) }
+        if !planted("segment-name-not-synced") {
+            dir.vfs().sync_dir(&dir.path)?;
+        }
+        Ok(file)
     });
     if made.is_err() {
         drop(dir.vfs().remove_file(&temporary));
@@ -98,14 +101,17 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<()> {
     Ok(made?)
 }
 
-fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<()> {
+fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<Arc<dyn VfsFile>> {
     let file = dir.create_over(temporary)?;
     file.set_len(segment.header.length)?;
     if segment.header.zero_filled {
         file.write_zeros(BLOCK as u64..segment.header.length)?;
     }
     file.write_all_at(&segment.header.encode(), 0)?;
-    if planted("segment-header-not-synced") { Ok(()) } else { file.sync_data() }
+    if !planted("segment-header-not-synced") {
+        file.sync_data()?;
+    }
+    Ok(file)
 }
 
 /// What the start of a segment file tells.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use laminar_vfs::{Job, Op, Step};
 
+use crate::ahead::Coming;
 use crate::log::Log;
 use crate::sync::{Ordering, Weak};
 use crate::{Result, SyncPolicy};
@@ -53,6 +54,7 @@ pub(crate) struct LogJob {
     /// Where the log was when something was tried in vain: not tried again before it moves on, or some time passes.
     gave_up_at: Option<u64>,
     rested: bool,
+    coming: Option<Coming>,
 }
 
 /// What a look at the log found to do.
@@ -62,12 +64,13 @@ enum Next {
     Write,
     Prepare,
     Sync,
+    Fetch,
     Mark,
 }
 
 impl LogJob {
     pub(crate) fn new(log: Weak<Log>) -> Self {
-        Self { log, gave_up_at: None, rested: false }
+        Self { log, gave_up_at: None, rested: false, coming: None }
     }
 
     fn look(&self, log: &Log) -> Next {
@@ -95,6 +98,9 @@ impl LogJob {
         if may_try && log.is_sync_due(at, segment.header.length) {
             return Next::Sync;
         }
+        if self.coming.is_some() {
+            return Next::Fetch;
+        }
         let dirty = log.buffer.lock().end() > durable;
         let (after, next) = match (log.choices.sync_policy, log.choices.idle_seal) {
             (SyncPolicy::Interval(every), _) if dirty => (every, Next::Sync),
@@ -114,7 +120,7 @@ impl LogJob {
     }
 
     /// Does it; `false` if it could not be done now.
-    fn work(log: &Log, next: &Next) -> Result<bool> {
+    fn work(&mut self, log: &Log, next: &Next) -> Result<bool> {
         match next {
             Next::Nothing(_) => {}
             Next::Serve(wanted) => log.wait_durable(*wanted).inspect_err(|error| log.fail_tasks(error))?,
@@ -129,13 +135,14 @@ impl LogJob {
                 if log.is_reserve_short(at, length) {
                     log.grow_reserve(length)?;
                 } else if at > length / 2 {
-                    log.prepare_spare()?;
+                    self.coming = log.prepare_spare()?;
                 }
             }
             Next::Sync => {
                 let end = log.buffer.lock().end();
                 log.wait_durable(end)?;
             }
+            Next::Fetch => self.coming = self.coming.take().and_then(Coming::step),
             Next::Mark => return log.write_mark(),
         }
         Ok(true)
@@ -166,7 +173,7 @@ impl Job for LogJob {
                 _ => log.doze.store(AWAKE, Ordering::SeqCst),
             }
         }
-        let done = Self::work(&log, &next).unwrap_or(false);
+        let done = self.work(&log, &next).unwrap_or(false);
         self.gave_up_at = if done { None } else { Some(log.written.load(Ordering::Acquire)) };
         Step::Again
     }

@@ -83,7 +83,12 @@ pub(super) fn evict(file: &File, range: Range<u64>) {
 
 #[cfg(target_os = "linux")]
 pub(super) fn prefetch(file: &File, range: Range<u64>) {
-    advise(file, range, rustix::fs::Advice::WillNeed);
+    /// Linux reads no more than its read-ahead for a call, which is this much at least.
+    const CALL: u64 = 128 << 10;
+    let starts = std::iter::successors(Some(range.start), |start| Some(start + CALL));
+    starts
+        .take_while(|start| *start < range.end)
+        .for_each(|start| advise(file, start..range.end.min(start + CALL), rustix::fs::Advice::WillNeed));
 }
 
 #[cfg(target_os = "linux")]
