@@ -2,7 +2,7 @@
 //! store holds in memory; knows neither log nor checkpoints.
 //!
 //! Four parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, the
-//! *order* knows which key follows which, and the last few changes are still *arriving* at these. Point operations go through the index alone. The order keeps the key spaces that ranges
+//! *order* knows which key follows which, and the last few changes are still *arriving* at these. Point operations ask the arriving changes, if there are any, and the index. The order keeps the key spaces that ranges
 //! have asked for. It is told of a key of these only when it is new or gone, and shows it a few changes later, so that nobody waits
 //! for the cache misses of its descent; until then [`Table::range`] merges the waiting keys in.
 
@@ -194,12 +194,13 @@ impl Table {
     /// # Panics
     /// If `mark` is 2^30 or more.
     pub fn insert(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
+        assert!(mark < MARK_LIMIT, "marks are below 2^30");
         self.settle();
         self.place(key, mark, value)
     }
 
-    /// Sets the entry of `key` as an [`insert`](Self::insert) does, and does not say what was there: so nobody has to wait until it is
-    /// found: while the next few are made, the memory where it belongs is fetched. It is seen at once, and copied twice.
+    /// Sets the entry of `key` as an [`insert`](Self::insert) does, and does not say what was there. So nobody has to wait until it is
+    /// found: the memory where it belongs is fetched while the next few are made. The change is seen at once, and copied twice.
     ///
     /// # Errors
     /// As of an insert.
@@ -248,8 +249,8 @@ impl Table {
         self.arriving = arriving;
     }
 
+    /// Sets an entry where it belongs.
     fn place(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<Change> {
-        assert!(mark < MARK_LIMIT, "marks are below 2^30");
         let new_bytes = value.map_or(0, <[u8]>::len) as u64;
         let Some((slot, old)) = self.index.find(&self.arena, key) else {
             let slot = self.arena.insert(mark, key, value)?;

@@ -54,6 +54,7 @@ pub(crate) struct LogJob {
     /// Where the log was when something was tried in vain: not tried again before it moves on, or some time passes.
     gave_up_at: Option<u64>,
     rested: bool,
+    /// What of the next segment is still to be brought into memory.
     coming: Option<Coming>,
 }
 

@@ -81,7 +81,7 @@ impl Index {
     // instructions each of them has.
     #[inline(always)]
     pub(super) fn find<'a>(&self, arena: &'a Arena, key: &Key<'_>) -> Option<(Slot, Block<'a>)> {
-        let segment = self.segments.get(*self.directory.get(at(key.hash, self.shift))?);
+        let segment = self.segment_of(key.hash)?;
         match segment.nearest(key.hash) {
             Some(slot) => {
                 let block = arena.block(slot);
@@ -95,7 +95,7 @@ impl Index {
         self.find_on(arena, segment, *key)
     }
 
-    /// Looks everywhere where an entry may be: one in thirty look-ups meets a stranger with its tag, or lies where there was room.
+    /// Looks everywhere where an entry may be: one in twenty look-ups meets a stranger with its tag, or lies where there was room.
     // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[cold]
     #[inline(never)]
@@ -153,18 +153,23 @@ impl Index {
     /// Has the bucket of a hash on its way into the cache.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        if let Some(&segment) = self.directory.get(at(hash, self.shift)) {
-            self.segments.get(segment).prefetch(hash);
+        if let Some(segment) = self.segment_of(hash) {
+            segment.prefetch(hash);
         }
     }
 
     /// Has the entry of a hash whose bucket is there, if there is one, on its way into the cache.
     #[inline]
     pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) {
-        let segment = self.directory.get(at(hash, self.shift)).map(|&segment| self.segments.get(segment));
-        if let Some(slot) = segment.and_then(|segment| segment.nearest(hash)) {
+        if let Some(slot) = self.segment_of(hash).and_then(|segment| segment.nearest(hash)) {
             arena.prefetch_entry(slot);
         }
+    }
+
+    /// The segment that a hash belongs to; none of an index that has had no entry.
+    #[inline(always)]
+    fn segment_of(&self, hash: u64) -> Option<&Segment> {
+        self.directory.get(at(hash, self.shift)).map(|&number| self.segments.get(number))
     }
 
     fn depth_limit(&self) -> u32 {

@@ -1,4 +1,5 @@
-//! Ascending walks: the order's leaves, without what is gone, merged with the keys that still wait for the order.
+//! Ascending walks: the order's leaves, without what is gone, merged with the keys that still wait for the order, and with the
+//! changes that are still arriving.
 
 use std::cmp::Ordering;
 use std::ops::{Bound, RangeBounds};

@@ -83,7 +83,7 @@ pub(super) fn evict(file: &File, range: Range<u64>) {
 
 #[cfg(target_os = "linux")]
 pub(super) fn prefetch(file: &File, range: Range<u64>) {
-    /// Linux reads no more than its read-ahead for a call, which is this much at least.
+    /// Linux reads no more than its read-ahead for a call, which is this much where nobody has set it.
     const CALL: u64 = 128 << 10;
     let starts = std::iter::successors(Some(range.start), |start| Some(start + CALL));
     starts
