@@ -58,7 +58,7 @@ impl StoreOptions {
             checkpoint_interval: None,
             checkpoint_log_bytes: 256 << 20,
             max_retained: 2,
-            run_log_bytes: 1 << 30,
+            run_log_bytes: 2 << 30,
             run_records: 16 << 20,
             memory_budget: None,
             table_limit_bytes: MAX_TABLE_BYTES,
@@ -156,7 +156,8 @@ impl StoreOptions {
     }
 
     /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs.
-    /// Bounds the memory of a checkpoint at 24 bytes a record. Default 1 GiB and 16 Mi records; at least 1 each (a commit is never split).
+    /// Bounds the memory of a checkpoint at 24 bytes a record, and the log at what the system's page cache should have room for: the records of
+    /// a run are read from all over it. Default 2 GiB and 16 Mi records; at least 1 each (a commit is never split).
     #[must_use]
     pub fn run_limits(mut self, log_bytes: u64, records: usize) -> Self {
         self.run_log_bytes = log_bytes;

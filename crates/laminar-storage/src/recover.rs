@@ -303,7 +303,7 @@ fn assemble(
         marks: Marks::new(),
         refused: false,
         scanned_early: OnceLock::new(),
-        sweeping: Sweeping::begin(),
+        sweeping: Sweeping::new(),
         memory_budget: options.memory_budget,
         scratch: Vec::new(),
         closed: false,

@@ -301,6 +301,7 @@ impl WalStateStore {
             periodic.failed = finished.is_none();
         }
         self.marks.end_cut(finished.is_some());
+        self.sweeping.end_checkpoint();
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
         }
@@ -355,7 +356,7 @@ impl WalStateStore {
             let old = self.namespace(id)?;
             self.enter(&name)?;
             self.table.follow(old.id(), self.namespace(id)?.id());
-            self.sweeping = Sweeping::begin();
+            self.sweeping.want();
         }
         Ok(())
     }
@@ -381,7 +382,7 @@ impl WalStateStore {
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
         }
         if value.is_none() {
-            self.sweeping = Sweeping::begin();
+            self.sweeping.owe();
         }
         self.table.write(&keyed, self.marks.now(), value)?;
         self.sweep();

@@ -232,11 +232,6 @@ impl Table {
         }
     }
 
-    /// Whether a tombstone was [written](Self::write) that a [`sweep`](Self::sweep) can't come to yet.
-    pub(crate) fn has_arriving_tombstone(&self) -> bool {
-        self.arriving.has_tombstone()
-    }
-
     /// As [`settle`](Self::settle), up to so many of the newest changes.
     fn settle_to(&mut self, left: usize) {
         let mut arriving = std::mem::take(&mut self.arriving);

@@ -786,3 +786,55 @@ fn size_and_len_follow_the_state() {
     assert_eq!(store.len().unwrap(), 1);
     assert!(store.size_bytes() < 2000, "{} bytes for one entry", store.size_bytes());
 }
+
+/// A walk over the table begins once it is worth it, or a checkpoint has ended.
+#[test]
+fn tombstones_leave_the_table() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let in_table = |store: &WalStateStore| {
+        let runs =
+            store.attached_checkpoint().map_or(0, |below| below.runs().iter().map(|run| run.payload_bytes()).sum());
+        store.size_bytes() - runs
+    };
+    let walk = |store: &mut WalStateStore| (0..2000).for_each(|_| store.put(b"k", b"v").unwrap());
+    walk(&mut store);
+    let empty = in_table(&store);
+    for n in 0..1000 {
+        store.put(&key(n), &[1; 100]).unwrap();
+    }
+    let each = (in_table(&store) - empty) / 1000;
+
+    // Of one batch, so that none may go before all are there.
+    for n in 0..600 {
+        store.delete(&key(n)).unwrap();
+    }
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 400 * each + 600 * (each - 100), "none is committed");
+    store.commit().unwrap();
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 400 * each);
+
+    // Too few to look for.
+    for n in 600..650 {
+        store.delete(&key(n)).unwrap();
+    }
+    store.commit().unwrap();
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 350 * each + 50 * (each - 100));
+    checkpoint(&mut store);
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 350 * each);
+
+    // The run below has these: they stay until a checkpoint without them is in use.
+    for n in 650..950 {
+        store.delete(&key(n)).unwrap();
+    }
+    store.commit().unwrap();
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 50 * each + 300 * (each - 100));
+    checkpoint(&mut store);
+    walk(&mut store);
+    assert_eq!(in_table(&store), empty + 50 * each);
+    assert_eq!(store.len().unwrap(), 51);
+}

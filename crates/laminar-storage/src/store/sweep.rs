@@ -13,19 +13,55 @@ const STEPS: usize = 2;
 /// Entries looked at in one go where the writer has waited for room.
 const RELIEF_STEPS: usize = 4096;
 
-/// Whether the table may hold anything to drop. A walk that leaves no tombstone on a whole round ends the sweep, until the next delete
-/// or clear: then there is none that a later checkpoint could cover. Above the memory budget it goes on.
+/// A walk begins once the tombstones that it may drop are more than this part of all entries: it looks at each of those.
+const WORTH: usize = 4;
+
+/// When the table is walked over. A walk begins where the hand rests, at the start of the table, and ends there: when enough was deleted,
+/// and when a checkpoint has ended, which may let go what the last walk kept. In between it would find the same again. Above the memory
+/// budget the hand goes on all the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
-    needed: bool,
-    /// Whether this round has left something that a later one may drop.
-    left: bool,
+    walking: bool,
+    /// Whether there is to be a walk, behind the one that is under way: what it is for may lie behind the hand.
+    wanted: bool,
+    /// Tombstones that the next walk may drop: written since the last one began, or left by it for want of their commit.
+    owed: usize,
+    /// Whether a walk has left tombstones that the end of a checkpoint may let go.
+    kept: bool,
 }
 
 impl Sweeping {
-    /// A walk over the whole table, from wherever the hand stands: the round it is in, and the one after.
-    pub(crate) fn begin() -> Self {
-        Self { needed: true, left: true }
+    /// The table may hold anything: a walk is to come.
+    pub(crate) const fn new() -> Self {
+        Self { walking: false, wanted: true, owed: 0, kept: false }
+    }
+
+    /// A key space has gone.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A tombstone was written.
+    pub(super) fn owe(&mut self) {
+        self.owed += 1;
+    }
+
+    /// There is no room: nothing that may go stays until it is worth a walk.
+    fn hurry(&mut self) {
+        self.wanted |= self.owed > 0;
+    }
+
+    /// A checkpoint has ended.
+    pub(super) fn end_checkpoint(&mut self) {
+        self.wanted |= self.kept || self.owed > 0;
+    }
+
+    fn is_due(&self, entries: usize, under_way: bool) -> bool {
+        self.wanted || (self.owed * WORTH > entries && !under_way)
+    }
+
+    fn start(&mut self) {
+        *self = Self { walking: true, wanted: false, owed: 0, kept: false };
     }
 }
 
@@ -43,6 +79,7 @@ impl WalStateStore {
 
     /// Drops what a few steps find, and has the room of all that is gone given back.
     pub(super) fn make_room(&mut self) {
+        self.sweeping.hurry();
         self.sweep();
         self.table.release();
     }
@@ -71,12 +108,17 @@ impl WalStateStore {
         // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
         let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
         let evicting = over_budget && self.attached.is_some();
-        if !self.sweeping.needed && !evicting {
-            return true;
-        }
         let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
+        if !self.sweeping.walking {
+            if !evicting && !self.sweeping.is_due(self.table.about().0, under_way) {
+                return true;
+            }
+            // What is still arriving might take its place behind the hand.
+            self.table.settle();
+            self.sweeping.start();
+        }
         let (attached, catalogue, marks, seed) = (&self.attached, &self.catalogue, &self.marks, self.hash_seed);
-        let mut left = false;
+        let (mut kept, mut pending) = (false, 0);
         let swept = self.table.sweep(steps, &mut |key, entry| {
             if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
                 return Keep::No;
@@ -94,19 +136,22 @@ impl WalStateStore {
                     || attached.as_ref().is_none_or(|below| !below.may_contain(key.into(), hash_key(seed, key)))
             };
             let is_committed = || marks.is_committed(entry.mark) || planted("tombstone-swept-before-commit");
-            if marks.is_covered(entry.mark) || (!under_way && is_committed() && denied()) {
+            if marks.is_covered(entry.mark) {
                 return Keep::No;
             }
-            left = true;
+            if !under_way && !is_committed() {
+                pending += 1;
+                return Keep::Yes;
+            }
+            if !under_way && denied() {
+                return Keep::No;
+            }
+            kept = true;
             Keep::Yes
         });
-        // The walk does not come to what is still arriving; it may take its place behind the hand.
-        let arriving = self.table.has_arriving_tombstone();
-        self.sweeping.left |= left || arriving;
-        if swept.came_round {
-            self.sweeping.needed = self.sweeping.left;
-            self.sweeping.left = arriving;
-        }
+        self.sweeping.owed += pending;
+        self.sweeping.kept |= kept;
+        self.sweeping.walking = !swept.came_round;
         swept.came_round
     }
 }

@@ -123,10 +123,6 @@ impl Arriving {
         self.iter().rev().find(same).map(Arrival::entry)
     }
 
-    pub(super) fn has_tombstone(&self) -> bool {
-        self.iter().any(|arrival| arrival.value_bytes.is_none())
-    }
-
     /// The key and the entry of each change that is the newest of its key.
     pub(super) fn newest(&self) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
         let is_last = |at: usize, arrival: &Arrival| self.iter().skip(at + 1).all(|later| later.key() != arrival.key());
