@@ -13,6 +13,7 @@ use crate::{Error, Result};
 mod collect;
 mod job;
 mod order;
+mod recent;
 mod retain;
 mod ticket;
 

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 92] = [
+pub const PLANTED: [Planted; 93] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -151,6 +151,8 @@ pub const PLANTED: [Planted; 92] = [
         "A checkpoint holds only the source offsets set since the one before."),
     bug("checkpoint-keeps-oldest", "laminar-storage", "P6", Hunt::Calls,
         "Of the changes of a key a checkpoint holds the oldest."),
+    bug("checkpoint-passes-over-what-comes-again", "laminar-storage", "P6", Hunt::Seeds,
+        "A checkpoint that is scanning the log does not take a newer change of a key that it remembers."),
     bug("eviction-of-what-is-not-covered", "laminar-storage", "P4", Hunt::Seeds,
         "Above the memory budget, entries leave the table that no checkpoint holds."),
     bug("get-passes-over-arrivals", "laminar-storage", "P4", Hunt::Seeds,

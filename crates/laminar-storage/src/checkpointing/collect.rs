@@ -1,12 +1,14 @@
 //! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps the head of a key and
-//! the record's position, 24 bytes a record; everything else stays in the log.
+//! the record's position, 24 bytes a key that is not seen again soon; everything else stays in the log.
 
 use std::collections::BTreeMap;
 
+use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
 
 use super::RunLimits;
-use super::order::{Slot, head, keep_newest};
+use super::order::{Slot, ends_within, head, keep_newest};
+use super::recent::Recent;
 use crate::format::Record;
 use crate::{Error, Result};
 
@@ -29,6 +31,7 @@ pub(crate) struct Collector {
     cursor: Lsn,
     cut: Lsn,
     slots: Vec<Slot>,
+    recent: Recent,
     /// Where the run ends, once that is known: always just past a commit.
     end: Option<Lsn>,
 }
@@ -36,7 +39,8 @@ pub(crate) struct Collector {
 impl Collector {
     /// Collects from `from`, at most up to `cut`; `view` covers both, and both lie just past a commit.
     pub(crate) fn new(view: LogView, from: Lsn, cut: Lsn, limits: RunLimits) -> Self {
-        Self { view, limits, from, cursor: from, cut, slots: Vec::new(), end: None }
+        let recent = Recent::new(limits.records);
+        Self { view, limits, from, cursor: from, cut, slots: Vec::new(), recent, end: None }
     }
 
     /// The position that the scan has reached.
@@ -65,7 +69,14 @@ impl Collector {
             self.cursor = record.end;
             match Record::decode(record.payload) {
                 Some(Record::Put { key, .. } | Record::Delete { key }) => {
-                    self.slots.push(Slot { head: head(key, 0), lsn: record.lsn.get() });
+                    let (view, slots) = (&self.view, &mut self.slots);
+                    let new = Slot { head: head(key, 0), lsn: record.lsn.get() };
+                    let is_same = |at| is_of(view, slots.get(at), new.head, key);
+                    match self.recent.find_or_note(key, slots.len(), is_same)?.and_then(|at| slots.get_mut(at)) {
+                        Some(_) if planted("checkpoint-passes-over-what-comes-again") => {}
+                        Some(older) => older.lsn = new.lsn,
+                        None => slots.push(new),
+                    }
                 }
                 Some(Record::Commit(commit)) => {
                     commit.apply(offsets).ok_or_else(|| not_ours(&self.view, record.lsn))?;
@@ -92,6 +103,12 @@ impl Collector {
         prefetch(&self.view, &self.slots, index);
         self.slots.get(index).map(|slot| change_at(&self.view, slot.lsn)).transpose()
     }
+}
+
+/// Whether a slot is that of `key`, which has this head.
+fn is_of(view: &LogView, slot: Option<&Slot>, head: [u64; 2], key: &[u8]) -> Result<bool> {
+    let Some(slot) = slot.filter(|slot| slot.head == head) else { return Ok(false) };
+    Ok(ends_within(head) || change_at(view, slot.lsn)?.key == key)
 }
 
 /// Fetches what will be read soon by someone who reads the records of `slots` in turn: they lie all over the log.

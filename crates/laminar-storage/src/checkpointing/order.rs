@@ -38,9 +38,15 @@ pub(super) fn head(key: &[u8], start: usize) -> [u64; 2] {
 }
 
 /// Whether a key ends within its head.
-fn ends_within(head: [u64; 2]) -> bool {
+pub(super) fn ends_within(head: [u64; 2]) -> bool {
     let [_, low] = head;
     low & 0xff < KEY_BYTES as u64
+}
+
+/// Slots whose heads are of what their keys hold behind the first `start` bytes, which all of them begin with.
+struct Stretch {
+    range: Range<usize>,
+    start: usize,
 }
 
 /// Sorts the slots, whose heads are those of their keys, and drops all but the newest of each key.
@@ -49,19 +55,17 @@ fn ends_within(head: [u64; 2]) -> bool {
 /// the bytes that all of them begin with; and so on. Comparing them with one another would read each a dozen times, from all over the log.
 pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
     sort(slots);
-    // Stretches in which slots with one head can be of several keys.
-    let mut stretches: Vec<Range<usize>> = std::iter::once(0..slots.len()).collect();
-    while let Some(mut stretch) = stretches.pop() {
-        while let Some((first, others)) = slots.get(stretch.clone()).and_then(<[Slot]>::split_first) {
+    // In which slots with one head can be of several keys.
+    let mut stretches = vec![Stretch { range: 0..slots.len(), start: 0 }];
+    while let Some(Stretch { mut range, start }) = stretches.pop() {
+        while let Some((first, others)) = slots.get(range.clone()).and_then(<[Slot]>::split_first) {
             let alike = 1 + others.iter().take_while(|slot| slot.head == first.head).count();
-            let range = stretch.start..stretch.start + alike;
-            stretch.start = range.end;
-            let alike = slots.get_mut(range.clone()).unwrap_or_default();
-            match shared_beginning(view, alike)? {
-                Some(bytes) => {
-                    sort_behind(view, alike, bytes)?;
-                    stretches.push(range);
-                }
+            let is_decided = alike == 1 || ends_within(first.head);
+            let found = range.start..range.start + alike;
+            range.start = found.end;
+            let alike = slots.get_mut(found.clone()).unwrap_or_default();
+            match if is_decided { None } else { sort_behind(view, alike, start + KEY_BYTES)? } {
+                Some(start) => stretches.push(Stretch { range: found, start }),
                 // The newest comes first, so it is the one kept.
                 None => alike.iter_mut().skip(1).for_each(|older| older.lsn = REPLACED),
             }
@@ -83,34 +87,34 @@ fn newest_first(a: u64, b: u64) -> Ordering {
     if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
 }
 
-/// How many bytes the keys of `slots`, which have one head, begin with in common; nothing if they are all one key.
-fn shared_beginning(view: &LogView, slots: &[Slot]) -> Result<Option<usize>> {
-    let Some((first, others)) =
-        slots.split_first().filter(|(first, others)| !others.is_empty() && !ends_within(first.head))
-    else {
-        return Ok(None);
-    };
-    let key = change_at(view, first.lsn)?.key;
-    let (mut is_one, mut shared) = (true, key.len());
-    for (index, other) in others.iter().enumerate() {
-        prefetch(view, others, index);
-        let other = change_at(view, other.lsn)?.key;
-        is_one &= other == key;
-        shared = key.iter().zip(other).take(shared).take_while(|(a, b)| a == b).count();
-    }
-    Ok((!is_one).then_some(shared))
-}
-
-/// Sorts `slots` by what their keys hold behind the first `shared` bytes.
-fn sort_behind(view: &LogView, slots: &mut [Slot], shared: usize) -> Result<()> {
-    for index in 0..slots.len() {
-        prefetch(view, slots, index);
-        if let Some(slot) = slots.get_mut(index) {
-            slot.head = head(change_at(view, slot.lsn)?.key, shared);
-        }
+/// Sorts slots whose keys begin alike for `start` bytes at least by what follows behind all that they share. Says where that is; nothing
+/// if they are all of one key, and then leaves them as they are.
+fn sort_behind(view: &LogView, slots: &mut [Slot], start: usize) -> Result<Option<usize>> {
+    let Some(shared) = read_heads(view, slots, start)? else { return Ok(None) };
+    let is_told_apart = shared < start + KEY_BYTES;
+    let start = if is_told_apart { start } else { shared };
+    if !is_told_apart {
+        read_heads(view, slots, start)?;
     }
     sort(slots);
-    Ok(())
+    Ok(Some(start))
+}
+
+/// Sets the heads of slots to those of their keys from `start` on. Returns how many bytes these keys begin with in common; nothing if they
+/// are all one key.
+fn read_heads(view: &LogView, slots: &mut [Slot], start: usize) -> Result<Option<usize>> {
+    let Some(first) = slots.first() else { return Ok(None) };
+    let first = change_at(view, first.lsn)?.key;
+    let (mut is_one, mut shared) = (true, first.len());
+    for index in 0..slots.len() {
+        prefetch(view, slots, index);
+        let Some(slot) = slots.get_mut(index) else { break };
+        let key = change_at(view, slot.lsn)?.key;
+        slot.head = head(key, start);
+        is_one &= key == first;
+        shared = first.iter().zip(key).take(shared).take_while(|(a, b)| a == b).count();
+    }
+    Ok((!is_one).then_some(shared))
 }
 
 #[cfg(test)]
@@ -134,7 +138,9 @@ mod tests {
     fn the_newest_of_keys_that_begin_alike_is_kept() {
         let mut rng = fastrand::Rng::with_seed(3);
         let disk = SimDisk::new(1);
-        let open = || WalStateStore::open("/store", StoreOptions::new().env(disk.env())).unwrap();
+        // Few records a run, so that only a few keys are known again when they are scanned.
+        let options = || StoreOptions::new().env(disk.env()).run_limits(1 << 30, 10_000);
+        let open = || WalStateStore::open("/store", options()).unwrap();
         let (mut store, _) = open();
         let mut model = BTreeMap::new();
         for version in 0..6000u32 {

@@ -15,6 +15,7 @@ use super::pool::Pool;
 mod build;
 mod merge;
 mod node;
+mod prefix;
 mod separator;
 mod split;
 mod waiting;

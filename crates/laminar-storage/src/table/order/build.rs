@@ -60,8 +60,8 @@ impl Order {
         let mut below = None;
         for share in shares(slots.len()) {
             let above = slots.get(share.end).map(|&first| self.separate(arena, slots[share.end - 1], first));
-            let prefix = Fences { below, above }.shared(&self.separators);
-            let node = Node::of_sorted(arena, &slots[share], prefix);
+            let fenced = Fences { below, above }.shared(&self.separators);
+            let node = Node::of_sorted(arena, &slots[share], fenced);
             let leaf = self.leaves.push(arena, Leaf { node, next: END, unused: 0 });
             if let Some(&last) = level.nodes.last() {
                 self.leaves.get_mut(last).next = leaf;

@@ -58,11 +58,11 @@ impl Order {
         let mut right = self.leaves.get(right_leaf).node;
         let next = self.leaves.get(right_leaf).next;
         self.leaves.free(right_leaf);
-        let prefix = fences.shared(&self.separators);
-        right.set_prefix(arena, prefix);
+        let fenced = fences.shared(&self.separators);
+        right.set_fenced(arena, fenced);
         let leaf = self.leaves.get_mut(left_leaf);
-        leaf.node.set_prefix(arena, prefix);
-        leaf.node.append(&right, 0);
+        leaf.node.set_fenced(arena, fenced);
+        leaf.node.append(right);
         leaf.next = next;
         self.separators.free(separator);
     }
@@ -81,14 +81,14 @@ impl Order {
         let (mut right_node, right_children) = (right.node, right.children);
         self.inners.free(right_inner);
         let separators = &self.separators;
-        let prefix = fences.shared(separators);
-        right_node.set_prefix(separators, prefix);
+        let fenced = fences.shared(separators);
+        right_node.set_fenced(separators, fenced);
         let inner = self.inners.get_mut(left_inner);
-        inner.node.set_prefix(separators, prefix);
+        inner.node.set_fenced(separators, fenced);
         let len = inner.node.len();
         inner.node.insert(len, separators.key(separator), separator);
         inner.children[len + 1..=len + 1 + right_node.len()].copy_from_slice(&right_children[..=right_node.len()]);
-        inner.node.append(&right_node, 0);
+        inner.node.append(right_node);
         true
     }
 }

@@ -1,7 +1,7 @@
 //! A sorted row of slots with the heads of their keys: what leaves and inner nodes share.
 //!
-//! The keys of a node lie between two separators, its fences, and so share what these share: the prefix, which is not
-//! stored. A head is the seven bytes after the prefix and, in its last byte, how many there are (8: more than seven).
+//! The keys of a node lie between two separators, its fences, and so share what these share, and mostly more: the [`Prefix`], which is left
+//! out of the heads. A head is the seven bytes after the prefix and, in its last byte, how many there are (8: more than seven).
 //! Heads order as their keys do; equal heads of which the last byte is below 8 are equal keys. So a search reads the keys
 //! themselves only where eight bytes past the common prefix leave a tie.
 
@@ -11,6 +11,7 @@ use std::ops::Bound;
 use bytemuck::{Pod, Zeroable};
 
 use super::super::arena::Slot;
+use super::prefix::Prefix;
 use super::separator::{Keys, Separators};
 
 /// Slots of a node.
@@ -18,28 +19,29 @@ pub(super) const WIDTH: usize = 64;
 
 /// The last byte of the head of a key that goes on.
 const LONGER: u64 = HEAD_BYTES as u64 + 1;
-const HEAD_BYTES: usize = 7;
+pub(super) const HEAD_BYTES: usize = 7;
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Node {
     heads: [u64; WIDTH],
     slots: [Slot; WIDTH],
-    /// Bytes that all keys of this node share, left out of the heads.
-    prefix: u32,
+    /// What all keys of this node begin with, left out of the heads.
+    prefix: Prefix,
     len: u16,
     /// Where the last insert went, to see an ascending run of them.
     last: u16,
 }
 
 #[expect(clippy::indexing_slicing, reason = "positions are at most `len`, which is at most WIDTH")]
-#[expect(clippy::cast_possible_truncation, reason = "positions are at most WIDTH, prefixes shorter than a key")]
+#[expect(clippy::cast_possible_truncation, reason = "positions are at most WIDTH")]
 impl Node {
-    pub(super) const EMPTY: Self = Self { heads: [0; WIDTH], slots: [0; WIDTH], prefix: 0, len: 0, last: u16::MAX };
+    pub(super) const EMPTY: Self =
+        Self { heads: [0; WIDTH], slots: [0; WIDTH], prefix: Prefix::of_fences(0), len: 0, last: u16::MAX };
 
     /// A node of ascending slots between whose fences all keys share so many bytes.
-    pub(super) fn of_sorted(keys: &impl Keys, slots: &[Slot], prefix: usize) -> Self {
-        let mut node = Self { prefix: prefix as u32, ..Self::EMPTY };
+    pub(super) fn of_sorted(keys: &impl Keys, slots: &[Slot], fenced: usize) -> Self {
+        let mut node = Self { prefix: Prefix::of_fences(fenced), ..Self::EMPTY };
         // First all keys, so that the reads of them overlap.
         std::hint::black_box(slots.iter().fold(0, |all, &slot| all ^ keys.key(slot).len()));
         for (at, &slot) in slots.iter().enumerate() {
@@ -77,8 +79,8 @@ impl Node {
     /// The number of keys below a bound, which may lie outside the fences; `inside` is any key between them.
     pub(super) fn count_within(&self, keys: &impl Keys, inside: &[u8], upper: Bound<&[u8]>) -> usize {
         let (Bound::Included(key) | Bound::Excluded(key)) = upper else { return self.len() };
-        let prefix = self.prefix as usize;
-        match key.get(..prefix).unwrap_or(key).cmp(&inside[..prefix]) {
+        let fenced = self.prefix.fenced();
+        match key.get(..fenced).unwrap_or(key).cmp(&inside[..fenced]) {
             Ordering::Less => 0,
             Ordering::Greater => self.len(),
             Ordering::Equal if matches!(upper, Bound::Included(_)) => self.count_to(keys, key),
@@ -88,7 +90,12 @@ impl Node {
 
     #[inline]
     fn count(&self, keys: &impl Keys, key: &[u8], is_counted: impl Fn(&[u8]) -> bool) -> usize {
-        let head = head(key, self.prefix as usize);
+        match self.prefix.stand(key) {
+            Ordering::Less => return 0,
+            Ordering::Greater => return self.len(),
+            Ordering::Equal => {}
+        }
+        let head = head(key, self.prefix.len());
         let (heads, slots) = (&self.heads[..self.len()], self.slots());
         let below = heads.partition_point(|&other| other < head);
         if heads.get(below) != Some(&head) {
@@ -103,7 +110,7 @@ impl Node {
 
     /// Where the slot of `key` is.
     pub(super) fn position(&self, key: &[u8], slot: Slot) -> Option<usize> {
-        let head = head(key, self.prefix as usize);
+        let head = head(key, self.prefix.len());
         let below = self.heads[..self.len()].partition_point(|&other| other < head);
         let offset = self.slots()[below..].iter().position(|&other| other == slot)?;
         Some(below + offset)
@@ -113,9 +120,14 @@ impl Node {
     #[inline]
     pub(super) fn insert(&mut self, at: usize, key: &[u8], slot: Slot) {
         let len = self.len();
+        if len == 0 {
+            self.prefix = Prefix::of_one(key, self.prefix.fenced());
+        } else if let Some(bytes) = self.prefix.admit(key).bytes() {
+            self.put_before_heads(bytes);
+        }
         self.heads.copy_within(at..len, at + 1);
         self.slots.copy_within(at..len, at + 1);
-        self.heads[at] = head(key, self.prefix as usize);
+        self.heads[at] = head(key, self.prefix.len());
         self.slots[at] = slot;
         self.len += 1;
         self.last = at as u16;
@@ -139,27 +151,65 @@ impl Node {
     /// Moves the slots from `at` on to an empty node.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
         let mut right = Self { prefix: self.prefix, ..Self::EMPTY };
-        right.append(self, at);
+        right.append_slots(self, at);
         self.len = at as u16;
         self.last = u16::MAX;
         right
     }
 
-    /// Appends the slots of `other` from `from` on; there is room, and both leave out the same prefix.
-    pub(super) fn append(&mut self, other: &Self, from: usize) {
+    /// Appends the slots of `other`, which lies between the same fences; there is room.
+    pub(super) fn append(&mut self, mut other: Self) {
+        if self.len == 0 {
+            self.prefix = other.prefix;
+        } else if other.len > 0 {
+            if let Some(bytes) = self.prefix.agree(&other.prefix).bytes() {
+                self.put_before_heads(bytes);
+            }
+            if let Some(bytes) = other.prefix.agree(&self.prefix).bytes() {
+                other.put_before_heads(bytes);
+            }
+        }
+        self.append_slots(&other, 0);
+    }
+
+    fn append_slots(&mut self, other: &Self, from: usize) {
         let (start, end) = (self.len(), self.len() + other.len() - from);
         self.heads[start..end].copy_from_slice(&other.heads[from..other.len()]);
         self.slots[start..end].copy_from_slice(&other.slots[from..other.len()]);
         self.len = end as u16;
     }
 
-    /// Leaves out so many bytes, which the fences share, from now on.
-    pub(super) fn set_prefix(&mut self, keys: &impl Keys, prefix: usize) {
-        if prefix != self.prefix as usize {
-            self.prefix = prefix as u32;
+    /// The fences share so many bytes from now on.
+    pub(super) fn set_fenced(&mut self, keys: &impl Keys, fenced: usize) {
+        let (Some(&first), Some(&last)) = (self.slots().first(), self.slots().last()) else {
+            self.prefix = Prefix::of_fences(fenced);
+            return;
+        };
+        let is_dull = self.is_dull();
+        if fenced == self.prefix.fenced() && !is_dull {
+            return;
+        }
+        let first = keys.key(first);
+        let len = if is_dull { shared(first, keys.key(last)) } else { self.prefix.len() };
+        let old = std::mem::replace(&mut self.prefix, Prefix::of_keys(first, fenced, len));
+        if self.prefix.len() != old.len() {
             for at in 0..self.len() {
-                self.heads[at] = head(keys.key(self.slots[at]), prefix);
+                self.heads[at] = head(keys.key(self.slots[at]), self.prefix.len());
             }
+        }
+    }
+
+    /// Whether the heads begin alike for more than half of their bytes, which might be left out as well.
+    fn is_dull(&self) -> bool {
+        let (first, last) = (self.heads[0], self.heads[self.len() - 1]);
+        self.len() > 1 && (first ^ last) >> 32 == 0
+    }
+
+    /// Has each head begin with some bytes that were in the prefix.
+    fn put_before_heads(&mut self, bytes: &[u8]) {
+        let len = self.len();
+        for head in &mut self.heads[..len] {
+            *head = behind(bytes, *head);
         }
     }
 }
@@ -208,9 +258,32 @@ pub(in super::super) fn head(key: &[u8], prefix: usize) -> u64 {
     u64::from_le_bytes(padded).swap_bytes() | rest.len() as u64
 }
 
+/// The head of a key that has `bytes` and then what `head` is the head of.
+fn behind(bytes: &[u8], head: u64) -> u64 {
+    let rest = head & 0xFF;
+    let count = if rest == LONGER { LONGER } else { (bytes.len() as u64 + rest).min(LONGER) };
+    let after = (head & !0xFF).swap_bytes().to_le_bytes();
+    let mut held = [0; 8];
+    held.iter_mut().zip(bytes.iter().chain(&after)).take(HEAD_BYTES).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(held).swap_bytes() | count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heads_know_what_stood_before_them() {
+        for len in 0..25 {
+            let key: Vec<u8> = (1..=len).collect();
+            for prefix in 0..=key.len() {
+                for before in 0..=prefix {
+                    let found = behind(&key[before..prefix], head(&key, prefix));
+                    assert_eq!(found, head(&key, before), "{prefix} bytes of {len} left out, then {before}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn heads_order_as_keys() {

@@ -45,8 +45,8 @@ impl Order {
 
         let leaf = self.leaves.get_mut(number);
         let mut right = leaf.node.split_off(middle);
-        leaf.node.set_prefix(arena, Fences { above: Some(separator), ..fences }.shared(&self.separators));
-        right.set_prefix(arena, Fences { below: Some(separator), ..fences }.shared(&self.separators));
+        leaf.node.set_fenced(arena, Fences { above: Some(separator), ..fences }.shared(&self.separators));
+        right.set_fenced(arena, Fences { below: Some(separator), ..fences }.shared(&self.separators));
         let next = leaf.next;
         let right = self.leaves.push(arena, Leaf { node: right, next, unused: 0 });
         self.leaves.get_mut(number).next = right;
@@ -61,8 +61,8 @@ impl Order {
         let mut right = left.node.split_off(MIDDLE + 1);
         let separator = left.node.remove(MIDDLE);
         let separators = &self.separators;
-        left.node.set_prefix(separators, Fences { above: Some(separator), ..fences }.shared(separators));
-        right.set_prefix(separators, Fences { below: Some(separator), ..fences }.shared(separators));
+        left.node.set_fenced(separators, Fences { above: Some(separator), ..fences }.shared(separators));
+        right.set_fenced(separators, Fences { below: Some(separator), ..fences }.shared(separators));
         (separator, self.inners.push(arena, Inner { node: right, children }))
     }
 
