@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use laminar_benches::workload::{self, Key, Prefix, Values, read};
-use laminar_benches::{Figure, time};
+use laminar_benches::{Figure, command, time};
 
 use crate::backend::{Backend, Outcome};
 use crate::part::Task;
@@ -36,6 +36,13 @@ pub(crate) fn load<B: Backend>(store: &mut B, keys: &[Key], values: &Values, ver
         store.commit()?;
     }
     Ok(per_second(keys.len(), start.elapsed()))
+}
+
+/// Lets a store, and the system under it, finish what a load has left behind: else it would be written beside what is timed next.
+pub(crate) fn rest<B: Backend>(store: &mut B) -> Outcome {
+    store.rest()?;
+    command::output("sync", &[]);
+    Ok(())
 }
 
 /// Gets every one of `keys` and reads its value: gets a second.

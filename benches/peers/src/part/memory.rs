@@ -48,7 +48,7 @@ impl Job for Operations<'_> {
 
 fn points<B: Backend>(store: &mut B, task: Task<'_>, keys: &[Key], values: &Values, told: &mut Told) -> Outcome {
     let passes = task.passes();
-    store.rest()?;
+    measure::rest(store)?;
     if passes > 1 {
         // Caches hold all data, once it has come into them.
         measure::gets(store, &workload::picks(keys, task.operations(), 4), task.operations())?;
@@ -110,7 +110,7 @@ impl Job for Scans<'_> {
         let mut store = B::open(&task.store(), Setup::for_keys(keys.len()))?;
         store.scan(&[], |_, _| ())?;
         told.figure(names::PUT_SCANNED, "ops/s", measure::load(&mut store, &keys, &Values::new(), 0)?);
-        store.rest()?;
+        measure::rest(&mut store)?;
         told.add(measure::scan_passes(&mut store, &prefixes, GROUP_KEYS, task, names::SCAN)?);
         if B::IS_DURABLE {
             store.settle()?;
