@@ -85,7 +85,7 @@ impl CheckpointManager {
         self.shared.list()
     }
 
-    /// Opens checkpoint number `id`.
+    /// Opens checkpoint number `id`. Whatever the options say, as much is checked as [`Verify::Footers`] does.
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of [`Checkpoint::open`].
@@ -99,7 +99,7 @@ impl CheckpointManager {
         }
     }
 
-    /// Opens the newest checkpoint; nothing if there is none. One that is not valid is an error: see
+    /// Opens the newest checkpoint, as [`get`](Self::get) does; nothing if there is none. One that is not valid is an error: see
     /// [`open_newest_valid`](Self::open_newest_valid).
     ///
     /// # Errors
@@ -180,14 +180,20 @@ impl Shared {
             return Err(Error::Foreign { path: path.to_owned(), why: "it is no directory" });
         }
         let checkpoint = self.load(id, path, CheckpointStats::default())?;
-        if self.options.verify == Verify::All {
-            let report = verify_checkpoint(path, &self.options, &mut |_| {})?;
-            if let Some(damage) = report.damage.into_iter().find(|damage| !damage.is_healed) {
-                return Err(damage.error);
-            }
-        }
+        check_as_told(path, &self.options)?;
         Ok(checkpoint)
     }
+}
+
+/// Reads the checkpoint in `dir` whole where the options say so: an error is the first damage that can't be made good.
+pub(crate) fn check_as_told(dir: &Path, options: &CheckpointOptions) -> Result<()> {
+    if options.verify == Verify::All {
+        let report = verify_checkpoint(dir, options, &mut |_| {})?;
+        if let Some(damage) = report.damage.into_iter().find(|damage| !damage.is_healed) {
+            return Err(damage.error);
+        }
+    }
+    Ok(())
 }
 
 /// Reads every byte of the checkpoint in `dir`, through files opened for that.
