@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use laminar_storage::{CheckpointView, Error, StateStore, StoreOptions, Verify, WalStateStore, restore};
-use laminar_vfs::sim::SimDisk;
+use laminar_vfs::Op;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 
 const DIR: &str = "/store";
 
@@ -113,6 +114,22 @@ fn a_view_verifies_as_much_as_it_is_told_to() {
     );
     let error = CheckpointView::open(&export, options(&disk).verify(Verify::All)).unwrap_err();
     assert!(error.is_corrupt() && error.to_string().contains(".run"), "{error}");
+}
+
+#[test]
+fn a_view_costs_the_owner_no_change_and_no_sync() {
+    let disk = SimDisk::new(7);
+    let store = store_with_checkpoint(&disk);
+    let changes = disk.changes();
+    for op in [Op::CreateDir, Op::Write, Op::SetLen, Op::SyncData, Op::SyncDir, Op::Rename, Op::RemoveFile, Op::Lock] {
+        disk.fail(Fault::new(FaultKind::Io).on(op).sticky());
+    }
+    let listed = CheckpointView::list(DIR, options(&disk)).unwrap();
+    assert!(CheckpointView::newest(DIR, options(&disk)).unwrap().is_some());
+    CheckpointView::open(&listed[0], options(&disk)).unwrap();
+    assert_eq!((disk.faults_struck(), disk.changes()), (0, changes));
+    disk.clear_faults();
+    drop(store);
 }
 
 #[test]
