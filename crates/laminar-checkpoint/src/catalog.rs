@@ -131,19 +131,28 @@ impl CheckpointManager {
             for CheckpointInfo { id, path } in listed.into_iter().rev() {
                 match self.shared.open_checked(id, &path) {
                     Ok(checkpoint) => {
+                        self.shared.judge(id, true);
                         let healed = checkpoint.healed();
                         return Ok(Opened { checkpoint: Some(checkpoint), passed_over, healed });
                     }
                     // Removed by its owner while we looked.
                     Err(_) if self.shared.vfs().kind(&path)?.is_none() => continue 'list,
                     Err(reason) if condemns(&reason) && !planted("no-fallback-to-older") => {
-                        passed_over.push(PassedOver { id, path, reason })
+                        self.shared.judge(id, false);
+                        passed_over.push(PassedOver { id, path, reason });
                     }
                     Err(error) => return Err(error),
                 }
             }
             return Ok(Opened { checkpoint: None, passed_over, healed: Vec::new() });
         }
+    }
+
+    /// Whether an opening by this manager, or a clone of it, has passed over checkpoint number `id`. One that
+    /// [`Verify::All`] finds damaged may open all the same where less is looked at, and is not to be relied on.
+    #[must_use]
+    pub fn is_condemned(&self, id: u64) -> bool {
+        self.shared.is_condemned(id)
     }
 
     /// Reads every byte of checkpoint number `id`: both copies of the MANIFEST, every block, parity and second copy.
