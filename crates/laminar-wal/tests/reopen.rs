@@ -375,3 +375,34 @@ fn a_recovery_opens_no_more_files_at_once_for_a_longer_log() {
         }
     }
 }
+
+#[test]
+fn what_was_cut_goes_with_its_segment() {
+    let disk = SimDisk::new(1);
+    let aside =
+        || disk.files().into_iter().filter(|path| path.extension().is_some_and(|found| found == "aside")).collect();
+    disk.env().vfs.create_dir("/log".as_ref()).unwrap();
+    let lost = "/log/lost-00000000000000000000-0000000000000001.aside";
+    let mut most = 0;
+    for round in 0..60 {
+        let (wal, report) = Wal::open("/log", small().env(disk.env())).unwrap();
+        if round == 0 {
+            disk.write_file(lost, b"given up on request").unwrap();
+        } else {
+            let kept_at = report.cut.unwrap().kept_at.unwrap();
+            assert!(disk.read_file(&kept_at).is_ok());
+            wal.truncate_below(wal.end_lsn()).unwrap();
+            assert!(disk.read_file(&kept_at).is_ok(), "the log still has its segment");
+        }
+        wal.append(&[1; 3000]).unwrap();
+        wal.sync().unwrap();
+        // An open batch, which the next opening cuts.
+        wal.append_with(100, BatchPart::More, |into| into.fill(7)).unwrap();
+        wal.sync().unwrap();
+        drop(wal);
+        let kept: Vec<_> = aside();
+        most = most.max(kept.len());
+    }
+    assert!(most < 8, "{most} files");
+    assert!(disk.read_file(lost).is_ok());
+}
