@@ -85,7 +85,7 @@ impl CheckpointManager {
         self.shared.list()
     }
 
-    /// Opens checkpoint number `id`.
+    /// Opens checkpoint number `id`. Whatever the options say, as much is checked as [`Verify::Footers`] does.
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of [`Checkpoint::open`].
@@ -99,7 +99,7 @@ impl CheckpointManager {
         }
     }
 
-    /// Opens the newest checkpoint; nothing if there is none. One that is not valid is an error: see
+    /// Opens the newest checkpoint, as [`get`](Self::get) does; nothing if there is none. One that is not valid is an error: see
     /// [`open_newest_valid`](Self::open_newest_valid).
     ///
     /// # Errors
@@ -131,19 +131,28 @@ impl CheckpointManager {
             for CheckpointInfo { id, path } in listed.into_iter().rev() {
                 match self.shared.open_checked(id, &path) {
                     Ok(checkpoint) => {
+                        self.shared.judge(id, true);
                         let healed = checkpoint.healed();
                         return Ok(Opened { checkpoint: Some(checkpoint), passed_over, healed });
                     }
                     // Removed by its owner while we looked.
                     Err(_) if self.shared.vfs().kind(&path)?.is_none() => continue 'list,
                     Err(reason) if condemns(&reason) && !planted("no-fallback-to-older") => {
-                        passed_over.push(PassedOver { id, path, reason })
+                        self.shared.judge(id, false);
+                        passed_over.push(PassedOver { id, path, reason });
                     }
                     Err(error) => return Err(error),
                 }
             }
             return Ok(Opened { checkpoint: None, passed_over, healed: Vec::new() });
         }
+    }
+
+    /// Whether an opening by this manager, or a clone of it, has passed over checkpoint number `id`. One that
+    /// [`Verify::All`] finds damaged may open all the same where less is looked at, and is not to be relied on.
+    #[must_use]
+    pub fn is_condemned(&self, id: u64) -> bool {
+        self.shared.is_condemned(id)
     }
 
     /// Reads every byte of checkpoint number `id`: both copies of the MANIFEST, every block, parity and second copy.
@@ -180,14 +189,20 @@ impl Shared {
             return Err(Error::Foreign { path: path.to_owned(), why: "it is no directory" });
         }
         let checkpoint = self.load(id, path, CheckpointStats::default())?;
-        if self.options.verify == Verify::All {
-            let report = verify_checkpoint(path, &self.options, &mut |_| {})?;
-            if let Some(damage) = report.damage.into_iter().find(|damage| !damage.is_healed) {
-                return Err(damage.error);
-            }
-        }
+        check_as_told(path, &self.options)?;
         Ok(checkpoint)
     }
+}
+
+/// Reads the checkpoint in `dir` whole where the options say so: an error is the first damage that can't be made good.
+pub(crate) fn check_as_told(dir: &Path, options: &CheckpointOptions) -> Result<()> {
+    if options.verify == Verify::All {
+        let report = verify_checkpoint(dir, options, &mut |_| {})?;
+        if let Some(damage) = report.damage.into_iter().find(|damage| !damage.is_healed) {
+            return Err(damage.error);
+        }
+    }
+    Ok(())
 }
 
 /// Reads every byte of the checkpoint in `dir`, through files opened for that.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use laminar_vfs::{OpenMode, ReadMode, Vfs, planted};
 
 use crate::archive::FromArchive;
+use crate::catalog::check_as_told;
 use crate::error::{Reason, missing};
 use crate::format::bytes::index;
 use crate::format::manifest::{MANIFEST_MAGIC, MAX_MANIFEST_BYTES, Manifest, RunRecord};
@@ -122,12 +123,16 @@ pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path) -> Result<ReadManifest> {
 
 impl Checkpoint {
     /// Opens the checkpoint in `dir`, wherever that is: a copy in a backup will do. Takes no lock and writes nothing. Of
-    /// `options`, the environment, the read mode and the lineage matter.
+    /// `options`, the environment, the read mode, the lineage, and how much is to be verified matter.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Corrupt`], [`Error::Foreign`], [`Error::Version`], and those of the disk.
+    /// [`Error::Missing`], [`Error::Corrupt`], [`Error::Foreign`], [`Error::Version`], and those of the disk. With
+    /// [`Verify::All`](crate::Verify::All) also the first damage, in whatever file, that can't be made good.
     pub fn open(dir: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self> {
-        Self::load(dir.as_ref(), options, &Registry::default(), CheckpointStats::default())
+        let dir = dir.as_ref();
+        let checkpoint = Self::load(dir, options, &Registry::default(), CheckpointStats::default())?;
+        check_as_told(dir, options)?;
+        Ok(checkpoint)
     }
 
     pub(crate) fn load(

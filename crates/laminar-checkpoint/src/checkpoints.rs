@@ -1,6 +1,6 @@
 //! The manager of a directory of checkpoints. Owns: the directory's lock, ids, and what of it this process uses.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     live: Mutex<Vec<(u64, Weak<Inner>)>>,
     /// Temporaries that are being written: not strays.
     busy: Mutex<HashSet<PathBuf>>,
+    /// Ids that an opening has passed over: how much is looked at differs, and what was found out once stays known.
+    condemned: Mutex<BTreeSet<u64>>,
     /// The highest id that was given out.
     last_id: AtomicU64,
     lock: Mutex<Weak<Lock>>,
@@ -88,6 +90,7 @@ impl CheckpointManager {
             registry: Registry::default(),
             live: Mutex::default(),
             busy: Mutex::default(),
+            condemned: Mutex::default(),
             last_id: AtomicU64::new(0),
             lock: Mutex::default(),
             pending: Mutex::default(),
@@ -147,9 +150,23 @@ impl Shared {
         self.busy.lock().contains(path)
     }
 
+    /// Notes what an opening has found out about a checkpoint. A read that failed may succeed another time.
+    pub(crate) fn judge(&self, id: u64, is_valid: bool) {
+        let mut condemned = self.condemned.lock();
+        if is_valid {
+            condemned.remove(&id)
+        } else {
+            condemned.insert(id)
+        };
+    }
+
+    pub(crate) fn is_condemned(&self, id: u64) -> bool {
+        self.condemned.lock().contains(&id)
+    }
+
     /// An id above every id that was ever seen in the directory.
     pub(crate) fn next_id(&self) -> Result<u64> {
-        let mut highest = 0;
+        let mut highest = self.condemned.lock().last().copied().unwrap_or(0);
         for entry in self.vfs().list(&self.dir)? {
             if let Some(Name::Checkpoint(id) | Name::Draft(id) | Name::Removed(id)) = parse(&entry.name) {
                 highest = highest.max(id);

@@ -123,7 +123,8 @@ impl CheckpointOptions {
         self
     }
 
-    /// What [`open_newest_valid`](crate::CheckpointManager::open_newest_valid) checks. Default: [`Verify::Footers`].
+    /// What [`open_newest_valid`](crate::CheckpointManager::open_newest_valid) and [`Checkpoint::open`](crate::Checkpoint::open)
+    /// check. Default: [`Verify::Footers`].
     #[must_use]
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;

@@ -42,10 +42,10 @@ pub struct Cleanup {
 impl CheckpointManager {
     /// Removes all checkpoints older than the `keep` newest valid ones, and what unfinished work left behind.
     ///
-    /// What a handle of this manager uses stays. A checkpoint that is not valid does not count as kept; it stays, for
-    /// whoever wants to look into it, until `keep` newer ones are valid. Names that are not ours are left alone. Every
-    /// checkpoint is looked at before any is removed: if one can't be read, for a reason that says nothing about its
-    /// validity, nothing is removed.
+    /// What a handle of this manager uses stays. A checkpoint that is not valid, or that an opening by this manager has
+    /// passed over, does not count as kept; it stays, for whoever wants to look into it, until `keep` newer ones are valid.
+    /// Names that are not ours are left alone. Every checkpoint is looked at before any is removed: if one can't be read, for
+    /// a reason that says nothing about its validity, nothing is removed.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] for a `keep` of 0, [`Error::Locked`], and those of the disk.
@@ -65,6 +65,10 @@ impl CheckpointManager {
         for info in listed.into_iter().rev() {
             if valid >= keep {
                 doomed.push(info);
+                continue;
+            }
+            if shared.is_condemned(info.id) {
+                // Less is looked at here than by the opening that passed it over.
                 continue;
             }
             match shared.load(info.id, &info.path, CheckpointStats::default()) {

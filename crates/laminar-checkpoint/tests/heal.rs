@@ -207,6 +207,20 @@ fn two_damaged_blocks_are_an_error_that_names_them_and_nothing_else_is_lost() {
 }
 
 #[test]
+fn a_checkpoint_that_is_to_be_read_whole_is_not_opened_with_damage_beyond_parity() {
+    let (disk, _) = prepared(false);
+    let run = base_run(&disk);
+    let open =
+        |verify| Checkpoint::open(manager(&disk).list().unwrap()[1].path.as_path(), &options(&disk).verify(verify));
+    disk.overwrite(&run, PAGE, &[0x5a; PAGE as usize]).unwrap();
+    open(Verify::All).unwrap();
+    disk.overwrite(&run, PAGE, &[0x5a; 3 * PAGE as usize]).unwrap();
+    open(Verify::Footers).unwrap();
+    let error = open(Verify::All).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { path, .. } if path.file_name() == run.file_name()), "{error}");
+}
+
+#[test]
 fn a_lost_index_is_done_without() {
     let (disk, models) = prepared(false);
     // Every pair of blocks of the chapter of the newer run: whatever is left of the index, entries of whole blocks

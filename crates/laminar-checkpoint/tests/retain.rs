@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, CheckpointOptions, Create, Error, Meta};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, CheckpointOptions, Create, Error, Meta, Verify};
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 use laminar_vfs::{DirEntry, Kind, Lock, Op, OpenMode, Result, Vfs, VfsFile};
 use scratch::{Map, Scratch, all, contents, key, numbered, value};
@@ -100,6 +100,37 @@ fn damaged_checkpoints_do_not_count_as_kept() {
     assert_eq!(next.id(), 6, "above every id that was ever seen");
     drop((base, next));
     assert_eq!(manager.cleanup_old(1).unwrap().removed, [2, 3, 4, 5]);
+}
+
+#[test]
+fn what_an_opening_passed_over_does_not_count_as_kept() {
+    let disk = SimDisk::new(1);
+    let options = CheckpointOptions::new().env(disk.env()).hash_seed(7).verify(Verify::All);
+    let base = on(&disk).create(Create::new(1).entries([(key(1), Some(value(1, 30)))])).unwrap();
+    // Each has a run of its own: damage to one is no damage to the others.
+    let many = || numbered(400, 2, 70);
+    on(&disk).create(Create::new(2).base(&base).merge(false).entries(all(&many()))).unwrap();
+    let ruined = format!("{DIR}/checkpoint-{:020}/{:020}-{:020}.run", 2, 1, 2);
+    disk.overwrite(&ruined, 4096, &[0x5a; 3 * 4096]).unwrap();
+    drop(base);
+
+    let manager = CheckpointManager::open(DIR, options).unwrap();
+    let opened = manager.open_newest_valid().unwrap();
+    assert_eq!((opened.checkpoint.as_ref().map(Checkpoint::id), opened.passed_over.len()), (Some(1), 1));
+    assert!(manager.is_condemned(2) && !manager.is_condemned(1));
+    let next = Create::new(3).base(opened.checkpoint.as_ref().unwrap()).merge(false);
+    let newest = manager.create(next.entries(all(&many()))).unwrap();
+    assert_eq!(newest.id(), 3);
+    drop((opened, newest));
+    assert_eq!(manager.cleanup_old(2).unwrap().removed, [0; 0], "1 and 3 are valid");
+    assert_eq!(ids(&manager), [1, 2, 3]);
+    assert_eq!(manager.cleanup_old(1).unwrap().removed, [1, 2]);
+
+    // What could not be read once is valid again when it can be.
+    disk.fail(Fault::new(FaultKind::Io).on(Op::Open).path(|path| path.ends_with("MANIFEST")).sticky());
+    assert!(manager.open_newest_valid().unwrap().checkpoint.is_none() && manager.is_condemned(3));
+    disk.clear_faults();
+    assert!(manager.open_newest_valid().unwrap().checkpoint.is_some() && !manager.is_condemned(3));
 }
 
 #[test]

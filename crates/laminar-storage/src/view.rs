@@ -9,7 +9,7 @@ use crate::identity::{self, Place};
 use crate::name::CHECKPOINTS_DIR;
 use crate::operator::OperatorView;
 use crate::read::Layers;
-use crate::recover::{checkpoint_options, read_catalogue};
+use crate::recover::{open_checkpoints, read_catalogue};
 use crate::table::Table;
 use crate::{Error, Result, StoreOptions};
 
@@ -80,11 +80,11 @@ impl CheckpointView {
         }
         let (identity, _) = identity::read(vfs, dir)?;
         let path = dir.join(CHECKPOINTS_DIR);
-        // The manager would make the directory, and a reader makes nothing.
         if vfs.kind(&path)?.is_none() {
             return Err(Error::Missing { path });
         }
-        Ok(CheckpointManager::open(path, checkpoint_options(&options, identity))?)
+        // A reader makes nothing, the directory least of all, and nothing durable: that is for the owner to do.
+        open_checkpoints(dir, &options, identity)
     }
 
     fn new(checkpoint: Checkpoint) -> Result<Self> {

@@ -369,6 +369,24 @@ fn without_any_usable_checkpoint_and_with_its_log_truncated_a_store_says_so() {
 }
 
 #[test]
+fn a_checkpoint_that_was_passed_over_stands_in_for_no_older_one() {
+    let disk = store_of_100(&[30, 60]);
+    let own = runs(&disk).into_iter().rfind(|path| path.contains("checkpoint-00000000000000000002")).unwrap();
+    ruin(&disk, &own);
+    let open = |disk: &SimDisk| WalStateStore::open(DIR, options(disk).verify(Verify::All)).unwrap();
+    let (mut store, report) = open(&disk);
+    assert_eq!(report.checkpoint, Some(1));
+    store.checkpoint().unwrap().wait().unwrap();
+    store.commit().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let newest = disk.files().into_iter().find(|path| path.ends_with("checkpoint-00000000000000000003/MANIFEST"));
+    disk.remove(newest.unwrap()).unwrap();
+    let (store, report) = open(&disk);
+    assert_eq!((report.checkpoint, report.passed_over.len(), number(&store)), (Some(1), 2, 100));
+}
+
+#[test]
 fn damage_beyond_parity_is_passed_over_at_once_or_is_an_error_where_it_is_read() {
     let disk = store_of_100(&[30, 60]);
     // The newest checkpoint's own run, which the other one does not share.

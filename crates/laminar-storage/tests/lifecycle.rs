@@ -525,6 +525,37 @@ fn one_checkpoint_of_a_long_log_is_several_runs() {
 }
 
 #[test]
+fn a_run_maps_no_more_of_a_long_log_than_it_takes_in() {
+    let disk = SimDisk::new(1);
+    let mut model = Model::new();
+    let (mut store, _) = WalStateStore::open(DIR, options(&disk).run_limits(32 << 10, 1 << 20)).unwrap();
+    for n in 0..6000 {
+        store.put(&key(n % 900), &[n as u8; 100]).unwrap();
+        model.insert(key(n % 900), vec![n as u8; 100]);
+        if n == 5000 {
+            // A value that is many times as long as a run.
+            store.put(b"long", &[1; 300 << 10]).unwrap();
+            model.insert(b"long".to_vec(), vec![1; 300 << 10]);
+        }
+        // Among short commits, one that is as long.
+        if n % 10 == 9 && !(2000..4000).contains(&n) {
+            store.commit().unwrap();
+        }
+    }
+    store.commit().unwrap().wait().unwrap();
+    let is_segment = |path: &std::path::Path| path.extension().is_some_and(|found| found == "wal");
+    let segments = disk.files().iter().filter(|path| is_segment(path)).count() as u64;
+    disk.fail(Fault::new(FaultKind::Io).on(DiskOp::Map).path(is_segment).after(3 * segments).sticky());
+    let info = store.checkpoint().unwrap().wait().unwrap();
+    assert!(segments > 40 && info.runs > 10, "{segments} segments, {info:?}");
+    disk.clear_faults();
+    store.commit().unwrap();
+    assert_holds(&store, &model);
+    drop(store);
+    assert_holds(&open(&disk).0, &model);
+}
+
+#[test]
 fn a_checkpoint_of_nothing() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk);

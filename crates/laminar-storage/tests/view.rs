@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
-use laminar_storage::{CheckpointView, Error, StateStore, StoreOptions, WalStateStore, restore};
-use laminar_vfs::sim::SimDisk;
+use laminar_storage::{CheckpointView, Error, StateStore, StoreOptions, Verify, WalStateStore, restore};
+use laminar_vfs::Op;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 
 const DIR: &str = "/store";
 
@@ -78,6 +79,57 @@ fn an_export_and_what_was_restored_from_it_read_the_same() {
         assert_eq!(view.operator("sums").unwrap().get(b"key").unwrap(), Some(&b"2"[..]));
         assert_eq!(view.operator("later").unwrap().get(b"key").unwrap(), Some(&b"9"[..]));
     }
+}
+
+/// An export whose one run has three neighbouring data blocks ruined, more than its parity makes good.
+fn ruined_export(disk: &SimDisk) -> PathBuf {
+    let (mut store, _) = WalStateStore::open(DIR, options(disk)).unwrap();
+    for key in 0..200_u32 {
+        store.put(&key.to_le_bytes(), &[7; 100]).unwrap();
+    }
+    store.commit().unwrap();
+    let export = store.export("/export").unwrap();
+    // Behind the first block of data, where the catalogue is.
+    disk.overwrite(export.runs().first().unwrap().path(), 2 * 4096, &[0xA5; 3 * 4096]).unwrap();
+    export.state_path().to_owned()
+}
+
+#[test]
+fn a_ruined_export_is_not_restored() {
+    let disk = SimDisk::new(5);
+    let export = ruined_export(&disk);
+    let error = restore(&export, "/again", options(&disk)).unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains(".run"), "{error}");
+    assert!(disk.env().vfs.kind("/again".as_ref()).unwrap().is_none(), "nothing was begun");
+}
+
+#[test]
+fn a_view_verifies_as_much_as_it_is_told_to() {
+    let disk = SimDisk::new(6);
+    let export = ruined_export(&disk);
+    let view = CheckpointView::open(&export, options(&disk).verify(Verify::Footers)).unwrap();
+    assert!(
+        view.operator("").unwrap().prefix_scan(b"").any(|entry| entry.is_err()),
+        "the damage shows when it is read"
+    );
+    let error = CheckpointView::open(&export, options(&disk).verify(Verify::All)).unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains(".run"), "{error}");
+}
+
+#[test]
+fn a_view_costs_the_owner_no_change_and_no_sync() {
+    let disk = SimDisk::new(7);
+    let store = store_with_checkpoint(&disk);
+    let changes = disk.changes();
+    for op in [Op::CreateDir, Op::Write, Op::SetLen, Op::SyncData, Op::SyncDir, Op::Rename, Op::RemoveFile, Op::Lock] {
+        disk.fail(Fault::new(FaultKind::Io).on(op).sticky());
+    }
+    let listed = CheckpointView::list(DIR, options(&disk)).unwrap();
+    assert!(CheckpointView::newest(DIR, options(&disk)).unwrap().is_some());
+    CheckpointView::open(&listed[0], options(&disk)).unwrap();
+    assert_eq!((disk.faults_struck(), disk.changes()), (0, changes));
+    disk.clear_faults();
+    drop(store);
 }
 
 #[test]

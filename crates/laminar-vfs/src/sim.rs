@@ -156,8 +156,7 @@ impl SimDisk {
     pub fn kill(&self) {
         let mut machine = self.shared.machine.lock();
         machine.life += 1;
-        machine.locked.clear();
-        machine.state.close_all();
+        machine.close_all();
         machine.stop_at = u64::MAX;
         machine.stop_at_change = u64::MAX;
     }
@@ -166,6 +165,13 @@ impl SimDisk {
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.shared.machine.lock().operations
+    }
+
+    /// The most files that processes had open at once since this disk came to be, locks among them. A mapping needs no
+    /// open file.
+    #[must_use]
+    pub fn open_files_most(&self) -> u64 {
+        self.shared.machine.lock().handles_most
     }
 
     /// How many of the [`operations`](Self::operations) could change what is on the disk, or what survives a power

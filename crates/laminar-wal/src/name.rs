@@ -29,7 +29,9 @@ pub(crate) enum Name {
     Segment(u64),
     /// An unfinished file of ours.
     Temporary,
-    /// Kept for people.
+    /// What recovery cut from the segment of this first position; kept for people as long as the log has that segment.
+    Cut(u64),
+    /// Kept for people, until they remove it.
     Aside,
     /// Not ours.
     Other,
@@ -91,10 +93,19 @@ pub(crate) fn parse(name: &OsStr) -> Name {
     if let Some(digits) = text.strip_suffix(SEGMENT_SUFFIX) {
         return position(digits).map_or(Name::Other, Name::Segment);
     }
-    match text.strip_suffix(ASIDE_SUFFIX) {
-        Some(kept) if kept.starts_with("cut-") || kept.starts_with("lost-") => Name::Aside,
-        _ => Name::Other,
+    let Some(kept) = text.strip_suffix(ASIDE_SUFFIX) else { return Name::Other };
+    match kept.strip_prefix("cut-") {
+        Some(cut) => cut_from(cut).map_or(Name::Aside, Name::Cut),
+        None if kept.starts_with("lost-") => Name::Aside,
+        None => Name::Other,
     }
+}
+
+/// The position in `<first>-<generation>`, if both are written as [`cut_aside`] does.
+fn cut_from(text: &str) -> Option<u64> {
+    let (first, generation) = text.split_once('-')?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (generation.len() == 16 && generation.bytes().all(is_hex)).then(|| position(first))?
 }
 
 fn position(digits: &str) -> Option<u64> {
@@ -113,7 +124,13 @@ mod tests {
         assert_eq!(read(segment(dir, 42)), Name::Segment(42));
         assert_eq!(read(segment(dir, u64::MAX)), Name::Segment(u64::MAX));
         assert_eq!(read(temporary(&segment(dir, 42))), Name::Temporary);
-        assert_eq!(read(cut_aside(dir, 1, 2)), Name::Aside);
+        assert_eq!(read(cut_aside(dir, 1, 2)), Name::Cut(1));
+        assert_eq!(read(cut_aside(dir, u64::MAX, u64::MAX)), Name::Cut(u64::MAX));
+        for kept in
+            ["cut-1-2.aside", "cut-00000000000000000001.aside", "cut-00000000000000000001-000000000000000G.aside"]
+        {
+            assert_eq!(parse(kept.as_ref()), Name::Aside, "{kept}");
+        }
         assert_eq!(read(lost_aside(dir, 1, 2)), Name::Aside);
         for other in ["42.wal", "0000000000000000004x.wal", "notes.tmp", "LOG.tmp.tmp", "log", "x.aside"] {
             assert_eq!(parse(other.as_ref()), Name::Other, "{other}");

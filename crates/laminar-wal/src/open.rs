@@ -42,7 +42,7 @@ impl Listing {
                 Name::Reserve => listing.reserve = true,
                 Name::Segment(first) => listing.segments.push(first),
                 Name::Temporary => listing.temporaries.push(file),
-                Name::Aside => listing.aside = true,
+                Name::Cut(_) | Name::Aside => listing.aside = true,
                 Name::Lock => {}
                 Name::Other => listing.other = true,
             }

@@ -23,6 +23,10 @@ use crate::{Error, Lsn, RecoverTo, Result, TailReport, WalOptions};
 mod give_up;
 mod rewrite;
 
+/// So many segments at the end of a log stay open while it is recovered: the last that was entered, the one before it, and a
+/// spare. Others are opened where they are looked into.
+const HELD_OPEN: usize = 3;
+
 /// A log whose end is known and durable.
 pub(crate) struct Recovered {
     pub(crate) identity: Identity,
@@ -134,6 +138,9 @@ fn survey_all(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<(Vec<Sur
         if *first == expected {
             expected = surveyed.segment.end();
             found.push(surveyed);
+            if let Some(earlier) = found.len().checked_sub(HELD_OPEN + 1).and_then(|at| found.get_mut(at)) {
+                earlier.let_go();
+            }
         } else if is_entered(&surveyed) {
             return Err(missing(dir, expected, *first));
         } else {
@@ -217,17 +224,21 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed], mark: &CloseMar
         && !after.iter().any(is_entered)
         && after.len() <= 1;
     let mut page = [0; PAGE_LEN];
-    if !fits || !ends_with_its_group(last, mark)? {
+    if !fits {
         return Ok(None);
     }
-    last.file.read_exact_at(&mut page, segment.offset(mark.next_group))?;
+    let file = last.file(dir)?;
+    if !ends_with_its_group(&*file, &segment, mark)? {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut page, segment.offset(mark.next_group))?;
     if !is_zero(&page) {
         return Ok(None);
     }
     Ok(Some(Recovered {
         identity: *identity,
         segments: entered.iter().map(|surveyed| surveyed.segment).collect(),
-        file: Arc::clone(&last.file),
+        file,
         resume: Resume { group: mark.next_group, prev_end: mark.prev_end, end: mark.end },
         // One made for an earlier life of the last segment, whose removal a power cut took back, is made anew when it is needed.
         spare: after
@@ -240,12 +251,12 @@ fn try_clean(dir: &Dir, identity: &Identity, found: &[Surveyed], mark: &CloseMar
 }
 
 /// Whether something stands where the last group's end mark belongs.
-fn ends_with_its_group(last: &Surveyed, mark: &CloseMark) -> Result<bool> {
-    if mark.prev_end <= last.segment.data() {
+fn ends_with_its_group(file: &dyn VfsFile, last: &Segment, mark: &CloseMark) -> Result<bool> {
+    if mark.prev_end <= last.data() {
         return Ok(true);
     }
     let mut trailer = [0; GROUP_TRAILER];
-    last.file.read_exact_at(&mut trailer, last.segment.offset(mark.prev_end))?;
+    file.read_exact_at(&mut trailer, last.offset(mark.prev_end))?;
     Ok(!is_zero(&trailer))
 }
 
@@ -283,7 +294,7 @@ pub(crate) struct Chain {
 /// Walks through the last segment and says how the log ends.
 fn judge(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Tail> {
     let mut last = found.iter().rposition(is_entered).unwrap_or(0);
-    let mut window = window(at(found, last));
+    let mut window = window(dir, at(found, last))?;
     let mut chain = chain_before(dir, found, last, &mut window)?;
     let mut scan = scan(dir, at(found, last), chain, &mut window)?;
     if let (Some(seal_end), Verdict::Clean) = (scan.seal_end, &scan.verdict) {
@@ -309,8 +320,8 @@ fn judge(dir: &Dir, identity: &Identity, found: &[Surveyed]) -> Result<Tail> {
 }
 
 /// Nothing of a segment yet.
-pub(crate) fn window(surveyed: &Surveyed) -> Window {
-    Window::new(Arc::clone(&surveyed.file), surveyed.segment.header.length)
+pub(crate) fn window(dir: &Dir, surveyed: &Surveyed) -> Result<Window> {
+    Ok(Window::new(surveyed.file(dir)?, surveyed.segment.header.length))
 }
 
 /// The end of the segment before `last`, from its seal. Where the first group of `last` can't say where that is, the
@@ -320,12 +331,12 @@ fn chain_before(dir: &Dir, found: &[Surveyed], last: usize, window: &mut Window)
         return Ok(None);
     };
     let Some(surveyed) = rest.first() else { return Ok(None) };
-    window.show(&surveyed.file, surveyed.segment.header.length);
+    window.show(&surveyed.file(dir)?, surveyed.segment.header.length);
     if let Item::Group(first) = Walk::new(surveyed.segment, None, None).step(window)? {
         let seal_at = first.prev_end.saturating_sub(GROUP_HEADER as u64);
         if (before.segment.data()..before.segment.end()).contains(&seal_at) {
             let mut header = [0; GROUP_HEADER];
-            before.file.read_exact_at(&mut header, before.segment.offset(seal_at))?;
+            before.file(dir)?.read_exact_at(&mut header, before.segment.offset(seal_at))?;
             let seal = GroupHeader::decode(&header, before.segment.seed, seal_at);
             let seal = seal.filter(|seal| seal.kind == GroupKind::Seal && seal.successor == surveyed.segment.first());
             if let Some(seal) = seal {
@@ -368,7 +379,7 @@ fn at(found: &[Surveyed], at: usize) -> &Surveyed {
 /// Walks through a segment from its start, and judges what stands where the groups end.
 pub(crate) fn scan(dir: &Dir, surveyed: &Surveyed, chain: Option<Chain>, window: &mut Window) -> Result<Scan> {
     let segment = surveyed.segment;
-    window.show(&surveyed.file, segment.header.length);
+    window.show(&surveyed.file(dir)?, segment.header.length);
     let mut walk = Walk::new(segment, chain.map(|chain| chain.seal_end), chain.map(|chain| chain.batch_end));
     let mut records_to = 0;
     let (mut seal_end, mut sealed_batch_end) = (None, None);

@@ -54,7 +54,8 @@ pub struct Cut {
     pub from: Lsn,
     /// How far past that anything had been written, in bytes.
     pub bytes: u64,
-    /// A copy of the segment as it was, if any of the bytes stood in a file that was written anew.
+    /// A copy of the segment as it was, if any of the bytes stood in a file that was written anew. It stays until
+    /// [`Wal::truncate_below`](crate::Wal::truncate_below) removes that segment from the log.
     pub kept_at: Option<PathBuf>,
 }
 

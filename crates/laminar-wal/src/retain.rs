@@ -1,9 +1,11 @@
-//! Who removes segments: this file, on request, whole ones, oldest first; the identity says so before.
+//! Who removes segments: this file, on request, whole ones, oldest first; the identity says so before. With them goes what
+//! recoveries cut from them.
 
 use laminar_vfs::planted;
 
 use crate::format::Identity;
 use crate::log::Log;
+use crate::name::Name;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::{Error, Lsn, Result, name};
@@ -34,6 +36,17 @@ impl Log {
         let identity = Identity { epoch: published.epoch + 1, ..*published };
         self.dir.publish_identity(&identity)?;
         *published = identity;
+        Ok(())
+    }
+
+    /// Removes what recoveries cut from segments that the log no longer has: there is nothing left that it could be held
+    /// against, and where a process is killed time and again it would fill the disk.
+    fn remove_cut_below(&self, first_segment: u64) -> Result<()> {
+        for file in self.dir.names()? {
+            if matches!(name::parse(&file), Name::Cut(first) if first < first_segment) {
+                self.dir.remove_if_there(&self.dir.path.join(file))?;
+            }
+        }
         Ok(())
     }
 
@@ -68,6 +81,7 @@ impl Log {
             // What can't be removed now goes when the log is opened again.
             self.dir.remove_if_there(&name::segment(&self.dir.path, segment.first()))?;
         }
+        self.remove_cut_below(identity.first_segment)?;
         Ok(Truncated { segments: going.len(), bytes: going.iter().map(|segment| segment.header.length).sum() })
     }
 }

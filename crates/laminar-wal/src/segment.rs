@@ -118,9 +118,25 @@ fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<A
 #[derive(Debug)]
 pub(crate) struct Surveyed {
     pub(crate) segment: Segment,
-    pub(crate) file: Arc<dyn VfsFile>,
+    /// Nothing once [`let_go`](Self::let_go) was called: a log may have more segments than a process may have files open.
+    file: Option<Arc<dyn VfsFile>>,
     /// Whether anything stands in the first page of data.
     pub(crate) used: bool,
+}
+
+impl Surveyed {
+    /// The segment's file, opened again if it was let go.
+    pub(crate) fn file(&self, dir: &Dir) -> Result<Arc<dyn VfsFile>> {
+        match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => Ok(dir.vfs().open(&name::segment(&dir.path, self.segment.first()), OpenMode::Write)?),
+        }
+    }
+
+    /// Keeps no file open any more.
+    pub(crate) fn let_go(&mut self) {
+        self.file = None;
+    }
 }
 
 /// Reads and checks the header page, and looks at the first page of data.
@@ -159,5 +175,5 @@ pub(crate) fn survey(dir: &Dir, identity: &Identity, first: u64) -> Result<Surve
     if !is_zero(rest) {
         return Err(corrupt(SECTOR, "the header page has bytes behind the header"));
     }
-    Ok(Surveyed { segment: Segment::new(header), file, used: !is_zero(data) })
+    Ok(Surveyed { segment: Segment::new(header), file: Some(file), used: !is_zero(data) })
 }

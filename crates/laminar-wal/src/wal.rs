@@ -294,8 +294,8 @@ impl Wal {
         Follower::new(Arc::clone(&self.log), from)
     }
 
-    /// Removes the segments that hold nothing at or past `lsn`, except the one being written. What is removed is
-    /// gone; readers that need it get `BadPosition`. Appends go on meanwhile.
+    /// Removes the segments that hold nothing at or past `lsn`, except the one being written, and what recoveries cut from them
+    /// and kept aside. What is removed is gone; readers that need it get `BadPosition`. Appends go on meanwhile.
     ///
     /// # Errors
     /// `NoSpace`, `Io`: the call can be made again. `Poisoned`, `Closed`.

@@ -110,7 +110,8 @@ impl LogJob {
             (SyncPolicy::Interval(every), _) => (every, Next::Nothing(Some(every))),
             _ => return Next::Nothing(None),
         };
-        let remaining = (synced_at + after).saturating_sub(log.dir.env.clock.now());
+        // However long is asked for: `Duration::MAX` is one way to say never.
+        let remaining = synced_at.saturating_add(after).saturating_sub(log.dir.env.clock.now());
         if !may_try {
             Next::Nothing(Some(after))
         } else if remaining.is_zero() {

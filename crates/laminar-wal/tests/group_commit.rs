@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, ReadMode, Region, Result as VfsResult, Vfs, VfsFile};
 use laminar_wal::{BatchPart, Error, Lsn, SyncPolicy, Wal, WalOptions};
 
@@ -474,6 +475,30 @@ fn the_log_syncs_by_itself_where_it_was_told_to() {
     wal.sync().unwrap();
     while wal.stats().marks == 0 {
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_interval_may_be_as_long_as_there_is() {
+    let interval = SyncPolicy::Interval(Duration::MAX);
+    for (policy, idle) in [(interval, None), (interval, Some(Duration::MAX)), (SyncPolicy::Manual, Some(Duration::MAX))]
+    {
+        let disk = SimDisk::new(1);
+        let (env, workers) = disk.env_and_workers();
+        let options = WalOptions::new().env(env).sync_policy(policy).idle_seal(idle);
+        let wal = Wal::open("log", options).unwrap().0;
+        // What is added to nothing can't overflow: some time has passed.
+        disk.clock().advance(Duration::from_secs(1));
+        for count in 0..3u8 {
+            wal.append(&[count]).unwrap();
+            wal.commit().unwrap();
+            workers.drive_all();
+            wal.sync().unwrap();
+            workers.drive_all();
+            disk.clock().advance(Duration::from_secs(1));
+        }
+        assert!(wal.poisoned().is_none() && wal.stats().marks == 0, "{policy:?} {idle:?}");
+        wal.close().unwrap();
     }
 }
 

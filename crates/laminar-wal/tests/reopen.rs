@@ -3,7 +3,7 @@
 
 use laminar_vfs::Env;
 use laminar_vfs::sim::SimDisk;
-use laminar_wal::{BatchPart, Error, LogId, LogView, Lsn, SyncPolicy, Wal, WalOptions};
+use laminar_wal::{BatchPart, Error, LogId, LogView, Lsn, RecoverTo, SyncPolicy, Wal, WalOptions};
 use proptest::prelude::*;
 
 fn small() -> WalOptions {
@@ -344,4 +344,65 @@ fn a_clean_open_changes_nothing_and_reads_little() {
     wal.append(b"x").unwrap();
     wal.commit().unwrap();
     assert!(disk.read_file("log/CLOSED").is_err());
+}
+
+#[test]
+fn a_recovery_opens_no_more_files_at_once_for_a_longer_log() {
+    let most = |count: usize, recover_to: RecoverTo, closes: bool| {
+        let disk = SimDisk::new(1);
+        let (wal, _) = Wal::open("log", small().env(disk.env())).unwrap();
+        for number in 0..count {
+            wal.append(&payload(number, 5000)).unwrap();
+            wal.commit().unwrap();
+        }
+        if closes {
+            wal.close().unwrap();
+        }
+        disk.kill();
+        let disk = disk.fork();
+        let (wal, report) = Wal::open("log", small().env(disk.env()).recover_to(recover_to)).unwrap();
+        assert!(report.segments >= count, "{report:?}");
+        let mut records = wal.replay(Lsn::ZERO).unwrap();
+        for number in 0..count {
+            assert_eq!(records.next().unwrap().unwrap().payload, payload(number, 5000));
+        }
+        disk.open_files_most()
+    };
+    for recover_to in [RecoverTo::Whole, RecoverTo::LastGood] {
+        for closes in [true, false] {
+            let (short, long) = (most(5, recover_to, closes), most(100, recover_to, closes));
+            assert!(short <= 8 && long == short, "{recover_to:?}, closed: {closes}: {short}, {long}");
+        }
+    }
+}
+
+#[test]
+fn what_was_cut_goes_with_its_segment() {
+    let disk = SimDisk::new(1);
+    let aside =
+        || disk.files().into_iter().filter(|path| path.extension().is_some_and(|found| found == "aside")).collect();
+    disk.env().vfs.create_dir("/log".as_ref()).unwrap();
+    let lost = "/log/lost-00000000000000000000-0000000000000001.aside";
+    let mut most = 0;
+    for round in 0..60 {
+        let (wal, report) = Wal::open("/log", small().env(disk.env())).unwrap();
+        if round == 0 {
+            disk.write_file(lost, b"given up on request").unwrap();
+        } else {
+            let kept_at = report.cut.unwrap().kept_at.unwrap();
+            assert!(disk.read_file(&kept_at).is_ok());
+            wal.truncate_below(wal.end_lsn()).unwrap();
+            assert!(disk.read_file(&kept_at).is_ok(), "the log still has its segment");
+        }
+        wal.append(&[1; 3000]).unwrap();
+        wal.sync().unwrap();
+        // An open batch, which the next opening cuts.
+        wal.append_with(100, BatchPart::More, |into| into.fill(7)).unwrap();
+        wal.sync().unwrap();
+        drop(wal);
+        let kept: Vec<_> = aside();
+        most = most.max(kept.len());
+    }
+    assert!(most < 8, "{most} files");
+    assert!(disk.read_file(lost).is_ok());
 }

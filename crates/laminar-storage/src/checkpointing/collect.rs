@@ -29,6 +29,8 @@ pub(crate) struct Collector {
     from: Lsn,
     /// Everything before it was scanned.
     cursor: Lsn,
+    /// The view has no record behind the cursor. Where it ends is no position to go on from: that may be within what recovery cut.
+    is_exhausted: bool,
     cut: Lsn,
     slots: Vec<Slot>,
     recent: Recent,
@@ -37,10 +39,11 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Collects from `from`, at most up to `cut`; `view` covers both, and both lie just past a commit.
+    /// Collects from `from`, at most up to `cut`, both of which lie just past a commit. `view` covers a stretch from `from` on: where it
+    /// turns out to end before the run does, it [`wants_more`](Self::wants_more).
     pub(crate) fn new(view: LogView, from: Lsn, cut: Lsn, limits: RunLimits) -> Self {
         let recent = Recent::new(limits.records);
-        Self { view, limits, from, cursor: from, cut, slots: Vec::new(), recent, end: None }
+        Self { view, limits, from, cursor: from, is_exhausted: false, cut, slots: Vec::new(), recent, end: None }
     }
 
     /// The position that the scan has reached.
@@ -58,12 +61,31 @@ impl Collector {
         self.end
     }
 
+    /// Whether the view was scanned to its end and the run goes on behind it: a commit is never split.
+    pub(crate) fn wants_more(&self) -> bool {
+        let is_scanned = self.is_exhausted || self.cursor >= self.view.to();
+        self.end.is_none() && self.view.to() < self.cut && is_scanned
+    }
+
+    /// How many bytes of log from the run's beginning the view covers, or the scan has come to: the last record may begin in the view and
+    /// end far behind it.
+    pub(crate) fn reach(&self) -> u64 {
+        self.view.to().max(self.cursor).get() - self.from.get()
+    }
+
+    /// Goes on in `view`, which covers what the one before did and more.
+    pub(crate) fn lengthen(&mut self, view: LogView) {
+        self.view = view;
+        self.is_exhausted = false;
+    }
+
     /// Scans up to `records` records further; adds the source offsets of the commits it passes.
     pub(crate) fn scan(&mut self, records: usize, offsets: &mut BTreeMap<String, u64>) -> Result<()> {
         let mut log = self.view.records_from(self.cursor)?;
         for _ in 0..records {
             let Some(record) = log.next().transpose()? else {
-                self.end = Some(self.cut);
+                self.is_exhausted = true;
+                self.end = (self.view.to() >= self.cut).then_some(self.cut);
                 return Ok(());
             };
             self.cursor = record.end;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergePlan, MergedRun, Meta, RunWriter};
 use laminar_vfs::{Completer, Env, Job, Step, planted};
-use laminar_wal::{Lsn, Wal};
+use laminar_wal::{LogView, Lsn, Wal};
 
 use super::collect::Collector;
 use super::retain::retire;
@@ -252,12 +252,23 @@ impl Making {
         if from >= cut {
             return Ok(Stage::Publish { draft });
         }
-        let view = job.wal.view(from..cut)?;
+        // A run takes in the commit that reaches its limit: mostly that ends soon behind it.
+        let view = self.view(job, from, job.limits.log_bytes.saturating_add(job.limits.log_bytes / 8))?;
         Ok(Stage::Scan { draft, collector: Collector::new(view, from, cut, job.limits) })
+    }
+
+    /// The `reach` bytes of log from `from` on, or those up to the cut. Each segment is a mapping, and a process may have only so
+    /// many: where checkpoints have failed for long, the log behind `from` is many times what one run takes in.
+    fn view(&self, job: &CheckpointJob, from: Lsn, reach: u64) -> Result<LogView> {
+        let to = self.cut.get().min(from.get().saturating_add(reach));
+        Ok(job.wal.view(from..Lsn::new(to))?)
     }
 
     fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
+        if collector.wants_more() {
+            collector.lengthen(self.view(job, collector.from(), collector.reach().saturating_mul(2))?);
+        }
         let done = collector.cursor().get() - collector.from().get();
         self.progress().set(Phase::Scanning, done, self.cut.get() - collector.from().get());
         let Some(end) = collector.end() else {

@@ -15,8 +15,11 @@ pub(crate) fn retire(manager: &CheckpointManager, wal: &Wal, keep: usize) -> Res
     manager.cleanup_old(keep)?;
     let mut positions: Vec<u64> = Vec::new();
     for info in manager.list()? {
-        // One that can't be read protects nothing, and is not counted as one of those kept.
-        if let Ok(checkpoint) = manager.get(info.id) {
+        // One that can't be read protects nothing, and is not counted as one of those kept; nor is one that the opening of the
+        // store passed over, which can look whole from here.
+        if !manager.is_condemned(info.id)
+            && let Ok(checkpoint) = manager.get(info.id)
+        {
             positions.push(checkpoint.wal_position());
         }
     }

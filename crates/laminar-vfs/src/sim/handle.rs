@@ -169,7 +169,7 @@ impl Drop for SimFile {
     fn drop(&mut self) {
         let mut machine = self.process.shared.machine.lock();
         if machine.life == self.process.life {
-            machine.state.closed(self.ino);
+            machine.closed(self.ino);
         }
     }
 }

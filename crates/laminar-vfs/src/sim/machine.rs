@@ -15,6 +15,9 @@ pub(super) struct Machine {
     /// Which generation of processes lives.
     pub(super) life: u64,
     pub(super) locked: Vec<Ino>,
+    /// Handles that are open, and the most that were at once.
+    handles: u64,
+    pub(super) handles_most: u64,
     pub(super) operations: u64,
     pub(super) changes: u64,
     pub(super) stop_at: u64,
@@ -31,6 +34,8 @@ impl Machine {
             state,
             life: 0,
             locked: Vec::new(),
+            handles: 0,
+            handles_most: 0,
             operations: 0,
             changes: 0,
             stop_at: u64::MAX,
@@ -65,6 +70,24 @@ impl Machine {
             Some(error) => Err(error),
             None => Ok(fault),
         }
+    }
+
+    pub(super) fn opened(&mut self, ino: Ino) {
+        self.state.opened(ino);
+        self.handles += 1;
+        self.handles_most = self.handles_most.max(self.handles);
+    }
+
+    pub(super) fn closed(&mut self, ino: Ino) {
+        self.state.closed(ino);
+        self.handles -= 1;
+    }
+
+    /// The processes are gone, and with them their handles and locks.
+    pub(super) fn close_all(&mut self) {
+        self.locked.clear();
+        self.state.close_all();
+        self.handles = 0;
     }
 
     fn trace_call(&mut self, call: &Call<'_>) {

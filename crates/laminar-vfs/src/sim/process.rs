@@ -80,7 +80,7 @@ impl Vfs for Process {
             let state = &mut machine.state;
             let ino = if creates { state.create(path, new_file())? } else { state.find(path)? };
             state.file(ino)?;
-            state.opened(ino);
+            machine.opened(ino);
             Ok(ino)
         };
         let ino = self.call(Op::Open, path, |_| Scope::changes(creates), open)?;
@@ -159,7 +159,7 @@ impl Vfs for Process {
             if machine.locked.contains(&ino) {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            machine.state.opened(ino);
+            machine.opened(ino);
             machine.locked.push(ino);
             Ok(ino)
         };
@@ -186,7 +186,7 @@ impl Drop for SimLock {
         let mut machine = self.shared.machine.lock();
         if machine.life == self.life {
             machine.locked.retain(|ino| *ino != self.ino);
-            machine.state.closed(self.ino);
+            machine.closed(self.ino);
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn recover(
         return start_over(dir, identity, firsts, damage, report);
     };
     let last = found.len() - 1;
-    let window = window(at(&found, last));
+    let window = window(dir, at(&found, last))?;
     let Some(damage) = damage else {
         let unentered: Vec<u64> = firsts.iter().skip(found.len()).copied().collect();
         let recovered = rewrite::finish(dir, identity, listing, found, Tail { last, scan, chain, window }, report)?;
@@ -65,7 +65,7 @@ pub(super) fn recover(
     }
     if let Some(last) = found.last() {
         let aside = name::lost_aside(&dir.path, kept, last.segment.header.generation);
-        rewrite::keep_aside(dir, &name::segment(&dir.path, kept), &aside, &last.file)?;
+        rewrite::keep_aside(dir, &name::segment(&dir.path, kept), &aside, &last.file(dir)?)?;
         files.push(aside);
     }
     let to = end_of(firsts, &identity).max(scan.dirty_to);
@@ -155,7 +155,11 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
         let chain = whole.tail.as_ref().and_then(|(scan, _)| {
             Some(Chain { seal_end: scan.seal_end?, groups_end: scan.good_to, batch_end: scan.batch_end? })
         });
-        let scanned = scan(dir, &surveyed, chain, shown.get_or_insert_with(|| window(&surveyed)))?;
+        let window = match &mut shown {
+            Some(window) => window,
+            None => shown.insert(window(dir, &surveyed)?),
+        };
+        let scanned = scan(dir, &surveyed, chain, window)?;
         if chain.is_some() && scanned.dirty_to <= surveyed.segment.data() && !is_entered(&surveyed) {
             // It was never entered: the one before is the last.
             return Ok(whole);
@@ -167,6 +171,9 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
             _ if sealed => None,
             _ => broken_off(dir, identity, &surveyed, &scanned, rest.as_slice()),
         };
+        if let Some(before) = whole.found.last_mut() {
+            before.let_go();
+        }
         whole.found.push(surveyed);
         whole.tail = Some((scanned, chain));
         if whole.damage.is_some() || !sealed {

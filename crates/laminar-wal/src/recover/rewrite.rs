@@ -38,6 +38,7 @@ struct Plan {
 /// The last segment as it was found, and what was read of it.
 struct Old<'a> {
     surveyed: &'a Surveyed,
+    file: Arc<dyn VfsFile>,
     window: Window,
 }
 
@@ -70,8 +71,11 @@ pub(super) fn finish(
         report.cut = Some(Cut { from: Lsn::new(end), bytes, kept_at: plan.aside.clone() });
     }
     let unproven = !is_entered(old) && !cut_here || planted("log-believes-the-cache");
-    let kept =
-        if unproven { segment } else { rewrite(dir, Old { surveyed: old, window }, &plan, listing.reserve, report)? };
+    let kept = if unproven {
+        segment
+    } else {
+        rewrite(dir, Old { surveyed: old, file: old.file(dir)?, window }, &plan, listing.reserve, report)?
+    };
     // Only now: a seal that is cut names the first of them.
     remove_unentered(dir, unentered.iter().map(|surveyed| surveyed.segment.first()))?;
     let resume = resume(&kept, end, chain);
@@ -134,7 +138,7 @@ fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: 
         }
     };
     if let Some(aside) = plan.aside.as_ref().filter(|_| !planted("log-cut-not-kept-aside")) {
-        keep_aside(dir, &path, aside, &old.surveyed.file)?;
+        keep_aside(dir, &path, aside, &old.file)?;
     }
     dir.vfs().rename(&source, &path)?;
     if !planted("log-recovered-name-not-synced") {
@@ -178,7 +182,7 @@ fn write(file: &dyn VfsFile, old: &mut Old<'_>, plan: &Plan, new: Segment) -> Re
 fn copy_groups(stage: &mut Stage<'_>, old: &mut Old<'_>, plan: &Plan) -> Result<()> {
     let (segment, new) = (old.surveyed.segment, plan.new);
     let window = &mut old.window;
-    window.show(&old.surveyed.file, segment.header.length);
+    window.show(&old.file, segment.header.length);
     let mut walk = Walk::new(segment, None, None);
     let mut trailer = None;
     while walk.frame_position() < plan.end {
@@ -207,7 +211,7 @@ fn copy_groups(stage: &mut Stage<'_>, old: &mut Old<'_>, plan: &Plan) -> Result<
                 let reason = "the segment reads differently the second time";
                 let offset = segment.offset(position);
                 let (from, to) = (Lsn::new(position), Lsn::new(plan.end));
-                return Err(Error::Corrupt { path: old.surveyed.file.path().to_owned(), offset, from, to, reason });
+                return Err(Error::Corrupt { path: old.file.path().to_owned(), offset, from, to, reason });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Space, and what a test does to a disk at rest.
 
 use super::*;
-use crate::Kind;
+use crate::{Kind, ReadMode};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -39,6 +39,28 @@ fn freed_space_comes_back() {
     vfs.rename("d".as_ref(), "c".as_ref()).unwrap();
     drop(file);
     assert_eq!(disk.used_bytes(), 0, "a replaced file is freed as well");
+}
+
+#[test]
+fn open_files_are_counted() {
+    let (disk, vfs) = fresh();
+    assert_eq!(disk.open_files_most(), 0);
+    let (one, other) = (create(&*vfs, "a", b"1"), create(&*vfs, "b", b""));
+    drop(other);
+    let region = one.map(ReadMode::Mapped).unwrap();
+    drop(one);
+    assert_eq!((&region[..], disk.open_files_most()), (&b"1"[..], 2), "a mapping is no open file");
+    let lock = vfs.lock("c".as_ref()).unwrap();
+    let file = vfs.open("a".as_ref(), OpenMode::Read).unwrap();
+    let again = vfs.open("a".as_ref(), OpenMode::Read).unwrap();
+    assert_eq!(disk.open_files_most(), 3);
+    disk.kill();
+    drop((lock, file, again));
+    let vfs = disk.env().vfs;
+    let open: Vec<_> = (0..3).map(|_| vfs.open("a".as_ref(), OpenMode::Read).unwrap()).collect();
+    assert_eq!(disk.open_files_most(), 3, "the killed have none open");
+    assert_eq!(disk.fork().open_files_most(), 0);
+    drop(open);
 }
 
 #[test]
@@ -175,7 +197,7 @@ fn a_file_as_long_as_can_be_is_mapped_only_if_there_is_memory() {
     let (disk, vfs) = fresh();
     let file = create(&*vfs, "a", &[1; 5000]);
     file.set_len(1 << 20).unwrap();
-    let region = file.map(crate::ReadMode::Owned).unwrap();
+    let region = file.map(ReadMode::Owned).unwrap();
     assert!(region[..5000] == [1; 5000] && region[5000..].iter().all(|byte| *byte == 0));
     assert_eq!(disk.used_bytes(), 2 * PAGE);
 }
