@@ -1,12 +1,11 @@
 //! `STORE`: who a store is; and what a directory is, decided before a byte in it changes.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
-use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, planted, publish};
+use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, planted, publish};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
-use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR};
+use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR, is_unfinished};
 use crate::{Error, Result};
 
 /// What stands at the path of a store.
@@ -38,8 +37,7 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
         return Err(Error::Missing { path: dir.join(STORE) });
     }
-    let strange = |name: &OsStr| name != LOCK && !is_temporary(name);
-    if entries.iter().any(|entry| strange(&entry.name)) {
+    if entries.iter().any(|entry| entry.name != LOCK && !is_unfinished(entry)) {
         return Err(foreign(dir, "it holds other files"));
     }
     Ok(Place::Empty)
@@ -131,11 +129,11 @@ pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()
     sweep(vfs, dir, &entries)
 }
 
-/// Removes temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
+/// Removes our own temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
 /// for an unfinished creation.
 fn sweep(vfs: &dyn Vfs, dir: &Path, entries: &[DirEntry]) -> Result<()> {
     let mut swept = false;
-    for entry in entries.iter().filter(|entry| entry.kind == Kind::File && is_temporary(&entry.name)) {
+    for entry in entries.iter().filter(|entry| is_unfinished(entry)) {
         match vfs.remove_file(&dir.join(&entry.name)) {
             // The publication of `STORE` a moment ago has removed its own.
             Err(error) if !error.is_not_found() => return Err(error.into()),

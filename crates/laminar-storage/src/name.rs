@@ -1,5 +1,9 @@
 //! The names in a store's directory. The names inside `wal/` and `checkpoints/` belong to the layers below.
 
+use std::ffi::OsStr;
+
+use laminar_vfs::{DirEntry, Kind, temporary_name};
+
 /// The identity, published last when a store is created.
 pub(crate) const STORE: &str = "STORE";
 /// The advisory lock of the owner.
@@ -12,3 +16,9 @@ pub(crate) const WAL_DIR: &str = "wal";
 pub(crate) const CHECKPOINTS_DIR: &str = "checkpoints";
 /// A log that is about to take the place of one that was given up.
 pub(crate) const FRESH_WAL_DIR: &str = "wal-fresh";
+
+/// Whether an entry is one of the files that a store leaves unfinished. Others may end in `.tmp` too, and are not ours to remove.
+pub(crate) fn is_unfinished(entry: &DirEntry) -> bool {
+    let prepared = [STORE, CREATING].map(|name| temporary_name(OsStr::new(name)));
+    entry.kind == Kind::File && (entry.name == CREATING || prepared.contains(&entry.name))
+}
