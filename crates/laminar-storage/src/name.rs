@@ -10,6 +10,8 @@ pub(crate) const STORE: &str = "STORE";
 pub(crate) const LOCK: &str = "LOCK";
 /// Marks a creation that has not ended.
 pub(crate) const CREATING: &str = "CREATING.tmp";
+/// Marks a restore that has not ended.
+pub(crate) const RESTORING: &str = "RESTORING.tmp";
 /// The log.
 pub(crate) const WAL_DIR: &str = "wal";
 /// The checkpoints.
@@ -19,6 +21,7 @@ pub(crate) const FRESH_WAL_DIR: &str = "wal-fresh";
 
 /// Whether an entry is one of the files that a store leaves unfinished. Others may end in `.tmp` too, and are not ours to remove.
 pub(crate) fn is_unfinished(entry: &DirEntry) -> bool {
-    let prepared = [STORE, CREATING].map(|name| temporary_name(OsStr::new(name)));
-    entry.kind == Kind::File && (entry.name == CREATING || prepared.contains(&entry.name))
+    let markers = [CREATING, RESTORING];
+    let prepared = [STORE, CREATING, RESTORING].map(|name| temporary_name(OsStr::new(name)));
+    entry.kind == Kind::File && (markers.iter().any(|name| entry.name == *name) || prepared.contains(&entry.name))
 }

@@ -35,12 +35,13 @@ impl WalStateStore {
     ///
     /// # Errors
     /// [`Error::Locked`] while another handle has it open; [`Error::Foreign`] for a directory with other files;
-    /// [`Error::Missing`] where the identity is gone; [`Error::Version`]; [`is_corrupt`](Error::is_corrupt) where acknowledged bytes are
+    /// [`Error::RestoreInterrupted`] where a [`restore`](crate::restore()) did not end; [`Error::Missing`] where the identity is gone; [`Error::Version`]; [`is_corrupt`](Error::is_corrupt) where acknowledged bytes are
     /// damaged beyond repair (see [`StoreOptions::recover_to`]). After an error nothing that was there has been overwritten or deleted.
     pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<(Self, RecoveryReport)> {
         options.check()?;
         let dir = dir.as_ref();
         match identity::survey(&*options.env.vfs, dir)? {
+            Place::Restoring => Err(identity::unfinished_restore(&*options.env.vfs, dir)),
             Place::Store if options.recover_to == RecoverTo::LastGood => {
                 // Damage that recovery does not come to, below the checkpoint, costs nothing: only what can't be had whole is given up.
                 let whole = options.clone().recover_to(RecoverTo::Whole);
