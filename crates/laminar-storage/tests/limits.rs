@@ -50,6 +50,28 @@ fn a_full_table_refuses_before_it_logs() {
 }
 
 #[test]
+fn large_values_count_by_their_bytes() {
+    for (bytes, fit) in [(16 << 20, 0..=0), (5 << 20, 1..=1), ((1 << 20) + 1, 4..=7)] {
+        let disk = SimDisk::new(1);
+        let mut store = open(&disk, small_table());
+        let value = vec![7; bytes];
+        let count = (0..100_u64).take_while(|n| match store.put(&n.to_be_bytes(), &value) {
+            Ok(()) => true,
+            Err(Error::TooLarge { what: "table", limit: 8_388_608, .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
+        let count = count.count() as u64;
+        assert!(fit.contains(&count), "{count} values of {bytes} bytes");
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        // What was accepted is replayed within the same limit.
+        let store = open(&disk.crash_lose_all(), small_table());
+        assert_eq!(store.len().unwrap(), count);
+        assert!((0..count).all(|n| store.get(&n.to_be_bytes()).unwrap() == Some(&value[..])));
+    }
+}
+
+#[test]
 fn a_full_table_opens_again_and_takes_what_fits() {
     for deleted in [100, 1] {
         let disk = SimDisk::new(1);
