@@ -278,7 +278,7 @@ fn assemble(
     table.settle();
     table.set_in_bulk(false);
     let layers = Layers { table: &table, attached: attached.as_ref() };
-    let catalogue = read_catalogue(dir, layers)?;
+    let catalogue = read_into(Catalogue::tagged(fresh_tag(&options.env)), dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
     let env = options.env;
@@ -312,8 +312,18 @@ fn assemble(
     })
 }
 
+/// What the handles of this opening are told by.
+fn fresh_tag(env: &Env) -> u32 {
+    let [a, b, c, d, ..] = env.random.id().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The catalogue of someone who gives out no handles.
 pub(crate) fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
-    let mut catalogue = Catalogue::default();
+    read_into(Catalogue::default(), dir, layers)
+}
+
+fn read_into(mut catalogue: Catalogue, dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     for entry in OperatorView::new(layers, CATALOGUE).range_scan(all) {
         let (name, value) = entry?;

@@ -112,10 +112,10 @@ impl WalStateStore {
     /// The operator of a handle that this store gave out.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for a handle of another store.
+    /// [`Error::InvalidOption`] for a handle of another store, or of an earlier opening of this one.
     pub fn operator_by_id(&mut self, id: OperatorId) -> Result<Operator<'_>> {
-        self.namespace(id)?;
-        Ok(Operator::new(self, id))
+        // Handles come in here and nowhere else: whatever takes one further on has it from this store.
+        if self.catalogue.gave_out(id) { Ok(Operator::new(self, id)) } else { Err(not_ours()) }
     }
 
     /// The reading side of an operator; `None` if there is none of this name.
@@ -320,7 +320,7 @@ impl WalStateStore {
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
         match self.catalogue.namespace(id) {
             Some(namespace) => Ok(namespace),
-            None => Err(Error::InvalidOption { name: "operator", why: "a handle that this store gave out" }),
+            None => Err(not_ours()),
         }
     }
 
@@ -410,6 +410,11 @@ impl WalStateStore {
             }
         }
     }
+}
+
+#[cold]
+fn not_ours() -> Error {
+    Error::InvalidOption { name: "operator", why: "a handle that this store gave out since it was opened" }
 }
 
 fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {

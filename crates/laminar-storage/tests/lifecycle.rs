@@ -344,6 +344,34 @@ fn a_handle_of_an_operator_stays_good_when_it_is_cleared() {
     assert_eq!(all_of(&store, "counts"), Model::from([(b"j".to_vec(), b"3".to_vec())]));
 }
 
+#[test]
+fn a_handle_of_another_store_or_of_an_earlier_opening_is_refused() {
+    let (disk, other_disk) = (SimDisk::new(1), SimDisk::new(2));
+    let (mut store, _) = open(&disk);
+    let (mut other, _) = open(&other_disk);
+    let names = ["a", "b"];
+    let ids = names.map(|name| store.operator_id(name).unwrap());
+    let others = names.map(|name| other.operator_id(name).unwrap());
+    let refused = |store: &mut WalStateStore, id| match store.operator_by_id(id) {
+        Err(Error::InvalidOption { name: "operator", .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(operator) => panic!("{operator:?}"),
+    };
+    for (id, other_id) in ids.into_iter().zip(others) {
+        assert_ne!(id, other_id);
+        refused(&mut store, other_id);
+        refused(&mut other, id);
+    }
+    store.commit().unwrap();
+    drop(store);
+    let (mut store, _) = open(&disk);
+    for (name, id) in names.into_iter().zip(ids) {
+        refused(&mut store, id);
+        let fresh = store.operator_id(name).unwrap();
+        assert_eq!(store.operator_by_id(fresh).unwrap().id(), fresh);
+    }
+}
+
 fn all_of(store: &WalStateStore, operator: &str) -> Model {
     let view = store.operator_view(operator).unwrap();
     view.prefix_scan(b"").map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
