@@ -17,7 +17,7 @@ use crate::mark::{Marks, RECOVERED};
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
-use crate::store::{Staged, Sweeping};
+use crate::store::{Offsets, Staged, Sweeping};
 use crate::sync::OnceLock;
 use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
@@ -295,9 +295,7 @@ fn assemble(
         periodic: options.checkpoint_interval.map(|interval| Periodic::new(interval, last)),
         checkpoint_log_bytes: options.checkpoint_log_bytes,
         catalogue,
-        offset_bytes: recovered.offsets.keys().map(|name| crate::format::offset_len(name)).sum(),
-        offsets: recovered.offsets,
-        fresh_offsets: BTreeMap::new(),
+        offsets: Offsets::recovered(recovered.offsets),
         staged: Staged::new(options.buffer_bytes),
         first_change: None,
         committed,
