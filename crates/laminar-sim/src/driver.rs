@@ -10,14 +10,12 @@ use laminar_storage::{
 use laminar_vfs::Inline;
 use laminar_vfs::sim::{Fault, SimDisk};
 
-use crate::Violation;
 use crate::failing::Failing;
 use crate::faults::{KINDS, cause};
 use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
+use crate::{Violation, sources};
 
-/// The source whose offset is the number of the commit.
-const SOURCE: &str = "commit";
 const DIR: &str = "/store";
 
 /// The budget of a run with large values: the least that a store can have.
@@ -243,7 +241,7 @@ impl Driver {
     fn commit(&mut self, durable: bool) -> Result<(), Trouble> {
         let Some(store) = self.store.as_mut() else { return Ok(()) };
         if self.oracle.is_changed() {
-            store.set_source_offset(SOURCE, self.oracle.next_commit())?;
+            sources::set(store, self.oracle.next_commit())?;
             self.oracle.submit();
         }
         let ticket = store.commit()?;
@@ -346,7 +344,7 @@ impl Driver {
         .map_err(|error| Violation::new(format!("recovery failed: {error}")))?;
         // One that has not struck yet would strike the comparing.
         self.disk.clear_faults();
-        let found = report.source_offsets.get(SOURCE).copied().unwrap_or(0);
+        let found = sources::number(&report.source_offsets)?;
         self.committed = Lsn::ZERO;
         self.store = Some(store);
         self.oracle.recover(found, crash).map_err(Violation::new)?;

@@ -10,7 +10,7 @@ use laminar_storage::{Env, Error, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::sim::SimDisk;
 
 use crate::seeds::caught;
-use crate::{Violation, shrink};
+use crate::{Violation, shrink, sources};
 
 /// The operations of a small workload.
 const OPS: [SmallOp; 7] = [
@@ -37,7 +37,6 @@ const SECOND_SAMPLES: u64 = 64;
 const SPARSE_SECOND: u64 = 16;
 const SPARSE_SECOND_SAMPLES: u64 = 4;
 const DIR: &str = "/s";
-const SOURCE: &str = "commit";
 
 /// One operation of a small workload. Which of the two keys it works on follows from its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -359,7 +358,7 @@ fn apply(
 
 fn commit(store: &mut WalStateStore, track: &mut Track) -> Result<laminar_storage::CommitTicket, Error> {
     if track.changed {
-        store.set_source_offset(SOURCE, track.commits.len() as u64)?;
+        sources::set(store, track.commits.len() as u64)?;
         track.commits.push(track.now);
         track.changed = false;
     }
@@ -456,7 +455,7 @@ fn recover(image: &SimDisk, track: &Track) -> Result<usize, Violation> {
     if report.is_degraded() {
         return Err(Violation::new(format!("a power cut passes for damage: {report:?}")));
     }
-    let number = usize::try_from(store.source_offset(SOURCE).unwrap_or(0)).unwrap_or(usize::MAX);
+    let number = usize::try_from(sources::number(store.source_offsets())?).unwrap_or(usize::MAX);
     let Some(expected) = track.may_be(number) else {
         let (least, last) = (track.durable, track.last());
         return Err(Violation::new(format!("recovered to commit {number}, not one of {least} to {last}")));

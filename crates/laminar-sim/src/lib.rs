@@ -22,6 +22,7 @@ mod planted;
 mod process;
 mod seeds;
 mod shrink;
+mod sources;
 mod violation;
 
 pub use damage::{Break, Damage, Outcome, REFERENCES, Reference};

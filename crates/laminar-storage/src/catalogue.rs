@@ -12,9 +12,15 @@ pub(crate) const CATALOGUE: Namespace = Namespace(0);
 pub(crate) const DEFAULT_OPERATOR: &str = "";
 
 /// An operator of a store, for quick access: see [`WalStateStore::operator_by_id`](crate::WalStateStore::operator_by_id). Stays valid as
-/// long as the store is open, also when the operator is cleared.
+/// long as the store is open, also when the operator is cleared; for another store, or the next opening of the same, it means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OperatorId(u32);
+pub struct OperatorId {
+    /// What the opening of the store that gave it out is told by.
+    tag: u32,
+    index: u32,
+}
+
+const _: () = assert!(size_of::<OperatorId>() <= 8, "a handle is passed in a register");
 
 /// Names and ids.
 #[derive(Debug, Default)]
@@ -24,6 +30,8 @@ pub(crate) struct Catalogue {
     /// The name of each.
     names: Vec<Box<str>>,
     by_name: BTreeMap<Box<str>, OperatorId>,
+    /// Of the handles that are given out.
+    tag: u32,
     /// The operator with the empty name: what most stores work on is not searched for each time.
     default: Option<OperatorId>,
     /// Asked for each entry that a sweep looks at, mostly of very few: a search is faster than a hash.
@@ -32,6 +40,17 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
+    /// Of no operators yet. The tag is drawn anew for each opening of a store, so that its handles are told from those of others.
+    pub(crate) fn tagged(tag: u32) -> Self {
+        Self { tag, ..Self::default() }
+    }
+
+    /// Whether a handle is one of this catalogue's.
+    #[inline]
+    pub(crate) fn gave_out(&self, operator: OperatorId) -> bool {
+        operator.tag == self.tag
+    }
+
     /// The operator of this name.
     pub(crate) fn find(&self, name: &str) -> Option<OperatorId> {
         self.by_name.get(name).copied()
@@ -46,12 +65,12 @@ impl Catalogue {
     /// The namespace that an operator's keys are in now.
     #[inline]
     pub(crate) fn namespace(&self, operator: OperatorId) -> Option<Namespace> {
-        self.namespaces.get(operator.0 as usize).copied()
+        self.namespaces.get(operator.index as usize).copied()
     }
 
     /// An operator's name.
     pub(crate) fn name(&self, operator: OperatorId) -> Option<&str> {
-        self.names.get(operator.0 as usize).map(|name| &**name)
+        self.names.get(operator.index as usize).map(|name| &**name)
     }
 
     /// All names, in their order.
@@ -73,7 +92,7 @@ impl Catalogue {
         self.greatest = self.greatest.max(namespace.0);
         self.live.insert(namespace);
         if let Some(&operator) = self.by_name.get(name) {
-            if let Some(own) = self.namespaces.get_mut(operator.0 as usize) {
+            if let Some(own) = self.namespaces.get_mut(operator.index as usize) {
                 if *own != namespace {
                     self.live.remove(own);
                 }
@@ -82,7 +101,7 @@ impl Catalogue {
             return operator;
         }
         #[expect(clippy::cast_possible_truncation, reason = "each operator has a namespace of its own, of 32 bits")]
-        let operator = OperatorId(self.namespaces.len() as u32);
+        let operator = OperatorId { tag: self.tag, index: self.namespaces.len() as u32 };
         self.namespaces.push(namespace);
         self.names.push(name.into());
         self.by_name.insert(name.into(), operator);
@@ -118,5 +137,14 @@ mod tests {
         assert_eq!(catalogue.default_operator(), None);
         let default = catalogue.set("", Namespace(4));
         assert_eq!(catalogue.default_operator(), Some(default));
+    }
+
+    #[test]
+    fn handles_are_told_apart_by_their_tags() {
+        let (mut one, mut other) = (Catalogue::tagged(1), Catalogue::tagged(2));
+        let (of_one, of_other) = (one.set("a", Namespace(1)), other.set("a", Namespace(1)));
+        assert!(one.gave_out(of_one) && other.gave_out(of_other));
+        assert!(!one.gave_out(of_other) && !other.gave_out(of_one));
+        assert_eq!(one.find("a"), Some(of_one));
     }
 }

@@ -55,6 +55,12 @@ pub enum Error {
         /// What is missing.
         path: PathBuf,
     },
+    /// A directory that a [`restore`](crate::restore()) was making when it failed or was cut off: repeat the restore. Nothing was changed.
+    #[error("the restore into {} was interrupted: repeat it", path.display())]
+    RestoreInterrupted {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file of a later version of this library. Nothing was changed.
     #[error("{} has format version {found}, this library reads up to {supported}", path.display())]
     Version {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use laminar_vfs::planted;
 use laminar_wal::Lsn;
 
 use crate::table::SPACE_BYTES;
@@ -21,7 +22,7 @@ pub const MAX_KEY_BYTES: usize = 16 << 20;
 pub const MAX_VALUE_BYTES: usize = 16 << 20;
 /// The most bytes of the name of a source or an operator.
 pub const MAX_NAME_BYTES: usize = 4 << 10;
-/// The most source offsets in one commit.
+/// The most source offsets in one commit, set or removed.
 pub(crate) const MAX_OFFSETS: usize = 1_000_000;
 /// The most bytes of all source offsets of a store, as in a commit record: so any commit fits into one, and all into a manifest.
 pub(crate) const MAX_OFFSET_BYTES: usize = 64 << 20;
@@ -37,6 +38,8 @@ const CHECKSUM_OFFSET: usize = 508;
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
 const KIND_COMMIT: u8 = 3;
+/// A commit that removes source offsets too: a kind of its own, so that a reader that knows of no removals does not pass over them.
+const KIND_COMMIT_REMOVING: u8 = 4;
 /// Kind and key length.
 const PUT_FIXED_BYTES: usize = 1 + 4;
 /// Kind, first LSN and count of offsets.
@@ -126,6 +129,8 @@ pub(crate) struct Commit<'a> {
     pub(crate) first: Option<Lsn>,
     count: u32,
     offsets: &'a [u8],
+    /// Whether names that are removed come behind the offsets.
+    is_removing: bool,
 }
 
 impl<'a> Record<'a> {
@@ -139,11 +144,11 @@ impl<'a> Record<'a> {
                 Some(Self::Put { key, value })
             }
             KIND_DELETE => Some(Self::Delete { key: rest }),
-            KIND_COMMIT => {
+            KIND_COMMIT | KIND_COMMIT_REMOVING => {
                 let (first, rest) = take_u64(rest)?;
                 let (count, offsets) = take_u32(rest)?;
                 let first = (first != 0).then(|| Lsn::new(first));
-                Some(Self::Commit(Commit { first, count, offsets }))
+                Some(Self::Commit(Commit { first, count, offsets, is_removing: kind == KIND_COMMIT_REMOVING }))
             }
             _ => None,
         }
@@ -151,22 +156,36 @@ impl<'a> Record<'a> {
 }
 
 impl Commit<'_> {
-    /// Adds the offsets to `into`; `None` if the bytes are not what a commit holds.
+    /// Adds the offsets to `into`, and takes the removed ones out; `None` if the bytes are not what a commit holds.
     pub(crate) fn apply(&self, into: &mut BTreeMap<String, u64>) -> Option<()> {
         let mut rest = self.offsets;
         for _ in 0..self.count {
-            let (len, after) = take_u32(rest)?;
-            let (name, after) = after.split_at_checked(usize::try_from(len).ok()?)?;
+            let (name, after) = take_name(rest)?;
             let (offset, after) = take_u64(after)?;
-            let name = std::str::from_utf8(name).ok()?;
             match into.get_mut(name) {
                 Some(known) => *known = offset,
                 None => drop(into.insert(name.to_owned(), offset)),
             }
             rest = after;
         }
+        if self.is_removing {
+            rest = remove(rest, into)?;
+        }
         rest.is_empty().then_some(())
     }
+}
+
+/// Takes the names at the start of `bytes` out of `from`, and returns what comes behind them.
+fn remove<'a>(bytes: &'a [u8], from: &mut BTreeMap<String, u64>) -> Option<&'a [u8]> {
+    let (count, mut rest) = take_u32(bytes)?;
+    for _ in 0..count {
+        let (name, after) = take_name(rest)?;
+        if !planted("removed-offset-stays") {
+            from.remove(name);
+        }
+        rest = after;
+    }
+    Some(rest)
 }
 
 /// Length of a put's payload.
@@ -198,29 +217,48 @@ pub(crate) fn encode_delete(into: &mut [u8], space: [u8; SPACE_BYTES], key: &[u8
     put(into, 1 + SPACE_BYTES, key);
 }
 
-/// Writes a commit over what `into` held. `first` is the LSN of the first change, if there was one.
-pub(crate) fn encode_commit(into: &mut Vec<u8>, first: Option<Lsn>, offsets: &BTreeMap<String, u64>) {
+/// Writes a commit over what `into` held. `first` is the LSN of the first change, if there was one; a source without an offset is
+/// removed.
+pub(crate) fn encode_commit(into: &mut Vec<u8>, first: Option<Lsn>, offsets: &BTreeMap<String, Option<u64>>) {
+    let removed = offsets.values().filter(|offset| offset.is_none()).count();
     into.clear();
-    into.push(KIND_COMMIT);
+    into.push(if removed > 0 { KIND_COMMIT_REMOVING } else { KIND_COMMIT });
     into.extend_from_slice(&first.map_or(0, Lsn::get).to_le_bytes());
-    let count = u32::try_from(offsets.len()).expect("offsets are within their limit");
-    into.extend_from_slice(&count.to_le_bytes());
+    put_len32(into, offsets.len() - removed);
     debug_assert_eq!(into.len(), COMMIT_FIXED_BYTES);
-    for (name, offset) in offsets {
-        let len = u32::try_from(name.len()).expect("names are within their limit");
-        into.extend_from_slice(&len.to_le_bytes());
-        into.extend_from_slice(name.as_bytes());
+    for (name, offset) in offsets.iter().filter_map(|(name, offset)| Some((name, (*offset)?))) {
+        put_name(into, name);
         into.extend_from_slice(&offset.to_le_bytes());
+    }
+    if removed > 0 {
+        put_len32(into, removed);
+        offsets.iter().filter(|(_, offset)| offset.is_none()).for_each(|(name, _)| put_name(into, name));
     }
 }
 
-/// Bytes of a source offset in a commit record.
+fn put_name(into: &mut Vec<u8>, name: &str) {
+    put_len32(into, name.len());
+    into.extend_from_slice(name.as_bytes());
+}
+
+fn put_len32(into: &mut Vec<u8>, len: usize) {
+    let len = u32::try_from(len).expect("names and their count are within their limits");
+    into.extend_from_slice(&len.to_le_bytes());
+}
+
+/// Bytes of a source offset in a commit record; its removal takes less.
 pub(crate) fn offset_len(name: &str) -> usize {
     4 + name.len() + 8
 }
 
 fn put(into: &mut [u8], offset: usize, bytes: &[u8]) {
     into.split_at_mut(offset).1.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
+}
+
+fn take_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (len, rest) = take_u32(bytes)?;
+    let (name, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+    Some((std::str::from_utf8(name).ok()?, rest))
 }
 
 fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -1,12 +1,11 @@
 //! `STORE`: who a store is; and what a directory is, decided before a byte in it changes.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
-use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, is_temporary, planted, publish};
+use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, planted, publish};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
-use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, STORE, WAL_DIR};
+use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, RESTORING, STORE, WAL_DIR, is_unfinished};
 use crate::{Error, Result};
 
 /// What stands at the path of a store.
@@ -16,6 +15,8 @@ pub(crate) enum Place {
     Empty,
     /// A creation that did not end.
     Unfinished,
+    /// A restore that did not end, or has not ended yet.
+    Restoring,
     /// A store.
     Store,
 }
@@ -32,14 +33,17 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     if has(STORE) {
         return Ok(Place::Store);
     }
+    // Also where a creation was cut off before it: what the marker of a restore stands for is never begun anew as an empty store.
+    if has(RESTORING) {
+        return Ok(Place::Restoring);
+    }
     if has(CREATING) || has(WAL_DIR) && planted("store-created-over-another") {
         return Ok(Place::Unfinished);
     }
     if has(WAL_DIR) || has(CHECKPOINTS_DIR) {
         return Err(Error::Missing { path: dir.join(STORE) });
     }
-    let strange = |name: &OsStr| name != LOCK && !is_temporary(name);
-    if entries.iter().any(|entry| strange(&entry.name)) {
+    if entries.iter().any(|entry| entry.name != LOCK && !is_unfinished(entry)) {
         return Err(foreign(dir, "it holds other files"));
     }
     Ok(Place::Empty)
@@ -95,47 +99,78 @@ pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Lock> {
     })
 }
 
+/// What to say of a restore that has not ended: whether somebody is still at it, or it must be repeated.
+pub(crate) fn unfinished_restore(vfs: &dyn Vfs, dir: &Path) -> Error {
+    match lock(vfs, dir) {
+        Ok(_) => Error::RestoreInterrupted { path: dir.to_owned() },
+        Err(error) => error,
+    }
+}
+
 /// Begins a creation: the directory, the lock and the marker are there when this returns, and what an unfinished creation
 /// left is gone.
 pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
     let vfs = &*env.vfs;
     create_dir_durable(vfs, dir)?;
     let lock = lock(vfs, dir)?;
-    // Another process may have finished its own creation between the survey and the lock.
-    if survey(vfs, dir)? == Place::Store {
-        return Err(Error::Locked { path: dir.to_owned() });
+    // Another process may have come between the survey and the lock.
+    match survey(vfs, dir)? {
+        Place::Store => return Err(Error::Locked { path: dir.to_owned() }),
+        Place::Restoring => return Err(Error::RestoreInterrupted { path: dir.to_owned() }),
+        Place::Empty | Place::Unfinished => {}
     }
     // Also where the marker is there: the sync of its name may have failed, and another one would prove nothing.
     if !planted("store-creation-not-announced") {
         publish(vfs, &dir.join(CREATING), &[])?;
     }
-    for part in [WAL_DIR, CHECKPOINTS_DIR].into_iter().filter(|_| !planted("store-creation-keeps-remains")) {
-        remove_tree(vfs, &dir.join(part))?;
-    }
+    remove_parts(vfs, dir)?;
     Ok(lock)
 }
 
-/// Ends a creation: from here on there is a store.
+/// Begins a restore as [`begin_creation`] begins a creation, with a marker of its own; what an earlier restore made is gone too.
+pub(crate) fn begin_restore(env: &Env, dir: &Path) -> Result<Lock> {
+    let vfs = &*env.vfs;
+    create_dir_durable(vfs, dir)?;
+    let lock = lock(vfs, dir)?;
+    if survey(vfs, dir)? == Place::Store {
+        return Err(Error::Locked { path: dir.to_owned() });
+    }
+    publish(vfs, &dir.join(RESTORING), &[])?;
+    remove_parts(vfs, dir)?;
+    Ok(lock)
+}
+
+/// Removes log and checkpoints that were never in use.
+fn remove_parts(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    for part in [WAL_DIR, CHECKPOINTS_DIR].into_iter().filter(|_| !planted("store-creation-keeps-remains")) {
+        remove_tree(vfs, &dir.join(part))?;
+    }
+    Ok(())
+}
+
+/// Ends a creation or a restore: from here on there is a store.
 pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
     publish(vfs, &dir.join(STORE), &identity.encode())?;
     sweep(vfs, dir, &vfs.list(dir)?)
 }
 
-/// Removes temporaries of an existing store. Where the marker of its creation is among them, nothing says that the name `STORE`
+/// Removes temporaries of an existing store. Where the marker of its creation or restore is among them, nothing says that the name `STORE`
 /// is durable: the sync of it may have failed, and the cache shows it all the same. So it is published again first.
 pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
     let entries = vfs.list(dir)?;
-    if entries.iter().any(|entry| entry.name == CREATING) && !planted("store-believes-its-name") {
+    if entries.iter().any(|entry| entry.name == CREATING || entry.name == RESTORING)
+        && !planted("store-believes-its-name")
+    {
         publish(vfs, &dir.join(STORE), &identity.encode())?;
     }
     sweep(vfs, dir, &entries)
 }
 
-/// Removes temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
-/// for an unfinished creation.
+/// Removes our own temporaries. The end of the marker is made durable: were it to come back and `STORE` to be lost, the store would pass
+/// for an unfinished creation or restore.
 fn sweep(vfs: &dyn Vfs, dir: &Path, entries: &[DirEntry]) -> Result<()> {
     let mut swept = false;
-    for entry in entries.iter().filter(|entry| entry.kind == Kind::File && is_temporary(&entry.name)) {
+    for entry in entries.iter().filter(|entry| is_unfinished(entry)) {
         match vfs.remove_file(&dir.join(&entry.name)) {
             // The publication of `STORE` a moment ago has removed its own.
             Err(error) if !error.is_not_found() => return Err(error.into()),

@@ -17,7 +17,7 @@ use crate::mark::{Marks, RECOVERED};
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
 use crate::operator::OperatorView;
 use crate::read::Layers;
-use crate::store::{Staged, Sweeping};
+use crate::store::{Offsets, Staged, Sweeping};
 use crate::sync::OnceLock;
 use crate::table::Table;
 use crate::{Error, RecoveryReport, Result, StoreOptions, WalStateStore};
@@ -35,12 +35,13 @@ impl WalStateStore {
     ///
     /// # Errors
     /// [`Error::Locked`] while another handle has it open; [`Error::Foreign`] for a directory with other files;
-    /// [`Error::Missing`] where the identity is gone; [`Error::Version`]; [`is_corrupt`](Error::is_corrupt) where acknowledged bytes are
+    /// [`Error::RestoreInterrupted`] where a [`restore`](crate::restore()) did not end; [`Error::Missing`] where the identity is gone; [`Error::Version`]; [`is_corrupt`](Error::is_corrupt) where acknowledged bytes are
     /// damaged beyond repair (see [`StoreOptions::recover_to`]). After an error nothing that was there has been overwritten or deleted.
     pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<(Self, RecoveryReport)> {
         options.check()?;
         let dir = dir.as_ref();
         match identity::survey(&*options.env.vfs, dir)? {
+            Place::Restoring => Err(identity::unfinished_restore(&*options.env.vfs, dir)),
             Place::Store if options.recover_to == RecoverTo::LastGood => {
                 // Damage that recovery does not come to, below the checkpoint, costs nothing: only what can't be had whole is given up.
                 let whole = options.clone().recover_to(RecoverTo::Whole);
@@ -277,7 +278,7 @@ fn assemble(
     table.settle();
     table.set_in_bulk(false);
     let layers = Layers { table: &table, attached: attached.as_ref() };
-    let catalogue = read_catalogue(dir, layers)?;
+    let catalogue = read_into(Catalogue::tagged(fresh_tag(&options.env)), dir, layers)?;
     let position = attached.as_ref().map(|checkpoint| Lsn::new(checkpoint.wal_position()));
     let committed = recovered.committed.or(position).unwrap_or_else(|| wal.start_lsn());
     let env = options.env;
@@ -294,9 +295,7 @@ fn assemble(
         periodic: options.checkpoint_interval.map(|interval| Periodic::new(interval, last)),
         checkpoint_log_bytes: options.checkpoint_log_bytes,
         catalogue,
-        offset_bytes: recovered.offsets.keys().map(|name| crate::format::offset_len(name)).sum(),
-        offsets: recovered.offsets,
-        fresh_offsets: BTreeMap::new(),
+        offsets: Offsets::recovered(recovered.offsets),
         staged: Staged::new(options.buffer_bytes),
         first_change: None,
         committed,
@@ -311,8 +310,18 @@ fn assemble(
     })
 }
 
+/// What the handles of this opening are told by.
+fn fresh_tag(env: &Env) -> u32 {
+    let [a, b, c, d, ..] = env.random.id().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The catalogue of someone who gives out no handles.
 pub(crate) fn read_catalogue(dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
-    let mut catalogue = Catalogue::default();
+    read_into(Catalogue::default(), dir, layers)
+}
+
+fn read_into(mut catalogue: Catalogue, dir: &Path, layers: Layers<'_>) -> Result<Catalogue> {
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     for entry in OperatorView::new(layers, CATALOGUE).range_scan(all) {
         let (name, value) = entry?;

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Verify};
+use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Run, Verify};
 use laminar_wal::{CreateMode, Lsn, Wal};
 
 use crate::format::Identity;
 use crate::identity::{self, Place};
 use crate::name::{CHECKPOINTS_DIR, WAL_DIR};
-use crate::recover::{checkpoint_options, fresh_identity, log_options};
-use crate::{Error, Result, StoreOptions};
+use crate::recover::{checkpoint_options, fresh_identity, log_options, open_checkpoints};
+use crate::{Error, Result, StoreOptions, WalStateStore};
 
 /// Makes a new store in `new_dir` out of the checkpoint in the directory `checkpoint`, which is read and checked whole first and
 /// stays as it is. The new store has an identity and a log of its own, which begins at the checkpoint's position. Open it with
@@ -18,8 +18,9 @@ use crate::{Error, Result, StoreOptions};
 /// Runs are hard-linked where both lie on one file system, and copied otherwise.
 ///
 /// # Errors
-/// [`Error::Foreign`] where there is something in `new_dir` already; damage of the checkpoint; what writing can fail with. A
-/// restore that failed is begun again by the next one.
+/// [`Error::Foreign`] where there is something in `new_dir` already, other than just what this restore makes; damage of the checkpoint; what
+/// writing can fail with. A restore that failed or was cut off is to be repeated; once it has begun to write, the directory
+/// opens either with all of the checkpoint's state, or as [`Error::RestoreInterrupted`].
 ///
 /// ```
 /// use laminar_storage::{StateStore, StoreOptions, WalStateStore, restore};
@@ -39,16 +40,17 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     options.check()?;
     let (source, dir) = (checkpoint.as_ref(), new_dir.as_ref());
     let env = options.env.clone();
-    if identity::survey(&*env.vfs, dir)? == Place::Store {
-        return Err(Error::Foreign { path: dir.to_owned(), why: "there is a store already" });
-    }
+    let is_there = identity::survey(&*env.vfs, dir)? == Place::Store;
     let mut identity = fresh_identity(&options);
     let source = Checkpoint::open(source, &checkpoint_options(&options, identity).lineage(0).verify(Verify::All))?;
+    if is_there {
+        return end_again(&source, dir, options);
+    }
     if let Some(run) = source.runs().first() {
         // Runs keep the hash they were written with, and a store has one for all.
         identity = Identity { hash_seed: run.hash_seed(), ..identity };
     }
-    let _lock = identity::begin_creation(&env, dir)?;
+    let _lock = identity::begin_restore(&env, dir)?;
     let position = Lsn::new(source.wal_position());
     let (wal, _) = Wal::open(dir.join(WAL_DIR), log_options(&options, identity, CreateMode::Only).start(position))?;
     drop(wal);
@@ -59,4 +61,31 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     }
     draft.publish(Meta::new(position.get()).source_offsets(source.source_offsets().clone()))?;
     identity::end_creation(&*env.vfs, dir, identity)
+}
+
+/// Ends a restore that was cut off after it had published the identity. Whether its marker is still there does not tell: it may be gone
+/// already, or have come back to a store that is in use. So the store has to be just what the checkpoint says, and is opened: that makes
+/// what it shows durable.
+fn end_again(source: &Checkpoint, dir: &Path, options: StoreOptions) -> Result<()> {
+    let there_already = || Error::Foreign { path: dir.to_owned(), why: "there is a store already" };
+    let (identity, _) = identity::read(&*options.env.vfs, dir)?;
+    let newest = open_checkpoints(dir, &options, identity)?.open_newest_valid()?.checkpoint;
+    // Before the store is opened, so that one that is anything else is not even touched.
+    if !newest.is_some_and(|newest| is_same(source, &newest)) {
+        return Err(there_already());
+    }
+    let (store, _) = WalStateStore::open(dir, options)?;
+    let is_unused = store.committed.get() == source.wal_position();
+    if is_unused && store.attached.as_ref().is_some_and(|attached| is_same(source, attached)) {
+        Ok(())
+    } else {
+        Err(there_already())
+    }
+}
+
+/// Whether a checkpoint is a restored copy of `source`: the ids of runs are random, and copied along.
+fn is_same(source: &Checkpoint, copy: &Checkpoint) -> bool {
+    copy.wal_position() == source.wal_position()
+        && copy.source_offsets() == source.source_offsets()
+        && copy.runs().iter().map(Run::id).eq(source.runs().iter().map(Run::id))
 }

@@ -1,6 +1,5 @@
 //! The durable store: what a change, a commit and a read do.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use laminar_wal::{BatchPart, Lsn, Wal};
 
 use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
 use crate::checkpointing::{Checkpointing, Periodic};
-use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_OFFSET_BYTES, MAX_OFFSETS, MAX_VALUE_BYTES};
+use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 use crate::keyspace::Namespace;
 use crate::mark::Marks;
 use crate::read::Layers;
@@ -20,9 +19,11 @@ use crate::sync::OnceLock;
 use crate::table::Table;
 use crate::{CheckpointTicket, CommitTicket, Error, Operator, OperatorId, OperatorView, Result};
 
+mod offsets;
 mod staged;
 mod sweep;
 
+pub(crate) use offsets::Offsets;
 pub(crate) use staged::Staged;
 pub(crate) use sweep::Sweeping;
 
@@ -63,12 +64,7 @@ pub struct WalStateStore {
     pub(crate) catalogue: Catalogue,
     /// Set where the store's own key space was scanned before there was one.
     pub(crate) scanned_early: OnceLock<()>,
-    /// As last set, committed or not.
-    pub(crate) offsets: BTreeMap<String, u64>,
-    /// Bytes that all of them take in a commit record.
-    pub(crate) offset_bytes: usize,
-    /// Set since the last commit.
-    pub(crate) fresh_offsets: BTreeMap<String, u64>,
+    pub(crate) offsets: Offsets,
     /// What the log has not been given yet; all of it comes after the last commit.
     pub(crate) staged: Staged,
     /// The first change since the last commit, if the log has it.
@@ -112,10 +108,10 @@ impl WalStateStore {
     /// The operator of a handle that this store gave out.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for a handle of another store.
+    /// [`Error::InvalidOption`] for a handle of another store, or of an earlier opening of this one.
     pub fn operator_by_id(&mut self, id: OperatorId) -> Result<Operator<'_>> {
-        self.namespace(id)?;
-        Ok(Operator::new(self, id))
+        // Handles come in here and nowhere else: whatever takes one further on has it from this store.
+        if self.catalogue.gave_out(id) { Ok(Operator::new(self, id)) } else { Err(not_ours()) }
     }
 
     /// The reading side of an operator; `None` if there is none of this name.
@@ -135,42 +131,7 @@ impl WalStateStore {
         &self.dir
     }
 
-    /// Notes how far a source has been read. Goes with the next commit, atomically with the changes made since the last one.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`] for a name over 4 KiB, over a million names set since the last commit, or names that come to more than 64 MiB
-    /// in all since the store was created, with 12 bytes for each.
-    pub fn set_source_offset(&mut self, source: &str, offset: u64) -> Result<()> {
-        self.check_open()?;
-        check("name", source.len(), MAX_NAME_BYTES)?;
-        if let (Some(known), Some(fresh)) = (self.offsets.get_mut(source), self.fresh_offsets.get_mut(source)) {
-            (*known, *fresh) = (offset, offset);
-            return Ok(());
-        }
-        check("set of source offsets", self.fresh_offsets.len() + 1, MAX_OFFSETS)?;
-        if !self.offsets.contains_key(source) {
-            let bytes = self.offset_bytes + format::offset_len(source);
-            check("set of source offsets", bytes, MAX_OFFSET_BYTES)?;
-            self.offset_bytes = bytes;
-        }
-        self.offsets.insert(source.to_owned(), offset);
-        self.fresh_offsets.insert(source.to_owned(), offset);
-        Ok(())
-    }
-
-    /// How far a source has been read, as last set.
-    #[must_use]
-    pub fn source_offset(&self, source: &str) -> Option<u64> {
-        self.offsets.get(source).copied()
-    }
-
-    /// All source offsets, as last set.
-    #[must_use]
-    pub fn source_offsets(&self) -> &BTreeMap<String, u64> {
-        &self.offsets
-    }
-
-    /// Makes everything since the last commit one atomic step: the changes of all operators, and the source offsets that were set.
+    /// Makes everything since the last commit one atomic step: the changes of all operators, and the source offsets that were set or removed.
     /// When this returns, the commit is with the operating system and survives the death of the process; the ticket tells when it
     /// survives a power cut. With nothing to commit, it is the ticket of the last commit.
     ///
@@ -185,17 +146,17 @@ impl WalStateStore {
         self.table.settle();
         self.adopt_finished();
         self.log_staged()?;
-        if self.first_change.is_some() || !self.fresh_offsets.is_empty() {
+        if self.first_change.is_some() || !self.offsets.fresh().is_empty() {
             if planted("store-forgets-offsets") {
-                self.fresh_offsets.clear();
+                self.offsets.commit();
             }
-            format::encode_commit(&mut self.scratch, self.first_change, &self.fresh_offsets);
+            format::encode_commit(&mut self.scratch, self.first_change, self.offsets.fresh());
             let record = &self.scratch;
             let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
             self.committed = written.end;
             self.marks.commit();
             self.first_change = None;
-            self.fresh_offsets.clear();
+            self.offsets.commit();
             self.refused = true;
         }
         if self.refused {
@@ -320,7 +281,7 @@ impl WalStateStore {
     fn namespace(&self, id: OperatorId) -> Result<Namespace> {
         match self.catalogue.namespace(id) {
             Some(namespace) => Ok(namespace),
-            None => Err(Error::InvalidOption { name: "operator", why: "a handle that this store gave out" }),
+            None => Err(not_ours()),
         }
     }
 
@@ -410,6 +371,11 @@ impl WalStateStore {
             }
         }
     }
+}
+
+#[cold]
+fn not_ours() -> Error {
+    Error::InvalidOption { name: "operator", why: "a handle that this store gave out since it was opened" }
 }
 
 fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {

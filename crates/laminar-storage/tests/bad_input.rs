@@ -76,6 +76,43 @@ fn a_directory_that_is_not_ours() {
 }
 
 #[test]
+fn temporaries_that_are_not_ours_are_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["thesis.tmp", ".tmp", "STORE.tmp.tmp", "store.tmp"] {
+        let dir = root.path().join("photos").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(name), b"years of work").unwrap();
+        assert!(matches!(refused(&dir, &dir), Error::Foreign { .. }), "{name}");
+    }
+    // A directory is none of ours either, whatever its name.
+    let dir = root.path().join("more");
+    fs::create_dir_all(dir.join("STORE.tmp")).unwrap();
+    assert!(matches!(refused(&dir, &dir), Error::Foreign { .. }));
+
+    let dir = store_in(root.path());
+    fs::write(dir.join("thesis.tmp"), b"years of work").unwrap();
+    fs::write(dir.join("STORE.tmp"), b"ours").unwrap();
+    for _ in 0..2 {
+        drop(WalStateStore::open(&dir, options()).unwrap());
+        assert_eq!(fs::read(dir.join("thesis.tmp")).unwrap(), b"years of work");
+        assert!(!dir.join("STORE.tmp").exists());
+    }
+}
+
+#[test]
+fn temporaries_of_a_creation_are_ours() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["CREATING.tmp", "CREATING.tmp.tmp", "STORE.tmp"] {
+        let dir = root.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(name), b"").unwrap();
+        let (_store, report) = WalStateStore::open(&dir, options()).unwrap();
+        assert!(report.created);
+        assert!(!dir.join(name).exists(), "{name} is left");
+    }
+}
+
+#[test]
 fn a_file_where_the_directory_belongs() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");

@@ -101,9 +101,25 @@ fn write_if_asked(path: &Path, bytes: impl FnOnce() -> Vec<u8>) {
     }
 }
 
+/// Writes the golden store `name` if that is asked for and there is none.
+fn write_store_if_asked(name: &str, write: fn(&SimDisk)) {
+    if !golden().join(name).exists() {
+        let disk = SimDisk::new(2013);
+        write(&disk);
+        for path in disk.files() {
+            let file = path.strip_prefix("/store").unwrap();
+            write_if_asked(&golden().join(name).join(file), || disk.read_file(&path).unwrap());
+        }
+    }
+}
+
 /// The store of version 1, copied to where it may change.
 fn copy_of_v1() -> tempfile::TempDir {
-    let from = golden().join("v1-store");
+    copy_of("v1-store")
+}
+
+fn copy_of(name: &str) -> tempfile::TempDir {
+    let from = golden().join(name);
     let scratch = tempfile::tempdir().unwrap();
     for file in files(&from) {
         let to = scratch.path().join("store").join(&file);
@@ -115,14 +131,7 @@ fn copy_of_v1() -> tempfile::TempDir {
 
 #[test]
 fn a_store_of_version_1_opens_and_holds_what_was_written() {
-    if !golden().join("v1-store").exists() {
-        let disk = SimDisk::new(2013);
-        write_store(&disk);
-        for path in disk.files() {
-            let name = path.strip_prefix("/store").unwrap();
-            write_if_asked(&golden().join("v1-store").join(name), || disk.read_file(&path).unwrap());
-        }
-    }
+    write_store_if_asked("v1-store", write_store);
     let sizes: u64 = files(&golden().join("v1-store"))
         .iter()
         .map(|file| fs::metadata(golden().join("v1-store").join(file)).unwrap().len())
@@ -165,6 +174,37 @@ fn the_older_checkpoint_and_the_log_of_version_1_are_enough() {
     let (store, report) = WalStateStore::open(&dir, options(Env::real())).unwrap();
     assert_eq!((report.checkpoint, report.commits_replayed), (None, 4), "the whole log");
     assert_is_what_was_written(&store);
+}
+
+/// Source offsets in a checkpoint and, in the log behind it, commits that remove some of them.
+fn write_removals(disk: &SimDisk) {
+    let (mut store, _) = WalStateStore::open("/store", options(disk.env())).unwrap();
+    for (name, offset) in [("orders.1", 1), ("orders.2", 2), ("kept", 3)] {
+        store.set_source_offset(name, offset).unwrap();
+    }
+    store.commit().unwrap();
+    store.checkpoint().unwrap().wait().unwrap();
+    store.put(b"k", b"v").unwrap();
+    store.remove_source_offset("orders.1").unwrap();
+    store.set_source_offset("orders.3", 4).unwrap();
+    store.commit().unwrap();
+    store.remove_source_offset("orders.2").unwrap();
+    store.commit().unwrap().wait().unwrap();
+}
+
+#[test]
+fn source_offsets_that_version_1_removed_stay_removed() {
+    write_store_if_asked("v1-removals", write_removals);
+    let scratch = copy_of("v1-removals");
+    let dir = scratch.path().join("store");
+    for commits in [2, 0] {
+        let (mut store, report) = WalStateStore::open(&dir, options(Env::real())).unwrap();
+        assert_eq!(report.commits_replayed, commits);
+        let offsets: Vec<_> = store.source_offsets().iter().map(|(name, offset)| (name.as_str(), *offset)).collect();
+        assert_eq!(offsets, [("kept", 3), ("orders.3", 4)]);
+        assert_eq!(store.get(b"k").unwrap(), Some(&b"v"[..]));
+        store.checkpoint().unwrap().wait().unwrap();
+    }
 }
 
 #[test]

@@ -344,6 +344,34 @@ fn a_handle_of_an_operator_stays_good_when_it_is_cleared() {
     assert_eq!(all_of(&store, "counts"), Model::from([(b"j".to_vec(), b"3".to_vec())]));
 }
 
+#[test]
+fn a_handle_of_another_store_or_of_an_earlier_opening_is_refused() {
+    let (disk, other_disk) = (SimDisk::new(1), SimDisk::new(2));
+    let (mut store, _) = open(&disk);
+    let (mut other, _) = open(&other_disk);
+    let names = ["a", "b"];
+    let ids = names.map(|name| store.operator_id(name).unwrap());
+    let others = names.map(|name| other.operator_id(name).unwrap());
+    let refused = |store: &mut WalStateStore, id| match store.operator_by_id(id) {
+        Err(Error::InvalidOption { name: "operator", .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(operator) => panic!("{operator:?}"),
+    };
+    for (id, other_id) in ids.into_iter().zip(others) {
+        assert_ne!(id, other_id);
+        refused(&mut store, other_id);
+        refused(&mut other, id);
+    }
+    store.commit().unwrap();
+    drop(store);
+    let (mut store, _) = open(&disk);
+    for (name, id) in names.into_iter().zip(ids) {
+        refused(&mut store, id);
+        let fresh = store.operator_id(name).unwrap();
+        assert_eq!(store.operator_by_id(fresh).unwrap().id(), fresh);
+    }
+}
+
 fn all_of(store: &WalStateStore, operator: &str) -> Model {
     let view = store.operator_view(operator).unwrap();
     view.prefix_scan(b"").map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
@@ -625,6 +653,87 @@ fn source_offsets_survive_in_the_log_and_in_checkpoints() {
     assert_eq!(*store.source_offsets(), report.source_offsets);
 }
 
+/// A store with offsets in a checkpoint and behind it.
+fn store_of_sources(disk: &SimDisk) -> WalStateStore {
+    let (mut store, _) = open(disk);
+    for (name, offset) in [("a", 1), ("b", 2), ("c", 3)] {
+        store.set_source_offset(name, offset).unwrap();
+    }
+    checkpoint(&mut store);
+    store.set_source_offset("d", 4).unwrap();
+    store.commit().unwrap().wait().unwrap();
+    store
+}
+
+fn sources(store: &WalStateStore) -> String {
+    store.source_offsets().iter().map(|(name, offset)| format!("{name}{offset}")).collect()
+}
+
+#[test]
+fn a_removed_source_offset_is_gone_in_the_log_and_in_checkpoints() {
+    let disk = SimDisk::new(1);
+    let mut store = store_of_sources(&disk);
+    // One that only the checkpoint has, one that only the log has, one that no commit has.
+    store.set_source_offset("e", 5).unwrap();
+    for name in ["a", "d", "e"] {
+        assert!(store.remove_source_offset(name).unwrap());
+        assert!(!store.remove_source_offset(name).unwrap(), "{name} is gone already");
+        assert_eq!(store.source_offset(name), None);
+    }
+    assert!(!store.remove_source_offset("never set").unwrap());
+    let removed = store.commit().unwrap();
+    assert_eq!(store.commit().unwrap().lsn(), removed.lsn(), "a removal is committed once");
+    assert_eq!(sources(&store), "b2c3");
+    disk.kill();
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!((report.checkpoint, sources(&store)), (Some(1), "b2c3".to_owned()));
+    assert_eq!(report.source_offsets, *store.source_offsets());
+    checkpoint(&mut store);
+    assert!(store.verify(&mut |_| ()).unwrap().is_whole());
+    let exported = store.export("/backup").unwrap();
+    assert_eq!(exported.source_offsets(), store.source_offsets());
+    drop(store);
+    let (mut store, report) = open(&disk);
+    assert_eq!((report.commits_replayed, sources(&store)), (0, "b2c3".to_owned()));
+    // It may come back, in the same commit too: the last word counts.
+    store.set_source_offset("a", 7).unwrap();
+    store.remove_source_offset("b").unwrap();
+    store.set_source_offset("b", 8).unwrap();
+    store.set_source_offset("b", 9).unwrap();
+    store.commit().unwrap();
+    disk.kill();
+    drop(store);
+    assert_eq!(sources(&open(&disk).0), "a7b9c3");
+}
+
+#[test]
+fn a_removal_of_a_source_offset_is_part_of_its_commit() {
+    let disk = SimDisk::new(1);
+    let mut store = store_of_sources(&disk);
+    disk.start_history();
+    store.put(b"k", b"v").unwrap();
+    store.remove_source_offset("a").unwrap();
+    store.set_source_offset("e", 5).unwrap();
+    store.commit().unwrap().wait().unwrap();
+    checkpoint(&mut store);
+    let mut seen = std::collections::BTreeSet::new();
+    for before in disk.take_history() {
+        for left in [before.fork(), before.crash_keep_all(), before.crash_lose_all(), before.crash(1), before.crash(2)]
+        {
+            let (store, _) = open(&left);
+            let is_there = store.get(b"k").unwrap().is_some();
+            assert_eq!(sources(&store), if is_there { "b2c3d4e5" } else { "a1b2c3d4" });
+            seen.insert(is_there);
+        }
+    }
+    assert_eq!(seen.len(), 2, "both sides of the commit");
+    // Without a commit nothing is removed.
+    store.remove_source_offset("b").unwrap();
+    drop(store);
+    assert_eq!(sources(&open(&disk).0), "b2c3d4e5");
+}
+
 #[test]
 fn a_closed_store_says_so_to_every_change() {
     let disk = SimDisk::new(1);
@@ -641,6 +750,7 @@ fn a_closed_store_says_so_to_every_change() {
     closed(store.delete(b"missing"));
     closed(store.clear());
     closed(store.set_source_offset("source", 1));
+    closed(store.remove_source_offset("s").map(drop));
     closed(store.commit().map(drop));
     closed(store.checkpoint().map(drop));
     closed(store.enable_checkpointing(std::time::Duration::from_secs(1), 2));

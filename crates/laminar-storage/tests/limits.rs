@@ -50,6 +50,28 @@ fn a_full_table_refuses_before_it_logs() {
 }
 
 #[test]
+fn large_values_count_by_their_bytes() {
+    for (bytes, fit) in [(16 << 20, 0..=0), (5 << 20, 1..=1), ((1 << 20) + 1, 4..=7)] {
+        let disk = SimDisk::new(1);
+        let mut store = open(&disk, small_table());
+        let value = vec![7; bytes];
+        let count = (0..100_u64).take_while(|n| match store.put(&n.to_be_bytes(), &value) {
+            Ok(()) => true,
+            Err(Error::TooLarge { what: "table", limit: 8_388_608, .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
+        let count = count.count() as u64;
+        assert!(fit.contains(&count), "{count} values of {bytes} bytes");
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        // What was accepted is replayed within the same limit.
+        let store = open(&disk.crash_lose_all(), small_table());
+        assert_eq!(store.len().unwrap(), count);
+        assert!((0..count).all(|n| store.get(&n.to_be_bytes()).unwrap() == Some(&value[..])));
+    }
+}
+
+#[test]
 fn a_full_table_opens_again_and_takes_what_fits() {
     for deleted in [100, 1] {
         let disk = SimDisk::new(1);
@@ -114,4 +136,38 @@ fn source_offsets_are_bounded_by_bytes_so_that_every_commit_fits_into_a_record()
     let store = open(&disk.crash_lose_all(), StoreOptions::new());
     assert_eq!(store.source_offsets().len() as u64, set);
     assert_eq!(store.source_offset(&name(7)), Some(8));
+}
+
+#[test]
+fn a_removed_source_makes_room_for_another_with_its_commit() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk, StoreOptions::new());
+    let name = |n: u64| format!("{n:08}{}", "x".repeat(format::MAX_NAME_BYTES - 8));
+    let count = (0..100_000).take_while(|&n| store.set_source_offset(&name(n), n).is_ok()).count() as u64;
+    let is_full = |error: Error| matches!(error, Error::TooLarge { what: "set of source offsets", .. });
+    store.commit().unwrap();
+    // Files that are rotated for ever: each name comes once.
+    for n in 0..100 {
+        assert!(store.remove_source_offset(&name(n)).unwrap());
+        assert!(is_full(store.set_source_offset(&name(count + n), 0).unwrap_err()), "the record has to hold both");
+        store.commit().unwrap();
+        store.set_source_offset(&name(count + n), n).unwrap();
+        assert!(is_full(store.set_source_offset(&name(count + n + 1), 0).unwrap_err()));
+    }
+    store.commit().unwrap().wait().unwrap();
+    drop(store);
+    let mut store = open(&disk.crash_lose_all(), StoreOptions::new());
+    assert_eq!(store.source_offsets().len() as u64, count);
+    assert_eq!((store.source_offset(&name(99)), store.source_offset(&name(count + 99))), (None, Some(99)));
+    assert!(
+        is_full(store.set_source_offset(&name(99), 0).unwrap_err()),
+        "what was removed does not count, all else does"
+    );
+    // Removed and set again it counts once.
+    for n in 100..200 {
+        store.remove_source_offset(&name(n)).unwrap();
+        store.set_source_offset(&name(n), 1).unwrap();
+    }
+    store.commit().unwrap();
+    assert!(is_full(store.set_source_offset(&name(99), 0).unwrap_err()));
 }

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 93] = [
+pub const PLANTED: [Planted; 94] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -171,6 +171,8 @@ pub const PLANTED: [Planted; 93] = [
         "A change that is not committed when a checkpoint begins passes for one that the checkpoint holds."),
     bug("recovery-forgets-offsets", "laminar-storage", "P2", Hunt::Seeds,
         "The source offsets of the checkpoint are not taken over."),
+    bug("removed-offset-stays", "laminar-storage", "P2", Hunt::Seeds,
+        "A commit that removes source offsets is read as one that removes none."),
     bug("replay-skips-first-change", "laminar-storage", "P1", Hunt::Seeds,
         "The first change behind the checkpoint is not replayed."),
     bug("run-drops-tombstones", "laminar-storage", "P6", Hunt::Seeds,

@@ -6,6 +6,11 @@ fn offsets(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect()
 }
 
+/// Offsets as a commit takes them; `None` is a removal.
+fn changed(pairs: &[(&str, Option<u64>)]) -> BTreeMap<String, Option<u64>> {
+    pairs.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
@@ -16,7 +21,9 @@ fn the_worked_example_of_the_document_is_what_is_written() {
     let mut record = vec![0; put_len(b"k", b"v")];
     encode_put(&mut record, [0, 0, 0, 1], b"k", b"v");
     assert!(document.contains(&hex(&record)), "{}", hex(&record));
-    encode_commit(&mut record, Some(Lsn::new(4136)), &offsets(&[("s", 7)]));
+    encode_commit(&mut record, Some(Lsn::new(4136)), &changed(&[("s", Some(7))]));
+    assert!(document.contains(&hex(&record)), "{}", hex(&record));
+    encode_commit(&mut record, None, &changed(&[("s", None), ("t", Some(1))]));
     assert!(document.contains(&hex(&record)), "{}", hex(&record));
 }
 
@@ -30,7 +37,7 @@ fn records_come_back() {
     encode_delete(&mut record, *b"spac", b"key");
     assert_eq!(Record::decode(&record), Some(Record::Delete { key: b"spackey" }));
 
-    let all = offsets(&[("", 1), ("a", u64::MAX), ("\u{e9}", 0)]);
+    let all = changed(&[("", Some(1)), ("a", Some(u64::MAX)), ("\u{e9}", Some(0))]);
     encode_commit(&mut record, None, &all);
     let Some(Record::Commit(commit)) = Record::decode(&record) else { panic!("a commit") };
     assert_eq!(commit.first, None);
@@ -40,19 +47,37 @@ fn records_come_back() {
 }
 
 #[test]
+fn removals_come_back() {
+    let mut record = Vec::new();
+    encode_commit(
+        &mut record,
+        Some(Lsn::new(9)),
+        &changed(&[("", None), ("new", Some(3)), ("old", None), ("x", None)]),
+    );
+    assert_eq!(record[0], KIND_COMMIT_REMOVING, "who knows of no removals refuses it");
+    let Some(Record::Commit(commit)) = Record::decode(&record) else { panic!("a commit") };
+    assert_eq!(commit.first, Some(Lsn::new(9)));
+    let mut read = offsets(&[("", 8), ("kept", 1), ("old", 2)]);
+    assert_eq!(commit.apply(&mut read), Some(()));
+    assert_eq!(read, offsets(&[("kept", 1), ("new", 3)]));
+}
+
+#[test]
 fn cut_or_foreign_records_are_refused() {
     let mut record = Vec::new();
-    encode_commit(&mut record, Some(Lsn::new(1)), &offsets(&[("source", 7)]));
-    for len in 0..record.len() {
-        let whole = Record::decode(&record[..len]).is_some_and(|record| match record {
-            Record::Commit(commit) => commit.apply(&mut BTreeMap::new()).is_some(),
-            _ => true,
-        });
-        assert!(!whole, "{len} bytes pass for the whole commit");
+    for changes in [&[("source", Some(7))][..], &[("source", Some(7)), ("x", None), ("y", None)], &[("x", None)]] {
+        encode_commit(&mut record, Some(Lsn::new(1)), &changed(changes));
+        for len in 0..record.len() {
+            let whole = Record::decode(&record[..len]).is_some_and(|record| match record {
+                Record::Commit(commit) => commit.apply(&mut BTreeMap::new()).is_some(),
+                _ => true,
+            });
+            assert!(!whole, "{len} bytes pass for the whole commit");
+        }
+        record.push(0);
+        let Some(Record::Commit(commit)) = Record::decode(&record) else { panic!("a commit") };
+        assert_eq!(commit.apply(&mut BTreeMap::new()), None, "bytes after the last offset");
     }
-    record.push(0);
-    let Some(Record::Commit(commit)) = Record::decode(&record) else { panic!("a commit") };
-    assert_eq!(commit.apply(&mut BTreeMap::new()), None, "bytes after the last offset");
     assert_eq!(Record::decode(&[9, 0, 0]), None);
     assert_eq!(Record::decode(&[KIND_PUT, 200, 0, 0, 0, 1]), None, "a key longer than the record");
 }

@@ -13,8 +13,10 @@ use super::key::Key;
 use crate::{Error, Result};
 
 mod class;
+mod room;
 
 use class::{CLASSES, LARGEST, class_at_most, class_of};
+use room::Room;
 
 /// Names a block: the chunk in the high bits, the first cell within it in the low ones.
 pub(super) type Slot = u32;
@@ -30,6 +32,8 @@ pub(super) const FIRST_BYTES: usize = 16 << 10;
 pub(super) const GROWTH: usize = 4;
 /// As many as 32 bits can name.
 const CHUNKS: usize = 1 << (32 - CELL_BITS);
+/// A key and a value below it make an entry that certainly fits into a block of a class.
+const SHORT_BYTES: usize = LARGEST * CELL_BYTES / 4;
 /// Blocks that are looked at ahead of the hand: as many as it usually passes in one go.
 const COMING: usize = 2;
 /// Names no chunk: not the first one either, which may be that of a single large block.
@@ -70,8 +74,7 @@ pub(super) struct Arena {
     resident_cells: usize,
     /// Chunk and cell where [`Arena::walk`] goes on: the start of a block.
     hand: (usize, usize),
-    /// Chunks that there may be.
-    limit: usize,
+    room: Room,
     in_bulk: bool,
 }
 
@@ -87,7 +90,7 @@ impl Arena {
             spare: None,
             resident_cells: 0,
             hand: (0, 0),
-            limit: CHUNKS,
+            room: Room::new(),
             in_bulk: false,
         }
     }
@@ -108,8 +111,7 @@ impl Arena {
 
     /// Bounds the memory of entries to about so many bytes, a chunk at least; never above what slots can name.
     pub(super) fn set_limit(&mut self, bytes: u64) {
-        let chunks = usize::try_from(bytes / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
-        self.limit = chunks.clamp(1, CHUNKS);
+        self.room.set_limit(bytes);
     }
 
     /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now.
@@ -118,28 +120,31 @@ impl Arena {
     /// As the insert would say it.
     #[inline]
     pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
-        // With a chunk to spare there is room for anything.
-        if self.vacant.last().copied().unwrap_or(self.chunks.len()) < self.limit {
+        // With a chunk to spare there is room for anything that does not need one of its own.
+        if self.room.left() >= CHUNK_BYTES as u64 && (key_bytes | value_bytes) < SHORT_BYTES {
             return Ok(());
         }
         let cells = Layout::new(key_bytes, value_bytes).cells();
-        let class = class_of(cells);
+        if self.has_room(class_of(cells)) { Ok(()) } else { Err(self.full(cells)) }
+    }
+
+    fn has_room(&self, class: class::Class) -> bool {
+        if class.cells > LARGEST {
+            return chunk_bytes(class.cells) as u64 <= self.room.left();
+        }
         // The open chunk may still be short, but can grow to the length of all.
         let open = self.chunks.get(self.open).map_or(0, |open| CHUNK_CELLS - open.used);
-        let fits = class.cells <= LARGEST && (self.free[class.index] != NO_SLOT || open >= class.cells);
-        if fits { Ok(()) } else { Err(self.full(cells)) }
+        self.room.left() >= CHUNK_BYTES as u64 || self.free[class.index] != NO_SLOT || open >= class.cells
     }
 
     /// Whether a few short entries find room, whatever else there is.
     #[inline]
     pub(super) fn has_plenty(&self) -> bool {
-        let fresh = self.limit.saturating_sub(self.chunks.len());
-        // Where the limit was lowered, vacant numbers may lie above it.
-        fresh > ARRIVALS || (self.chunks.len() <= self.limit && self.vacant.len() > ARRIVALS)
+        self.room.left() > (ARRIVALS * CHUNK_BYTES) as u64
     }
 
     fn full(&self, cells: usize) -> Error {
-        let limit = (self.limit * CHUNK_BYTES) as u64;
+        let limit = self.room.limit();
         Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
     }
 
@@ -315,13 +320,13 @@ impl Arena {
             self.chunks[place(head).0].taken += class.cells;
             return Some(head);
         }
-        let room = self.room(class.cells);
+        let room = self.open_cells(class.cells);
         if room < class.cells {
             let next = self.add_chunk(CHUNK_CELLS, self.open == NONE_OPEN)?;
             self.close(room);
             self.open = next;
             // The first chunk is a short one, and the first entry may be long.
-            self.room(class.cells);
+            self.open_cells(class.cells);
         }
         let number = self.open;
         let open = &mut self.chunks[number];
@@ -333,7 +338,7 @@ impl Arena {
     }
 
     /// Cells left in the open chunk, which is grown to have `wanted` of them if it can be.
-    fn room(&mut self, wanted: usize) -> usize {
+    fn open_cells(&mut self, wanted: usize) -> usize {
         let Some(open) = self.chunks.get_mut(self.open) else { return 0 };
         let used = open.used;
         while open.cells() < CHUNK_CELLS && open.cells() - used < wanted {
@@ -361,27 +366,28 @@ impl Arena {
     }
 
     fn add_chunk(&mut self, cells: usize, is_first: bool) -> Option<usize> {
-        let number = self.vacant.last().copied().unwrap_or(self.chunks.len());
-        if number >= self.limit {
+        if !self.room.take(chunk_bytes(cells)) {
             return None;
         }
         let pages = if cells == CHUNK_CELLS {
             self.spare.take().unwrap_or_else(|| self.pages(is_first))
         } else {
-            Pages::huge(start_of(cells))
+            Pages::huge(chunk_bytes(cells))
         };
         let chunk = Chunk { pages, used: 0, taken: 0 };
-        if self.vacant.pop().is_some() {
+        if let Some(number) = self.vacant.pop() {
             self.chunks[number] = chunk;
-        } else {
-            self.chunks.push(chunk);
+            return Some(number);
         }
-        Some(number)
+        self.chunks.push(chunk);
+        Some(self.chunks.len() - 1)
     }
 
     fn let_go(&mut self, chunk: usize) {
         let gone = std::mem::take(&mut self.chunks[chunk]);
         self.resident_cells -= gone.used;
+        // None goes before it has its full length.
+        self.room.give_back(gone.pages.len());
         if self.hand.0 == chunk {
             // The number may come back with other blocks.
             self.hand.1 = 0;
@@ -452,6 +458,11 @@ impl Chunk {
     fn cells(&self) -> usize {
         cells_in(self.bytes().len())
     }
+}
+
+/// The bytes of a chunk of so many cells; one that still has to grow counts as long as it may become.
+const fn chunk_bytes(cells: usize) -> usize {
+    if cells == CHUNK_CELLS { CHUNK_BYTES } else { start_of(cells) }
 }
 
 /// The whole cells in so many bytes.

@@ -93,6 +93,48 @@ fn what_was_written_has_room_also_where_the_limit_comes_near() {
 }
 
 #[test]
+fn the_limit_counts_large_entries_by_their_bytes() {
+    const LIMIT: usize = 8 << 20;
+    for bytes in [300 << 10, (1 << 20) - 100, (1 << 20) + 1, 3 << 20, 5 << 20, 7 << 20, 9 << 20, 16 << 20] {
+        let mut table = Table::new(1);
+        table.set_limit(LIMIT as u64);
+        let value = vec![1; bytes];
+        let count = (0..100_u32).take_while(|n| {
+            let name = n.to_le_bytes();
+            let room = table.check_room(&table.key(*b"test", &name), bytes).is_ok();
+            assert_eq!(table.insert(&table.key(*b"test", &name), 1, Some(&value)).is_ok(), room, "{bytes}: {n}");
+            room
+        });
+        // Within 4 MiB, and up to an entry more that does not fit whole.
+        let count = count.count();
+        assert!(count * bytes <= LIMIT && (count + 1) * bytes + (4 << 20) > LIMIT, "{count} of {bytes}");
+        // What is removed makes room again, for others too.
+        for n in 0..u32::try_from(count).unwrap() {
+            assert!(table.remove(&table.key(*b"test", &n.to_le_bytes())));
+        }
+        table.release();
+        for n in 0..5_000_u32 {
+            table.insert(&table.key(*b"test", &n.to_le_bytes()), 1, Some(&[1; 1000])).expect("5 MB of 8");
+        }
+    }
+}
+
+#[test]
+fn a_large_entry_that_is_replaced_needs_room_for_both_at_once() {
+    let mut table = Table::new(1);
+    table.set_limit(16 << 20);
+    let (key, larger) = (table.key(*b"test", b"k"), vec![1; 9 << 20]);
+    table.insert(&key, 1, Some(&larger[1 << 20..])).unwrap();
+    let error = table.insert(&key, 2, Some(&larger)).unwrap_err();
+    assert!(matches!(error, crate::Error::TooLarge { what: "table", limit: 16_777_216, .. }), "{error}");
+    assert_eq!(table.get(&key).unwrap().mark, 1);
+    // As long as before, it is written over.
+    table.insert(&key, 2, Some(&larger[1 << 20..])).unwrap();
+    table.remove(&key);
+    table.insert(&key, 3, Some(&larger)).unwrap();
+}
+
+#[test]
 fn entries_of_sixteen_and_a_hundred_bytes_begin_with_a_cache_line() {
     assert_eq!(block::Layout::new(SPACE_BYTES + 16, 100).cells() * block::CELL_BYTES, 128);
     let mut table = Table::new(1);
