@@ -149,7 +149,7 @@ pub const PLANTED: [Planted; 94] = [
         "A checkpoint holds changes that are not committed."),
     bug("checkpoint-forgets-older-offsets", "laminar-storage", "P2", Hunt::Seeds,
         "A checkpoint holds only the source offsets set since the one before."),
-    bug("checkpoint-keeps-oldest", "laminar-storage", "P6", Hunt::Calls,
+    bug("checkpoint-keeps-oldest", "laminar-storage", "P6", Hunt::Seeds,
         "Of the changes of a key a checkpoint holds the oldest."),
     bug("checkpoint-passes-over-what-comes-again", "laminar-storage", "P6", Hunt::Seeds,
         "A checkpoint that is scanning the log does not take a newer change of a key that it remembers."),
