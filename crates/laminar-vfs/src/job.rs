@@ -27,6 +27,12 @@ pub trait Job: Send {
     /// Does the next piece of work, if there is one.
     fn step(&mut self) -> Step;
 
+    /// Whether the job is to have only what nobody else wants of the processors: a thread of its own has the lowest priority then, where the
+    /// system has one for a single thread. Nobody should wait for such a job while it is in a step. By default it is not.
+    fn is_spare(&self) -> bool {
+        false
+    }
+
     /// A step has panicked with this message, on a thread of the job's own: the job tells those who wait for it, and says whether it goes
     /// on to be stepped. By default it does not, and is dropped. Where it has no thread, the panic is its driver's instead.
     fn panicked(&mut self, message: &str) -> bool {
@@ -127,6 +133,10 @@ impl Spawn for Threads {
 }
 
 fn run(mut job: Box<dyn Job>, control: &Control) {
+    let is_spare = job.is_spare();
+    if is_spare {
+        crate::real::yield_to_all_others();
+    }
     loop {
         if control.signal.lock().stopped {
             return;
@@ -134,6 +144,8 @@ fn run(mut job: Box<dyn Job>, control: &Control) {
         let step = catch_unwind(AssertUnwindSafe(|| job.step()))
             .unwrap_or_else(|panic| if job.panicked(panic_message(&*panic)) { Step::Again } else { Step::Done });
         match step {
+            // Whoever has been waiting for this processor need not wait until the system takes it away.
+            Step::Again if is_spare => thread::yield_now(),
             Step::Again => {}
             Step::Done => return,
             Step::Wait(limit) => {

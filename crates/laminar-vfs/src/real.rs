@@ -188,6 +188,11 @@ impl VfsFile for RealFile {
     }
 }
 
+/// Gives this thread the lowest priority.
+pub(crate) fn yield_to_all_others() {
+    sys::yield_to_all_others();
+}
+
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct RealClock {

@@ -1,10 +1,9 @@
 //! What is made ahead of need: the next segment, so that entering it costs no more than a sync, and the reserve, so that
 //! a full disk opens.
 
-use std::ops::Range;
-
 use laminar_vfs::{OpenMode, VfsFile, planted};
 
+use crate::coming::Coming;
 use crate::dir::Dir;
 use crate::format::{Identity, PAGE, round_up};
 use crate::log::Log;
@@ -15,33 +14,6 @@ use crate::{Result, name};
 /// The reserve starts with this much and doubles, but grows by no more than a step at a time: whoever comes to its end waits for one.
 const FIRST_RESERVE: u64 = 64 << 10;
 const RESERVE_STEP: u64 = 4 << 20;
-
-/// Bytes of a segment that are brought into memory at a time.
-const COMING_STEP: u64 = 1 << 20;
-
-/// The file of a segment that will be written soon. A write to bytes that the system's cache does not have, takes memory for them first, which on a virtual
-/// machine may cost ten times what the copy does: so what is still a hole is read before, by the worker.
-#[derive(Debug)]
-pub(crate) struct Coming {
-    file: Arc<dyn VfsFile>,
-    rest: Range<u64>,
-}
-
-impl Coming {
-    /// `None` for a segment of which everything is in memory, since it was written, and for one that is not worth it.
-    fn of(file: Arc<dyn VfsFile>, segment: &Segment) -> Option<Self> {
-        let header = &segment.header;
-        (!header.zero_filled && header.length > COMING_STEP).then_some(Self { file, rest: 0..header.length })
-    }
-
-    /// Brings the next bytes into memory. `None` where these were the last.
-    pub(crate) fn step(self) -> Option<Self> {
-        let Self { file, rest } = self;
-        let middle = rest.end.min(rest.start + COMING_STEP);
-        file.prefetch(rest.start..middle);
-        (middle < rest.end).then_some(Self { file, rest: middle..rest.end })
-    }
-}
 
 /// The next segment and the reserve.
 #[derive(Debug)]
@@ -181,27 +153,5 @@ impl Log {
             self.reserve_bytes.store(target, Ordering::Release);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use laminar_vfs::Env;
-
-    use super::*;
-
-    #[test]
-    fn a_segment_that_comes_is_fetched_whole_in_steps() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Env::real().vfs.open(&dir.path().join("coming"), OpenMode::CreateNew).unwrap();
-        let length = 2 * COMING_STEP + 4096;
-        file.set_len(length).unwrap();
-        let mut coming = Some(Coming { file, rest: 0..length });
-        let mut steps = Vec::new();
-        while let Some(now) = coming {
-            steps.push(now.rest.clone());
-            coming = now.step();
-        }
-        assert_eq!(steps, [0..length, COMING_STEP..length, 2 * COMING_STEP..length]);
     }
 }

@@ -45,6 +45,7 @@
 mod ahead;
 mod buffer;
 mod close;
+mod coming;
 mod commit;
 mod dir;
 mod error;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use laminar_vfs::{Job, Op, Step};
 
-use crate::ahead::Coming;
+use crate::coming::Fetcher;
 use crate::log::Log;
 use crate::sync::{Ordering, Weak};
 use crate::{Result, SyncPolicy};
@@ -54,8 +54,8 @@ pub(crate) struct LogJob {
     /// Where the log was when something was tried in vain: not tried again before it moves on, or some time passes.
     gave_up_at: Option<u64>,
     rested: bool,
-    /// What of the next segment is still to be brought into memory.
-    coming: Option<Coming>,
+    /// Brings the next segment into memory.
+    fetcher: Fetcher,
 }
 
 /// What a look at the log found to do.
@@ -65,13 +65,12 @@ enum Next {
     Write,
     Prepare,
     Sync,
-    Fetch,
     Mark,
 }
 
 impl LogJob {
     pub(crate) fn new(log: Weak<Log>) -> Self {
-        Self { log, gave_up_at: None, rested: false, coming: None }
+        Self { log, gave_up_at: None, rested: false, fetcher: Fetcher::default() }
     }
 
     fn look(&self, log: &Log) -> Next {
@@ -98,9 +97,6 @@ impl LogJob {
         }
         if may_try && log.is_sync_due(at, segment.header.length) {
             return Next::Sync;
-        }
-        if self.coming.is_some() {
-            return Next::Fetch;
         }
         let dirty = log.buffer.lock().end() > durable;
         let (after, next) = match (log.choices.sync_policy, log.choices.idle_seal) {
@@ -136,15 +132,16 @@ impl LogJob {
                 };
                 if log.is_reserve_short(at, length) {
                     log.grow_reserve(length)?;
-                } else if at > length / 2 {
-                    self.coming = log.prepare_spare()?;
+                } else if at > length / 2
+                    && let Some(coming) = log.prepare_spare()?
+                {
+                    self.fetcher.fetch(&*log.dir.env.spawn, coming);
                 }
             }
             Next::Sync => {
                 let end = log.buffer.lock().end();
                 log.wait_durable(end)?;
             }
-            Next::Fetch => self.coming = self.coming.take().and_then(Coming::step),
             Next::Mark => return log.write_mark(),
         }
         Ok(true)
