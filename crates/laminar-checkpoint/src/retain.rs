@@ -44,8 +44,8 @@ impl CheckpointManager {
     ///
     /// What a handle of this manager uses stays. A checkpoint that is not valid, or that an opening by this manager has
     /// passed over, does not count as kept; it stays, for whoever wants to look into it, until `keep` newer ones are valid.
-    /// Names that are not ours are left alone. Every checkpoint is looked at before any is removed: if one can't be read, for
-    /// a reason that says nothing about its validity, nothing is removed.
+    /// Names that are not ours are left alone. Every other checkpoint is looked at before any is removed: if one
+    /// can't be read, for a reason that says nothing about its validity, nothing is removed.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] for a `keep` of 0, [`Error::Locked`], and those of the disk.

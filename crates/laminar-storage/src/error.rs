@@ -55,7 +55,7 @@ pub enum Error {
         /// What is missing.
         path: PathBuf,
     },
-    /// A directory that a [`restore`](crate::restore()) was making when it failed or was cut off: repeat the restore. Nothing was changed.
+    /// A directory that a [`restore`](crate::restore()) was making when it failed or was cut off: repeat the restore.
     #[error("the restore into {} was interrupted: repeat it", path.display())]
     RestoreInterrupted {
         /// The directory.

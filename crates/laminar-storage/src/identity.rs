@@ -102,8 +102,9 @@ pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Lock> {
 /// What to say of a restore that has not ended: whether somebody is still at it, or it must be repeated.
 pub(crate) fn unfinished_restore(vfs: &dyn Vfs, dir: &Path) -> Error {
     match lock(vfs, dir) {
-        Ok(_) => Error::RestoreInterrupted { path: dir.to_owned() },
-        Err(error) => error,
+        Err(locked @ Error::Locked { .. }) => locked,
+        // Also where no lock can be taken, as on a disk that is only read.
+        _ => Error::RestoreInterrupted { path: dir.to_owned() },
     }
 }
 

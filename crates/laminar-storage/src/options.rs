@@ -155,9 +155,10 @@ impl StoreOptions {
         self
     }
 
-    /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs.
-    /// Bounds the memory of a checkpoint at 24 bytes a record, and the log at what the system's page cache should have room for: the records of
-    /// a run are read from all over it. Default 2 GiB and 16 Mi records; at least 1 each (a commit is never split).
+    /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs. Of a key that
+    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, and half a MiB, and the log at
+    /// what the system's page cache should have room for: the records of a run are read from all over it. Default 2 GiB and 16 Mi records; at
+    /// least 1 each (a commit is never split).
     #[must_use]
     pub fn run_limits(mut self, log_bytes: u64, records: usize) -> Self {
         self.run_log_bytes = log_bytes;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Run, Verify};
-use laminar_wal::{CreateMode, Lsn, Wal};
+use laminar_wal::{CreateMode, Lsn, RecoverTo, Wal};
 
 use crate::format::Identity;
 use crate::identity::{self, Place};
@@ -19,7 +19,7 @@ use crate::{Error, Result, StoreOptions, WalStateStore};
 ///
 /// # Errors
 /// [`Error::Foreign`] where there is something in `new_dir` already, other than just what this restore makes; damage of the checkpoint; what
-/// writing can fail with. A restore that failed or was cut off is to be repeated; once it has begun to write, the directory
+/// writing can fail with. A restore that failed or was cut off is to be repeated; once its marker is durable, the directory
 /// opens either with all of the checkpoint's state, or as [`Error::RestoreInterrupted`].
 ///
 /// ```
@@ -65,15 +65,17 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
 
 /// Ends a restore that was cut off after it had published the identity. Whether its marker is still there does not tell: it may be gone
 /// already, or have come back to a store that is in use. So the store has to be just what the checkpoint says, and is opened: that makes
-/// what it shows durable.
+/// what it shows durable. It may be in use all the same, its newest checkpoint still the restored one: it is opened as the store that it
+/// is, nothing of its log is given up, and all of the copy is read.
 fn end_again(source: &Checkpoint, dir: &Path, options: StoreOptions) -> Result<()> {
     let there_already = || Error::Foreign { path: dir.to_owned(), why: "there is a store already" };
     let (identity, _) = identity::read(&*options.env.vfs, dir)?;
     let newest = open_checkpoints(dir, &options, identity)?.open_newest_valid()?.checkpoint;
-    // Before the store is opened, so that one that is anything else is not even touched.
+    // Before the store is opened, so that one with another checkpoint is not even touched.
     if !newest.is_some_and(|newest| is_same(source, &newest)) {
         return Err(there_already());
     }
+    let options = StoreOptions { memory_budget: None, ..options.recover_to(RecoverTo::Whole).verify(Verify::All) };
     let (store, _) = WalStateStore::open(dir, options)?;
     let is_unused = store.committed.get() == source.wal_position();
     if is_unused && store.attached.as_ref().is_some_and(|attached| is_same(source, attached)) {

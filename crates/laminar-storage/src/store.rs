@@ -155,6 +155,7 @@ impl WalStateStore {
             let written = self.wal.append_with(record.len(), BatchPart::Last, |into| into.copy_from_slice(record))?;
             self.committed = written.end;
             self.marks.commit();
+            self.sweeping.commit();
             self.first_change = None;
             self.offsets.commit();
             self.refused = true;

@@ -12,7 +12,7 @@
 
 use std::path::Path;
 
-use laminar_storage::{Error, StateStore, StoreOptions, WalStateStore, restore};
+use laminar_storage::{Error, RecoverTo, StateStore, StoreOptions, WalStateStore, restore};
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 use laminar_vfs::{Op, OpenMode};
 
@@ -112,7 +112,7 @@ fn a_repeated_restore_may_be_cut_off_as_well() {
     disk.start_history();
     restore(&checkpoint, AGAIN, options(&disk)).unwrap();
     let history = disk.take_history();
-    // Into what a creation left, into the middle of a restore, and where only its marker is still there.
+    // Into nothing yet, into the middle of a restore, and where only its marker is still there.
     for first in [0, history.len() / 3, history.len() / 2, history.len() - 2, history.len() - 3] {
         check_every_cut(&history[first].crash_keep_all(), &checkpoint);
     }
@@ -190,4 +190,26 @@ fn a_restore_that_is_running_is_not_called_interrupted() {
     let _held = vfs.lock("/again/LOCK".as_ref()).unwrap();
     vfs.open("/again/RESTORING.tmp".as_ref(), OpenMode::CreateNew).unwrap();
     assert!(WalStateStore::open(AGAIN, options(&disk)).unwrap_err().is_locked());
+}
+
+/// A restored store in use, whose newest checkpoint is still the restored one: a restore repeated over it gives up nothing of its log.
+#[test]
+fn a_store_in_use_is_not_given_up_to_a_repeated_restore() {
+    let (disk, checkpoint) = backup();
+    restore(&checkpoint, AGAIN, options(&disk)).unwrap();
+    let (mut store, _) = WalStateStore::open(AGAIN, options(&disk)).unwrap();
+    for n in 0..20_u8 {
+        store.put(&[n, n], &[n; 100]).unwrap();
+        store.commit().unwrap().wait().unwrap();
+    }
+    drop(store);
+    let is_segment =
+        |path: &&std::path::PathBuf| path.starts_with(AGAIN) && path.extension().is_some_and(|suffix| suffix == "wal");
+    let segment = disk.files().iter().find(is_segment).unwrap().clone();
+    // In its first group, before many that are whole.
+    disk.flip_bit(&segment, (4096 + 40) * 8).unwrap();
+    let (files, bytes) = (disk.files(), disk.read_file(&segment).unwrap());
+    let error = restore(&checkpoint, AGAIN, options(&disk).recover_to(RecoverTo::LastGood)).unwrap_err();
+    assert!(error.is_corrupt() || matches!(error, Error::Foreign { .. }), "{error}");
+    assert_eq!((disk.files(), disk.read_file(&segment).unwrap()), (files, bytes), "nothing was moved aside");
 }

@@ -28,7 +28,8 @@ pub trait Job: Send {
     fn step(&mut self) -> Step;
 
     /// Whether the job is to have only what nobody else wants of the processors: a thread of its own has the lowest priority then, where the
-    /// system has one for a single thread. Nobody should wait for such a job while it is in a step. By default it is not.
+    /// system has one for a single thread. As that may mean never, its end is not waited for: a step may still run, and the job be dropped,
+    /// after its worker was stopped. By default it is not.
     fn is_spare(&self) -> bool {
         false
     }
@@ -54,7 +55,7 @@ pub trait Worker: Send + Sync + fmt::Debug {
     fn is_thread(&self) -> bool;
 
     /// Ends the job after the step it is in: when this returns, it is dropped and no step runs any more. From within
-    /// the job's own step it returns at once, and the job ends with that step.
+    /// the job's own step it returns at once, and the job ends with that step; so does a [spare](Job::is_spare) one.
     fn stop(&self);
 }
 
@@ -116,19 +117,20 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
 struct ThreadWorker {
     control: Arc<Control>,
     id: ThreadId,
+    is_spare: bool,
     /// Taken by the first who waits for its end, and locked until it has ended.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Spawn for Threads {
     fn spawn(&self, name: &str, job: Box<dyn Job>) -> Result<Arc<dyn Worker>> {
-        let control = Arc::new(Control::default());
+        let (control, is_spare) = (Arc::new(Control::default()), job.is_spare());
         let for_thread = Arc::clone(&control);
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(job, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
-        Ok(Arc::new(ThreadWorker { control, id: thread.thread().id(), thread: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(ThreadWorker { control, id: thread.thread().id(), is_spare, thread: Mutex::new(Some(thread)) }))
     }
 }
 
@@ -182,7 +184,7 @@ impl Worker for ThreadWorker {
         self.control.signal.lock().stopped = true;
         self.control.changed.notify_one();
         // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
-        if thread::current().id() == self.id {
+        if self.is_spare || thread::current().id() == self.id {
             return;
         }
         let mut thread = self.thread.lock();

@@ -77,7 +77,7 @@ impl Trail {
         self.walk.frame_position()
     }
 
-    /// The next record that starts before `limit`, which is where a group ends.
+    /// The next record that starts before `limit`.
     #[inline]
     pub(crate) fn advance(
         &mut self,

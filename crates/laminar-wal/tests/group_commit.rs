@@ -28,6 +28,8 @@ struct Calls {
     writes: AtomicU64,
     syncs: AtomicU64,
     all: AtomicU64,
+    /// Bytes that the thread for segments to come has read ahead.
+    fetched: AtomicU64,
     /// From now on a sync by the log's own thread panics.
     bomb: AtomicBool,
     /// The same of a sync by any other thread.
@@ -132,6 +134,9 @@ impl VfsFile for CountingFile {
         self.file.evict(range);
     }
     fn prefetch(&self, range: Range<u64>) {
+        if thread::current().name() == Some("laminar-coming") {
+            self.calls.fetched.fetch_add(range.end - range.start, Ordering::Relaxed);
+        }
         self.file.prefetch(range);
     }
 }
@@ -567,4 +572,28 @@ fn the_log_leaves_no_file_behind_but_its_own() {
     let segments = names.iter().filter(|name| Path::new(name).extension() == Some(OsStr::new("wal"))).count();
     assert!(segments <= 2, "{names:?}");
     assert_eq!(names.len() - segments, 4, "{names:?}");
+}
+
+#[test]
+fn the_next_segment_is_read_before_it_is_entered() {
+    const SEGMENT: u64 = 2 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let (env, calls) = counted(Duration::ZERO);
+    let options = WalOptions::new().env(env).segment_bytes(SEGMENT);
+    let wal = Wal::open(dir.path(), options).unwrap().0;
+    let append = |bytes: u64| {
+        let end = wal.end_lsn().get() + bytes;
+        while wal.end_lsn().get() < end {
+            wal.append(&[1; 2000]).unwrap();
+            wal.commit().unwrap();
+        }
+    };
+    append(SEGMENT / 4);
+    assert_eq!(calls.fetched.load(Ordering::Relaxed), 0, "of a segment that is still far");
+    append(SEGMENT / 2);
+    while calls.fetched.load(Ordering::Relaxed) < SEGMENT {
+        thread::yield_now();
+    }
+    append(SEGMENT / 4);
+    assert_eq!(calls.fetched.load(Ordering::Relaxed), SEGMENT, "once, and nothing else");
 }

@@ -16,6 +16,11 @@ const FLAG_BASE: u32 = 1;
 
 /// Lines of 64 bytes in a block of the hash index or of the filter; such blocks are always one page.
 pub(crate) const LINES_PER_BLOCK: usize = (PAGE - TRAILER) / LINE;
+/// As many lines as blocks have that hold so many, one block at least: what a block has is taken anyway.
+pub(crate) fn lines_of_whole_blocks(lines: usize) -> usize {
+    lines.div_ceil(LINES_PER_BLOCK).max(1) * LINES_PER_BLOCK
+}
+
 /// Heads in a block of heads.
 pub(crate) const HEADS_PER_BLOCK: usize = (PAGE - TRAILER) / 8;
 /// A chapter has at most so many entries.

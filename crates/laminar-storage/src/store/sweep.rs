@@ -18,14 +18,16 @@ const WORTH: usize = 4;
 
 /// When the table is walked over. A walk begins where the hand rests, at the start of the table, and ends there: when enough was deleted,
 /// and when a checkpoint has ended, which may let go what the last walk kept. In between it would find the same again. Above the memory
-/// budget the hand goes on all the time.
+/// budget, with a checkpoint to read from, the hand goes on all the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     walking: bool,
     /// Whether there is to be a walk, behind the one that is under way: what it is for may lie behind the hand.
     wanted: bool,
-    /// Tombstones that the next walk may drop: written since the last one began, or left by it for want of their commit.
+    /// Tombstones that the next walk may drop: written since the last one began, or left by it for want of a commit that has happened.
     owed: usize,
+    /// Those that it left for want of their commit.
+    pending: usize,
     /// Whether a walk has left tombstones that the end of a checkpoint may let go.
     kept: bool,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Sweeping {
 impl Sweeping {
     /// The table may hold anything: a walk is to come.
     pub(crate) const fn new() -> Self {
-        Self { walking: false, wanted: true, owed: 0, kept: false }
+        Self { walking: false, wanted: true, owed: 0, pending: 0, kept: false }
     }
 
     /// A key space has gone.
@@ -46,6 +48,11 @@ impl Sweeping {
         self.owed += 1;
     }
 
+    /// What was pending is committed.
+    pub(super) fn commit(&mut self) {
+        self.owed += std::mem::take(&mut self.pending);
+    }
+
     /// There is no room: nothing that may go stays until it is worth a walk.
     fn hurry(&mut self) {
         self.wanted |= self.owed > 0;
@@ -53,7 +60,7 @@ impl Sweeping {
 
     /// A checkpoint has ended.
     pub(super) fn end_checkpoint(&mut self) {
-        self.wanted |= self.kept || self.owed > 0;
+        self.wanted |= self.kept || self.owed > 0 || self.pending > 0;
     }
 
     fn is_due(&self, entries: usize, under_way: bool) -> bool {
@@ -61,7 +68,7 @@ impl Sweeping {
     }
 
     fn start(&mut self) {
-        *self = Self { walking: true, wanted: false, owed: 0, kept: false };
+        *self = Self { walking: true, wanted: false, owed: 0, pending: 0, kept: false };
     }
 }
 
@@ -149,7 +156,7 @@ impl WalStateStore {
             kept = true;
             Keep::Yes
         });
-        self.sweeping.owed += pending;
+        self.sweeping.pending += pending;
         self.sweeping.kept |= kept;
         self.sweeping.walking = !swept.came_round;
         swept.came_round

@@ -187,3 +187,31 @@ fn dropping_an_inline_worker_drops_its_job() {
     assert!(is_dropped.is_settled());
     assert!(!inline.step_all());
 }
+
+/// A job that has only what nobody else wants: its thread has the lowest priority, and nobody waits for its end.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_spare_job_gives_way() {
+    struct Spare(Completer<i32>, Completion<()>);
+    impl Job for Spare {
+        fn step(&mut self) -> Step {
+            let priority = rustix::process::getpriority_process(None).unwrap();
+            std::mem::replace(&mut self.0, completion().0).complete(priority);
+            // In the middle of a step as long as the other side wants.
+            self.1.wait(None);
+            Step::Done
+        }
+
+        fn is_spare(&self) -> bool {
+            true
+        }
+    }
+    let ((tell, told), (go_on, until)) = (completion(), completion());
+    let worker = Threads::new().spawn("spare", Box::new(Spare(tell, until))).unwrap();
+    assert_eq!(told.wait(Some(&*worker)), Some(19));
+    assert_ne!(rustix::process::getpriority_process(None).unwrap(), 19, "of that thread alone");
+    // Returns, though the step has not ended.
+    worker.stop();
+    drop(worker);
+    go_on.complete(());
+}
