@@ -41,7 +41,7 @@ pub(crate) fn load<B: Backend>(store: &mut B, keys: &[Key], values: &Values, ver
 /// Lets a store, and the system under it, finish what a load has left behind: else it would be written beside what is timed next.
 pub(crate) fn rest<B: Backend>(store: &mut B) -> Outcome {
     store.rest()?;
-    command::output("sync", &[]);
+    _ = command::output("sync", &[]);
     Ok(())
 }
 

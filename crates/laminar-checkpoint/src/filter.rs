@@ -3,18 +3,20 @@
 //! Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007 (blocked filters).
 
 use crate::format::bytes::{count32, index32};
-use crate::format::run::lines_of_whole_blocks;
+use crate::format::run::lines_in_blocks;
 use crate::hash::{LINE, line_of};
 
-/// Bits of the filter for five entries, at least. Whole blocks of lines have mostly more.
-const BITS_PER_FIVE: usize = 48;
+/// Bits of the filter for five entries: usually, and at least where that saves a block.
+const BITS_PER_FIVE: usize = 50;
+const LEAST_BITS_PER_FIVE: usize = 48;
 const PROBES: u32 = 6;
 /// An odd number near the golden ratio of 2^64: spreads the bits of the hash that the choice of the line left alone.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Lines for so many entries.
 pub(crate) fn lines_for(entries: usize) -> usize {
-    lines_of_whole_blocks((entries * BITS_PER_FIVE).div_ceil(LINE * 8 * 5))
+    let lines = |bits_per_five: usize| (entries * bits_per_five).div_ceil(LINE * 8 * 5);
+    lines_in_blocks(lines(BITS_PER_FIVE), lines(LEAST_BITS_PER_FIVE))
 }
 
 /// The bits of a line that a hash sets, as a place in the line and a mask for it.

@@ -3,7 +3,7 @@
 use wide::u32x4;
 
 use crate::format::bytes::{count32, index32, u32_at};
-use crate::format::run::lines_of_whole_blocks;
+use crate::format::run::lines_in_blocks;
 use crate::key::Key;
 
 /// Bytes of a bucket, and of a line of the filter: what a processor fetches at once.
@@ -57,9 +57,9 @@ pub(crate) fn line_of(hash: u64, count: u32) -> u32 {
     (((hash & 0xffff_ffff) * u64::from(count)) >> 32) as u32
 }
 
-/// Buckets for so many entries: filled to five sixths at most, on average.
+/// Buckets for so many entries: filled to four fifths, or to five sixths at most where that saves a block.
 pub(crate) fn buckets_for(entries: usize) -> usize {
-    lines_of_whole_blocks((entries * 6).div_ceil(SLOTS * 5))
+    lines_in_blocks((entries * 5).div_ceil(SLOTS * 4), (entries * 6).div_ceil(SLOTS * 5))
 }
 
 /// The buckets that find each `(hash, cell)`.

@@ -173,7 +173,7 @@ fn an_interrupted_restore_is_refused_whatever_the_options() {
     let vfs = disk.env().vfs;
     vfs.create_dir(AGAIN.as_ref()).unwrap();
     vfs.open("/again/RESTORING.tmp".as_ref(), OpenMode::CreateNew).unwrap();
-    let last_good = laminar_storage::RecoverTo::LastGood;
+    let last_good = RecoverTo::LastGood;
     for options in [options(&disk), options(&disk).create(false), options(&disk).recover_to(last_good)] {
         let error = WalStateStore::open(AGAIN, options).unwrap_err();
         assert!(matches!(error, Error::RestoreInterrupted { .. }), "{error}");

@@ -16,9 +16,9 @@ const FLAG_BASE: u32 = 1;
 
 /// Lines of 64 bytes in a block of the hash index or of the filter; such blocks are always one page.
 pub(crate) const LINES_PER_BLOCK: usize = (PAGE - TRAILER) / LINE;
-/// As many lines as blocks have that hold so many, one block at least: what a block has is taken anyway.
-pub(crate) fn lines_of_whole_blocks(lines: usize) -> usize {
-    lines.div_ceil(LINES_PER_BLOCK).max(1) * LINES_PER_BLOCK
+/// The `usual` number of lines; where one block less holds the `least` that will do, all lines of the blocks that are left. At least one.
+pub(crate) fn lines_in_blocks(usual: usize, least: usize) -> usize {
+    usual.min(least.div_ceil(LINES_PER_BLOCK) * LINES_PER_BLOCK).max(1)
 }
 
 /// Heads in a block of heads.

@@ -198,7 +198,7 @@ fn a_spare_job_gives_way() {
             let priority = rustix::process::getpriority_process(None).unwrap();
             std::mem::replace(&mut self.0, completion().0).complete(priority);
             // In the middle of a step as long as the other side wants.
-            self.1.wait(None);
+            _ = self.1.wait(None);
             Step::Done
         }
 
