@@ -5,7 +5,7 @@ use std::path::Path;
 use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, planted, publish};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
-use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, RESTORING, STORE, WAL_DIR, is_unfinished};
+use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, RESTORING, STORE, WAL_DIR, is_marker, is_unfinished};
 use crate::{Error, Result};
 
 /// What stands at the path of a store.
@@ -111,42 +111,32 @@ pub(crate) fn unfinished_restore(vfs: &dyn Vfs, dir: &Path) -> Error {
 /// Begins a creation: the directory, the lock and the marker are there when this returns, and what an unfinished creation
 /// left is gone.
 pub(crate) fn begin_creation(env: &Env, dir: &Path) -> Result<Lock> {
+    begin(env, dir, CREATING)
+}
+
+/// Begins a restore as [`begin_creation`] begins a creation, with a marker of its own; what an earlier restore made is gone too.
+pub(crate) fn begin_restore(env: &Env, dir: &Path) -> Result<Lock> {
+    begin(env, dir, RESTORING)
+}
+
+fn begin(env: &Env, dir: &Path, marker: &str) -> Result<Lock> {
     let vfs = &*env.vfs;
     create_dir_durable(vfs, dir)?;
     let lock = lock(vfs, dir)?;
     // Another process may have come between the survey and the lock.
     match survey(vfs, dir)? {
         Place::Store => return Err(Error::Locked { path: dir.to_owned() }),
-        Place::Restoring => return Err(Error::RestoreInterrupted { path: dir.to_owned() }),
-        Place::Empty | Place::Unfinished => {}
+        Place::Restoring if marker != RESTORING => return Err(Error::RestoreInterrupted { path: dir.to_owned() }),
+        Place::Empty | Place::Unfinished | Place::Restoring => {}
     }
     // Also where the marker is there: the sync of its name may have failed, and another one would prove nothing.
     if !planted("store-creation-not-announced") {
-        publish(vfs, &dir.join(CREATING), &[])?;
+        publish(vfs, &dir.join(marker), &[])?;
     }
-    remove_parts(vfs, dir)?;
-    Ok(lock)
-}
-
-/// Begins a restore as [`begin_creation`] begins a creation, with a marker of its own; what an earlier restore made is gone too.
-pub(crate) fn begin_restore(env: &Env, dir: &Path) -> Result<Lock> {
-    let vfs = &*env.vfs;
-    create_dir_durable(vfs, dir)?;
-    let lock = lock(vfs, dir)?;
-    if survey(vfs, dir)? == Place::Store {
-        return Err(Error::Locked { path: dir.to_owned() });
-    }
-    publish(vfs, &dir.join(RESTORING), &[])?;
-    remove_parts(vfs, dir)?;
-    Ok(lock)
-}
-
-/// Removes log and checkpoints that were never in use.
-fn remove_parts(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     for part in [WAL_DIR, CHECKPOINTS_DIR].into_iter().filter(|_| !planted("store-creation-keeps-remains")) {
         remove_tree(vfs, &dir.join(part))?;
     }
-    Ok(())
+    Ok(lock)
 }
 
 /// Ends a creation or a restore: from here on there is a store.
@@ -159,9 +149,7 @@ pub(crate) fn end_creation(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Res
 /// is durable: the sync of it may have failed, and the cache shows it all the same. So it is published again first.
 pub(crate) fn settle(vfs: &dyn Vfs, dir: &Path, identity: Identity) -> Result<()> {
     let entries = vfs.list(dir)?;
-    if entries.iter().any(|entry| entry.name == CREATING || entry.name == RESTORING)
-        && !planted("store-believes-its-name")
-    {
+    if entries.iter().any(|entry| is_marker(&entry.name)) && !planted("store-believes-its-name") {
         publish(vfs, &dir.join(STORE), &identity.encode())?;
     }
     sweep(vfs, dir, &entries)

@@ -19,9 +19,13 @@ pub(crate) const CHECKPOINTS_DIR: &str = "checkpoints";
 /// A log that is about to take the place of one that was given up.
 pub(crate) const FRESH_WAL_DIR: &str = "wal-fresh";
 
+/// Whether a name is that of a marker.
+pub(crate) fn is_marker(name: &OsStr) -> bool {
+    name == CREATING || name == RESTORING
+}
+
 /// Whether an entry is one of the files that a store leaves unfinished. Others may end in `.tmp` too, and are not ours to remove.
 pub(crate) fn is_unfinished(entry: &DirEntry) -> bool {
-    let markers = [CREATING, RESTORING];
     let prepared = [STORE, CREATING, RESTORING].map(|name| temporary_name(OsStr::new(name)));
-    entry.kind == Kind::File && (markers.iter().any(|name| entry.name == *name) || prepared.contains(&entry.name))
+    entry.kind == Kind::File && (is_marker(&entry.name) || prepared.contains(&entry.name))
 }

@@ -10,6 +10,9 @@
     reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
 )]
 
+#[path = "support/table.rs"]
+mod table;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
@@ -17,6 +20,7 @@ use std::time::Duration;
 use laminar_storage::{StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::Op;
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
+use table::table_bytes;
 
 const BUDGET: u64 = 1 << 20;
 
@@ -32,12 +36,6 @@ fn checkpoint(store: &mut WalStateStore) {
     store.commit().unwrap();
     store.checkpoint().unwrap().wait().unwrap();
     store.commit().unwrap();
-}
-
-/// Bytes in the table: what the store reports, without the runs below.
-fn table_bytes(store: &WalStateStore) -> u64 {
-    let runs = store.attached_checkpoint().map_or(0, |below| below.runs().iter().map(|run| run.payload_bytes()).sum());
-    store.size_bytes() - runs
 }
 
 fn assert_holds(store: &WalStateStore, model: &BTreeMap<Vec<u8>, Vec<u8>>) {

@@ -10,12 +10,16 @@
     reason = "a test stops at what it does not expect, makes its keys by hand, and prepares directories"
 )]
 
+#[path = "support/table.rs"]
+mod table;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use laminar_storage::{Error, RecoveryReport, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::Op as DiskOp;
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
+use table::table_bytes;
 
 const DIR: &str = "/store";
 
@@ -933,28 +937,23 @@ fn size_and_len_follow_the_state() {
 fn tombstones_leave_the_table() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk);
-    let in_table = |store: &WalStateStore| {
-        let runs =
-            store.attached_checkpoint().map_or(0, |below| below.runs().iter().map(|run| run.payload_bytes()).sum());
-        store.size_bytes() - runs
-    };
     let walk = |store: &mut WalStateStore| (0..2000).for_each(|_| store.put(b"k", b"v").unwrap());
     walk(&mut store);
-    let empty = in_table(&store);
+    let empty = table_bytes(&store);
     for n in 0..1000 {
         store.put(&key(n), &[1; 100]).unwrap();
     }
-    let each = (in_table(&store) - empty) / 1000;
+    let each = (table_bytes(&store) - empty) / 1000;
 
     // Of one batch, so that none may go before all are there.
     for n in 0..600 {
         store.delete(&key(n)).unwrap();
     }
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 400 * each + 600 * (each - 100), "none is committed");
+    assert_eq!(table_bytes(&store), empty + 400 * each + 600 * (each - 100), "none is committed");
     store.commit().unwrap();
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 400 * each);
+    assert_eq!(table_bytes(&store), empty + 400 * each);
 
     // Too few to look for.
     for n in 600..650 {
@@ -962,10 +961,10 @@ fn tombstones_leave_the_table() {
     }
     store.commit().unwrap();
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 350 * each + 50 * (each - 100));
+    assert_eq!(table_bytes(&store), empty + 350 * each + 50 * (each - 100));
     checkpoint(&mut store);
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 350 * each);
+    assert_eq!(table_bytes(&store), empty + 350 * each);
 
     // The run below has these: they stay until a checkpoint without them is in use.
     for n in 650..950 {
@@ -973,9 +972,9 @@ fn tombstones_leave_the_table() {
     }
     store.commit().unwrap();
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 50 * each + 300 * (each - 100));
+    assert_eq!(table_bytes(&store), empty + 50 * each + 300 * (each - 100));
     checkpoint(&mut store);
     walk(&mut store);
-    assert_eq!(in_table(&store), empty + 50 * each);
+    assert_eq!(table_bytes(&store), empty + 50 * each);
     assert_eq!(store.len().unwrap(), 51);
 }

@@ -128,14 +128,13 @@ impl Spawn for Threads {
         let for_thread = Arc::clone(&control);
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(job, &for_thread))
+            .spawn(move || run(job, is_spare, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
         Ok(Arc::new(ThreadWorker { control, id: thread.thread().id(), is_spare, thread: Mutex::new(Some(thread)) }))
     }
 }
 
-fn run(mut job: Box<dyn Job>, control: &Control) {
-    let is_spare = job.is_spare();
+fn run(mut job: Box<dyn Job>, is_spare: bool, control: &Control) {
     if is_spare {
         crate::real::yield_to_all_others();
     }

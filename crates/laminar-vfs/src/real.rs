@@ -12,6 +12,8 @@ use crate::{Clock, DirEntry, Error, Kind, Lock, Op, OpenMode, Random, ReadMode, 
 
 mod sys;
 
+pub(crate) use sys::yield_to_all_others;
+
 /// The file systems of this machine.
 ///
 /// Durability is as good as theirs: `sync_data` is `fdatasync`, `sync_dir` an `fsync` of the directory.
@@ -186,11 +188,6 @@ impl VfsFile for RealFile {
     fn prefetch(&self, range: Range<u64>) {
         sys::prefetch(&self.file, range);
     }
-}
-
-/// Gives this thread the lowest priority.
-pub(crate) fn yield_to_all_others() {
-    sys::yield_to_all_others();
 }
 
 /// The machine's clocks.

@@ -16,11 +16,6 @@ const FLAG_BASE: u32 = 1;
 
 /// Lines of 64 bytes in a block of the hash index or of the filter; such blocks are always one page.
 pub(crate) const LINES_PER_BLOCK: usize = (PAGE - TRAILER) / LINE;
-/// The `usual` number of lines; where one block less holds the `least` that will do, all lines of the blocks that are left. At least one.
-pub(crate) fn lines_in_blocks(usual: usize, least: usize) -> usize {
-    usual.min(least.div_ceil(LINES_PER_BLOCK) * LINES_PER_BLOCK).max(1)
-}
-
 /// Heads in a block of heads.
 pub(crate) const HEADS_PER_BLOCK: usize = (PAGE - TRAILER) / 8;
 /// A chapter has at most so many entries.
@@ -29,6 +24,11 @@ pub(crate) const MAX_CHAPTER_ENTRIES: usize = 1 << 16;
 pub(crate) const MAX_CHAPTER_DATA: usize = MAX_CELLS * super::block::CELL;
 /// The sizes that a chapter's data blocks can have.
 pub(crate) const BLOCK_SIZES: [u32; 3] = [4096, 8192, 16384];
+
+/// The `usual` number of lines; where fewer blocks hold the `least` that will do, all lines of these. At least one.
+pub(crate) fn lines_in_blocks(usual: usize, least: usize) -> usize {
+    usual.min(least.div_ceil(LINES_PER_BLOCK) * LINES_PER_BLOCK).max(1)
+}
 
 /// What tells a run from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,7 +88,7 @@ fn newest_first(a: u64, b: u64) -> Ordering {
 }
 
 /// Sorts slots whose keys begin alike for `start` bytes at least by what follows behind all that they share. Says where that is; nothing
-/// if they are all of one key, and then leaves them as they are.
+/// if they are all of one key, and then leaves them in their order.
 fn sort_behind(view: &LogView, slots: &mut [Slot], start: usize) -> Result<Option<usize>> {
     let Some(shared) = read_heads(view, slots, start)? else { return Ok(None) };
     let is_told_apart = shared < start + KEY_BYTES;

@@ -9,14 +9,14 @@ use std::path::Path;
 
 /// Has this thread run where no other wants to. Elsewhere a priority is one of the whole process.
 #[cfg(target_os = "linux")]
-pub(super) fn yield_to_all_others() {
+pub(crate) fn yield_to_all_others() {
     const LOWEST: i32 = 19;
     // Where it is refused the thread is one as all others.
     let _ = rustix::process::setpriority_process(None, LOWEST);
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn yield_to_all_others() {}
+pub(crate) fn yield_to_all_others() {}
 
 /// Lets opening a pipe return at once; regular files don't know the difference.
 #[cfg(unix)]
