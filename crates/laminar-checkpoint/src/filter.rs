@@ -55,6 +55,18 @@ mod tests {
     use crate::hash_key;
 
     #[test]
+    fn a_block_is_saved_where_slightly_fewer_bits_will_do() {
+        use crate::format::run::LINES_PER_BLOCK;
+        assert_eq!((lines_for(0), lines_for(60), lines_for(9_000)), (1, 2, 176));
+        // Three blocks for four.
+        assert_eq!(lines_for(10_000), 3 * LINES_PER_BLOCK);
+        for entries in (0..=1 << 16).step_by(7) {
+            let bits = lines_for(entries) * LINE * 8;
+            assert!(bits * 10 >= entries * 96, "{bits} bits for {entries} entries");
+        }
+    }
+
+    #[test]
     fn nothing_that_is_there_is_denied_and_most_else_is() {
         let hashes: Vec<u64> = (0..60_000u32).map(|i| hash_key(1, &i.to_le_bytes())).collect();
         let lines = build(hashes.iter().copied());

@@ -152,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_saved_where_slightly_fuller_buckets_will_do() {
+        use crate::format::run::LINES_PER_BLOCK;
+        // As four fifths ask for: in as many blocks as five sixths would need.
+        assert_eq!((buckets_for(0), buckets_for(60), buckets_for(12_000)), (1, 5, 938));
+        // Twelve blocks for thirteen: all their buckets are used.
+        assert_eq!(buckets_for(10_000), 12 * LINES_PER_BLOCK);
+        for entries in (0..=1 << 16).step_by(7) {
+            let slots = buckets_for(entries) * SLOTS;
+            assert!(entries * 6 <= slots * 5, "{entries} entries in {slots} slots");
+        }
+    }
+
+    #[test]
     fn equal_hashes_spill_over() {
         let slots: Vec<(u64, u32)> = (0..100).map(|cell| (u64::MAX, cell)).collect();
         assert_eq!(cells(&build(&slots), u64::MAX).len(), 100);
