@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::sync::thread::{self, JoinHandle, ThreadId};
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+use crate::sync::thread::{self, JoinHandle, Thread};
+use crate::sync::{AtomicBool, Mutex, Ordering, park_timeout};
 use crate::{Error, Op, Result};
 
 /// What a job wants after a step.
@@ -16,7 +16,7 @@ use crate::{Error, Op, Result};
 pub enum Step {
     /// It did something: to be stepped again at once.
     Again,
-    /// It found nothing to do: to be stepped when woken, or after this time if one is given.
+    /// It found nothing to do: to be stepped when woken, or after this time if one is given, and at times for no reason.
     Wait(Option<Duration>),
     /// Never to be stepped again.
     Done,
@@ -95,16 +95,28 @@ impl Threads {
     }
 }
 
-#[derive(Default)]
-struct Signal {
-    woken: bool,
-    stopped: bool,
-}
-
+/// What the thread of a job is told. No lock: whoever wakes it would wait for a thread that holds one and has lost its processor.
 #[derive(Default)]
 struct Control {
-    signal: Mutex<Signal>,
-    changed: Condvar,
+    woken: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Control {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Blocks the job's thread until it is woken or stopped, or for this time if one is given, perhaps for less.
+    fn wait(&self, limit: Option<Duration>) {
+        // The flag says what to do; the token of a parked thread only that one may have changed since it was looked at.
+        while !self.woken.swap(false, Ordering::AcqRel) && !self.is_stopped() {
+            match limit {
+                None => thread::park(),
+                Some(limit) => return park_timeout(limit),
+            }
+        }
+    }
 }
 
 /// What a panic said, from what [`catch_unwind`] caught.
@@ -116,7 +128,7 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 struct ThreadWorker {
     control: Arc<Control>,
-    id: ThreadId,
+    parked: Thread,
     is_spare: bool,
     /// Taken by the first who waits for its end, and locked until it has ended.
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -130,7 +142,8 @@ impl Spawn for Threads {
             .name(name.to_owned())
             .spawn(move || run(job, is_spare, &for_thread))
             .map_err(|source| Error::new(Op::Spawn, name.as_ref(), source))?;
-        Ok(Arc::new(ThreadWorker { control, id: thread.thread().id(), is_spare, thread: Mutex::new(Some(thread)) }))
+        let parked = thread.thread().clone();
+        Ok(Arc::new(ThreadWorker { control, parked, is_spare, thread: Mutex::new(Some(thread)) }))
     }
 }
 
@@ -139,7 +152,7 @@ fn run(mut job: Box<dyn Job>, is_spare: bool, control: &Control) {
         crate::real::yield_to_all_others();
     }
     loop {
-        if control.signal.lock().stopped {
+        if control.is_stopped() {
             return;
         }
         let step = catch_unwind(AssertUnwindSafe(|| job.step()))
@@ -149,25 +162,15 @@ fn run(mut job: Box<dyn Job>, is_spare: bool, control: &Control) {
             Step::Again if is_spare => thread::yield_now(),
             Step::Again => {}
             Step::Done => return,
-            Step::Wait(limit) => {
-                let mut signal = control.signal.lock();
-                let idle = |signal: &mut Signal| !signal.woken && !signal.stopped;
-                match limit {
-                    None => control.changed.wait_while(&mut signal, idle),
-                    Some(limit) => drop(control.changed.wait_while_for(&mut signal, idle, limit)),
-                }
-                signal.woken = false;
-            }
+            Step::Wait(limit) => control.wait(limit),
         }
     }
 }
 
 impl Worker for ThreadWorker {
     fn wake(&self) {
-        let mut signal = self.control.signal.lock();
-        if !signal.woken {
-            signal.woken = true;
-            self.control.changed.notify_one();
+        if !self.control.woken.swap(true, Ordering::AcqRel) {
+            self.parked.unpark();
         }
     }
 
@@ -180,10 +183,10 @@ impl Worker for ThreadWorker {
     }
 
     fn stop(&self) {
-        self.control.signal.lock().stopped = true;
-        self.control.changed.notify_one();
+        self.control.stopped.store(true, Ordering::Release);
+        self.parked.unpark();
         // The last handle of a store may be dropped by its own worker: a thread can't wait for itself.
-        if self.is_spare || thread::current().id() == self.id {
+        if self.is_spare || thread::current().id() == self.parked.id() {
             return;
         }
         let mut thread = self.thread.lock();

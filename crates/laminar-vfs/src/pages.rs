@@ -18,6 +18,9 @@ const HUGE_BYTES: usize = 2 << 20;
 /// Huge pages that are ready at most: an owner takes a few at a time, one for each of its parts, and each takes a worker milliseconds.
 const MOST_READY: usize = 4;
 
+/// Ordinary pieces that are ready at most: more than an owner takes while a worker that lost its processor touches one huge page.
+const PLAIN_READY: usize = 8;
+
 /// A cache line, so that memory of the allocator is aligned as a mapping is.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
@@ -98,11 +101,10 @@ impl Pages {
         *self = grown;
     }
 
-    /// Touches all bytes.
+    /// Touches all bytes, one write a page: a single call for all of them would hold the lock on the process's addresses meanwhile, for
+    /// which whoever maps or allocates memory waits.
     pub fn touch(&mut self) {
-        if !self.populate() {
-            self.iter_mut().step_by(4096).for_each(|byte| *byte = std::hint::black_box(0));
-        }
+        self.iter_mut().step_by(4096).for_each(|byte| *byte = std::hint::black_box(0));
     }
 
     fn is_aligned(&self) -> bool {
@@ -119,18 +121,6 @@ impl Pages {
 
     #[cfg(not(target_os = "linux"))]
     fn advise_huge(&self) {}
-
-    /// One call for all pages, which spares an exception for each of them.
-    #[cfg(target_os = "linux")]
-    fn populate(&self) -> bool {
-        let Some((map, start)) = self.mapping() else { return false };
-        map.advise_range(memmap2::Advice::PopulateWrite, start, self.len).is_ok()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn populate(&self) -> bool {
-        false
-    }
 
     /// The mapping, and where in it the bytes begin.
     #[cfg(target_os = "linux")]
@@ -207,7 +197,7 @@ struct Stock {
     wanted: usize,
     /// Ordinary pages, not touched, for when there is no huge one: they cost nothing yet, and whoever asked the system for them while the
     /// worker touches would wait for its lock on the process's addresses, for milliseconds.
-    plain: Option<Pages>,
+    plain: Vec<Pages>,
 }
 
 impl PageSource {
@@ -231,7 +221,7 @@ impl PageSource {
     pub fn take(&self) -> Pages {
         let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
         let mut stock = ahead.stock.lock();
-        let ready = stock.take_touched().or_else(|| stock.plain.take());
+        let ready = stock.take_touched().or_else(|| stock.plain.pop());
         drop(stock);
         ahead.wake();
         ready.unwrap_or_else(|| Pages::zeroed(Self::BYTES))
@@ -287,13 +277,13 @@ struct Prepare {
 
 impl Job for Prepare {
     fn step(&mut self) -> Step {
-        let (needs_touched, needs_plain) = {
+        let (needs_touched, plain_missing) = {
             let stock = self.stock.lock();
-            (stock.is_short(), stock.plain.is_none())
+            (stock.is_short(), PLAIN_READY.saturating_sub(stock.plain.len()))
         };
-        if needs_plain {
+        for _ in 0..plain_missing {
             let plain = Pages::zeroed(PageSource::BYTES);
-            self.stock.lock().plain = Some(plain);
+            self.stock.lock().plain.push(plain);
         }
         if needs_touched {
             let mut touched = Pages::huge(PageSource::BYTES);
@@ -302,6 +292,11 @@ impl Job for Prepare {
             return Step::Again;
         }
         Step::Wait(None)
+    }
+
+    /// On the owner's own processor it would take its place for as long as the system lets a thread run, twice the touch of a page.
+    fn is_spare(&self) -> bool {
+        true
     }
 }
 
@@ -367,10 +362,8 @@ mod tests {
         assert!(is_ready());
         let pages = source.take();
         assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0) && !is_ready());
-        let plain = source
-            .ahead
-            .as_ref()
-            .and_then(|ahead| ahead.stock.lock().plain.as_ref().map(|pages| pages.as_ptr().addr()));
+        let plain =
+            source.ahead.as_ref().and_then(|ahead| ahead.stock.lock().plain.last().map(|pages| pages.as_ptr().addr()));
         assert_eq!(plain, Some(source.take().as_ptr().addr()), "ordinary pages are there already");
         let pages = source.take_huge();
         assert!(pages.is_aligned() && pages.iter().all(|&byte| byte == 0), "also where none is ready");

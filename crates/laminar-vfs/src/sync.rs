@@ -11,7 +11,7 @@ pub(crate) use std::sync::atomic::AtomicU64;
 #[cfg(not(laminar_model))]
 pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(laminar_model))]
-pub(crate) use std::thread;
+pub(crate) use std::thread::{self, park_timeout};
 
 #[cfg(not(laminar_model))]
 pub(crate) use parking_lot::{Condvar, Mutex};

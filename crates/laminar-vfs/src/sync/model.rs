@@ -13,6 +13,11 @@ use shuttle::rand::Rng;
 pub use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 pub use shuttle::thread;
 
+/// Blocks for a while. Time is not part of the model: it may end at any moment.
+pub fn park_timeout(_limit: Duration) {
+    thread::yield_now();
+}
+
 /// A lock that is not poisoned by a panic.
 #[derive(Default)]
 pub struct Mutex<T>(shuttle::sync::Mutex<T>);
