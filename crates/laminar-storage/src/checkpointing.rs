@@ -10,6 +10,7 @@ use laminar_wal::{Lsn, Wal};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
+mod ahead;
 mod collect;
 mod job;
 mod order;

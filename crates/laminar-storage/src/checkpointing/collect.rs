@@ -2,6 +2,7 @@
 //! the record's position, 24 bytes a key that is not seen again soon; everything else stays in the log.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
@@ -114,16 +115,34 @@ impl Collector {
         Ok(())
     }
 
-    /// Sorts what was scanned, keeps the newest record of each key, and returns how many there are.
-    pub(crate) fn sort(&mut self) -> Result<usize> {
-        keep_newest(&self.view, &mut self.slots)?;
-        Ok(self.slots.len())
+    /// Sorts what was scanned, and keeps the newest record of each key.
+    pub(crate) fn into_sorted(self) -> Result<Sorted> {
+        let Self { view, mut slots, .. } = self;
+        keep_newest(&view, &mut slots)?;
+        Ok(Sorted { view, slots })
+    }
+}
+
+/// What a run will hold: the newest change of each key, still in the log.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    view: LogView,
+    slots: Vec<Slot>,
+}
+
+impl Sorted {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
-    /// The change at `index` of the sorted ones, which are asked for in their order.
-    pub(crate) fn change(&self, index: usize) -> Result<Option<Change<'_>>> {
-        prefetch(&self.view, &self.slots, index);
-        self.slots.get(index).map(|slot| change_at(&self.view, slot.lsn)).transpose()
+    /// The changes at these places, in the order of their keys.
+    pub(crate) fn changes(&self, range: Range<usize>) -> impl Iterator<Item = Result<Change<'_>>> {
+        let slots = self.slots.get(range).unwrap_or_default();
+        self.view.prefetch(slots.iter().take(LOOK_AHEAD).map(|slot| Lsn::new(slot.lsn)));
+        slots.iter().enumerate().map(|(index, slot)| {
+            prefetch(&self.view, slots, index);
+            change_at(&self.view, slot.lsn)
+        })
     }
 }
 

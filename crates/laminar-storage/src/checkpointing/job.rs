@@ -8,6 +8,7 @@ use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergePl
 use laminar_vfs::{Completer, Env, Job, Step, planted};
 use laminar_wal::{LogView, Lsn, Wal};
 
+use super::ahead::{self, ReadAhead, Reading};
 use super::collect::Collector;
 use super::retain::retire;
 use super::ticket::{CheckpointInfo, Counter, Phase};
@@ -16,8 +17,9 @@ use crate::merging::LiveKeys;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// Records scanned or entries written in one step: a few milliseconds of work.
+/// Records scanned in one step, and batches of entries written: a few milliseconds of work.
 const STEP_RECORDS: usize = 16 << 10;
+const STEP_BATCHES: usize = STEP_RECORDS / ahead::BATCH;
 
 /// With this many runs a merge that is under way comes before the next checkpoint, and one is begun if there is none: else, where
 /// checkpoints follow one another without a pause, or processes that die soon, it would never end, and every read would pay for
@@ -35,6 +37,7 @@ pub(super) struct CheckpointJob {
     waiting: Option<Completer<Result<CheckpointInfo>>>,
     merging: Option<MergeJob>,
     merged: Option<MergedRun>,
+    read_ahead: ReadAhead,
     /// The id of the checkpoint for which room was made, or could not be.
     room_made_for: Option<u64>,
     /// A step has panicked: what this job holds is not to be relied on, and every request fails with this.
@@ -59,6 +62,7 @@ impl CheckpointJob {
             waiting: None,
             merging: None,
             merged: None,
+            read_ahead: ReadAhead::default(),
             room_made_for: None,
             broken: None,
         }
@@ -66,6 +70,7 @@ impl CheckpointJob {
 
     /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
     fn finish(&mut self, result: Result<(Checkpoint, CheckpointInfo)>) {
+        self.read_ahead.end();
         let (checkpoint, info) = match result {
             Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
             Err(error) => {
@@ -172,6 +177,7 @@ impl Job for CheckpointJob {
         let error = Error::Panicked { message: message.to_owned() };
         self.broken = Some(error.clone());
         (self.current, self.merging, self.merged) = (None, None, None);
+        self.read_ahead.end();
         self.mailbox.lock().upkeep_error = Some(error.clone());
         if let Some(waiting) = self.waiting.take() {
             waiting.complete(Err(error));
@@ -198,7 +204,7 @@ enum Stage {
     /// Reading a stretch of the log.
     Scan { draft: Draft, collector: Collector },
     /// Writing it as a run.
-    Write { draft: Draft, collector: Collector, writer: RunWriter, next: usize, total: usize },
+    Write { draft: Draft, reading: Arc<Reading>, writer: RunWriter, next: usize, end: Lsn },
     /// Everything is written.
     Publish { draft: Draft },
     /// Over, whichever way.
@@ -215,8 +221,8 @@ impl Making {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => self.begin(job)?,
             Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
-            Stage::Write { draft, collector, writer, next, total } => {
-                self.write(job, draft, collector, writer, next, total)?;
+            Stage::Write { draft, reading, writer, next, end } => {
+                self.write(job, draft, reading, writer, next, end)?;
             }
             Stage::Publish { draft } => return self.publish(job, draft).map(Some),
             Stage::Ended => unreachable!("a checkpoint that ended is not stepped"),
@@ -264,7 +270,7 @@ impl Making {
         Ok(job.wal.view(from..Lsn::new(to))?)
     }
 
-    fn scan(&mut self, job: &CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
+    fn scan(&mut self, job: &mut CheckpointJob, mut draft: Draft, mut collector: Collector) -> Result<()> {
         collector.scan(STEP_RECORDS, &mut self.offsets)?;
         if collector.wants_more() {
             collector.lengthen(self.view(job, collector.from(), collector.reach().saturating_mul(2))?);
@@ -275,39 +281,43 @@ impl Making {
             self.stage = Stage::Scan { draft, collector };
             return Ok(());
         };
-        let total = collector.sort()?;
         // The oldest run has nothing below it that a tombstone could hide.
         let is_oldest = draft.is_empty() || planted("run-drops-tombstones");
         let position = if draft.is_empty() { 0 } else { collector.from().get() };
+        let reading = Arc::new(Reading::new(collector.into_sorted()?));
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
-        self.progress().set(Phase::Writing, 0, total as u64);
-        self.stage = Stage::Write { draft, collector, writer, next: 0, total };
+        self.progress().set(Phase::Writing, 0, reading.sorted.len() as u64);
+        job.read_ahead.begin(&*job.env.spawn, &reading);
+        self.stage = Stage::Write { draft, reading, writer, next: 0, end };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
         Ok(())
     }
 
+    /// Writes the next few batches, from number `next` on.
     fn write(
         &mut self,
         job: &CheckpointJob,
         mut draft: Draft,
-        collector: Collector,
+        reading: Arc<Reading>,
         mut writer: RunWriter,
         next: usize,
-        total: usize,
+        end: Lsn,
     ) -> Result<()> {
-        let until = total.min(next + STEP_RECORDS);
-        for index in next..until {
-            let Some(change) = collector.change(index)? else { break };
-            writer.push(change.key, change.value)?;
+        let total = reading.sorted.len();
+        let until = (next + STEP_BATCHES).min(reading.batches());
+        for number in next..until {
+            job.read_ahead.go_on(&reading);
+            ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
         }
-        self.progress().set(Phase::Writing, until as u64, total as u64);
-        if until < total {
-            self.stage = Stage::Write { draft, collector, writer, next: until, total };
+        let written = ahead::range_of(until, total).start;
+        self.progress().set(Phase::Writing, written as u64, total as u64);
+        if written < total {
+            self.stage = Stage::Write { draft, reading, writer, next: until, end };
             return Ok(());
         }
+        job.read_ahead.end();
+        drop(reading);
         draft.add_run(writer.finish()?)?;
-        let end = collector.end().unwrap_or(self.cut);
-        drop(collector);
         self.stage = self.next_stretch(job, draft, end)?;
         Ok(())
     }

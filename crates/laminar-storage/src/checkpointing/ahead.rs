@@ -1,0 +1,334 @@
+//! Reads the changes of a run ahead of whoever writes them, on a thread that has only what nobody else wants of the processors.
+//!
+//! The records lie all over the log: to read one in the order of the keys waits for memory, and verifies a checksum, a third of the
+//! work of a run. The writer of the run waits for nobody: a batch that is not ready it reads itself, also one that the reader is in the
+//! middle of, because a thread of the lowest priority may stand still for as long as the processors are busy.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use laminar_vfs::{Job, Spawn, Step, Worker};
+
+use super::collect::{Change, Sorted};
+use crate::Result;
+use crate::sync::Mutex;
+
+/// Changes of a batch, the last but for what there is.
+pub(super) const BATCH: usize = 512;
+
+/// Batches that are ready at most.
+const MOST_READY: usize = 8;
+
+/// A batch that is longer is left to the writer: the memory of a checkpoint is promised. At most [`MOST_READY`] times this is taken.
+const LONGEST: usize = 512 << 10;
+
+/// So few batches are not worth a thread.
+const FEWEST: usize = 16;
+
+/// In the place of the length of a value: a delete.
+const NO_VALUE: u32 = u32::MAX;
+
+/// Changes in the order of their keys, copied out of the log.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    number: usize,
+    /// Of each change its key, then its value.
+    bytes: Vec<u8>,
+    /// The lengths of these.
+    lengths: Vec<(u32, u32)>,
+}
+
+impl Batch {
+    /// Copies the changes of a batch. Says no where that can't be done: the writer reads it, and learns why.
+    fn fill(&mut self, sorted: &Sorted, number: usize) -> bool {
+        self.number = number;
+        self.bytes.clear();
+        self.lengths.clear();
+        sorted.changes(range_of(number, sorted.len())).all(|change| change.is_ok_and(|change| self.push(&change)))
+    }
+
+    fn push(&mut self, change: &Change<'_>) -> bool {
+        let Change { key, value } = *change;
+        let lengths = (u32::try_from(key.len()), value.map_or(Ok(NO_VALUE), |value| u32::try_from(value.len())));
+        let (Ok(of_key), Ok(of_value)) = lengths else { return false };
+        self.lengths.push((of_key, of_value));
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.len() <= LONGEST
+    }
+
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let mut rest = self.bytes.as_slice();
+        self.lengths.iter().map_while(move |&(of_key, of_value)| {
+            let (key, behind) = rest.split_at_checked(of_key as usize)?;
+            let (value, behind) = match of_value {
+                NO_VALUE => (None, behind),
+                length => behind.split_at_checked(length as usize).map(|(value, behind)| (Some(value), behind))?,
+            };
+            rest = behind;
+            Some(Change { key, value })
+        })
+    }
+}
+
+/// The places of the changes of a batch among so many.
+pub(super) fn range_of(number: usize, of: usize) -> std::ops::Range<usize> {
+    let start = (number * BATCH).min(of);
+    start..(start + BATCH).min(of)
+}
+
+/// The changes of a run, and what of them was read ahead.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) sorted: Sorted,
+    progress: Mutex<Progress>,
+}
+
+/// Locked only to take a batch or a number in or out.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The batch that is written next, and the one that is read next.
+    written: usize,
+    next: usize,
+    ready: VecDeque<Batch>,
+    /// Whose memory is used again.
+    spent: Vec<Batch>,
+}
+
+impl Reading {
+    pub(super) fn new(sorted: Sorted) -> Self {
+        Self { sorted, progress: Mutex::default() }
+    }
+
+    pub(super) fn batches(&self) -> usize {
+        self.sorted.len().div_ceil(BATCH)
+    }
+
+    /// The batch of this number, if it was read ahead. They are asked for in turn; one that is not there is the caller's to read.
+    fn take(&self, number: usize) -> Option<Batch> {
+        let mut progress = self.progress.lock();
+        progress.next = progress.next.max(number + 1);
+        progress.ready.pop_front_if(|batch| batch.number == number)
+    }
+
+    /// A batch was written; its memory is used again.
+    fn written(&self, number: usize, batch: Option<Batch>) {
+        let mut progress = self.progress.lock();
+        progress.written = number + 1;
+        progress.spent.extend(batch);
+        // The reader may have come to the end of this one while the writer read it too.
+        if let Some(late) = progress.ready.pop_front_if(|batch| batch.number == number) {
+            progress.spent.push(late);
+        }
+    }
+
+    /// Whether the reader has something to do, and not just for one batch.
+    fn is_worth_a_wake(&self) -> bool {
+        let progress = self.progress.lock();
+        progress.ready.len() <= MOST_READY / 2 && progress.next < self.batches()
+    }
+
+    /// Reads the next batch ahead, and says whether there was one to read.
+    fn read_next(&self) -> bool {
+        let (number, mut batch) = {
+            let mut progress = self.progress.lock();
+            let number = progress.next;
+            if number >= self.batches() || number >= progress.written + MOST_READY {
+                return false;
+            }
+            progress.next += 1;
+            (number, progress.spent.pop().unwrap_or_default())
+        };
+        let is_whole = batch.fill(&self.sorted, number);
+        let mut progress = self.progress.lock();
+        if is_whole && number >= progress.written {
+            progress.ready.push_back(batch);
+        } else {
+            progress.spent.push(batch);
+        }
+        true
+    }
+}
+
+/// The reader, from the side of the writer of runs.
+#[derive(Default)]
+pub(super) struct ReadAhead {
+    now: Arc<Mutex<Option<Arc<Reading>>>>,
+    worker: Option<Arc<dyn Worker>>,
+}
+
+impl ReadAhead {
+    /// Has the batches of this run read from now on, and of no other. Where no thread can be had, none is.
+    pub(super) fn begin(&mut self, spawn: &dyn Spawn, reading: &Arc<Reading>) {
+        if reading.batches() < FEWEST {
+            return;
+        }
+        *self.now.lock() = Some(Arc::clone(reading));
+        if self.worker.is_none() {
+            self.worker = spawn.spawn("read-ahead", Box::new(Reader { now: Arc::clone(&self.now) })).ok();
+        }
+        // One that has no thread would only be stepped by who waits for it, and nobody does.
+        self.go_on(reading);
+    }
+
+    /// Says that batches were taken.
+    pub(super) fn go_on(&self, reading: &Reading) {
+        if let Some(worker) = self.worker.as_ref().filter(|_| reading.is_worth_a_wake()) {
+            worker.wake();
+        }
+    }
+
+    /// Nothing more is to be read.
+    pub(super) fn end(&self) {
+        *self.now.lock() = None;
+    }
+}
+
+struct Reader {
+    now: Arc<Mutex<Option<Arc<Reading>>>>,
+}
+
+impl Job for Reader {
+    fn step(&mut self) -> Step {
+        let now = self.now.lock().clone();
+        if now.is_some_and(|reading| reading.read_next()) { Step::Again } else { Step::Wait(None) }
+    }
+
+    fn is_spare(&self) -> bool {
+        true
+    }
+}
+
+/// Gives every change of the batch of this number to `write`, wherever it comes from.
+pub(super) fn for_each(
+    reading: &Reading,
+    number: usize,
+    mut write: impl FnMut(Change<'_>) -> Result<()>,
+) -> Result<()> {
+    let batch = reading.take(number);
+    match &batch {
+        Some(batch) => batch.changes().try_for_each(write)?,
+        None => {
+            let range = range_of(number, reading.sorted.len());
+            reading.sorted.changes(range).try_for_each(|change| write(change?))?;
+        }
+    }
+    reading.written(number, batch);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use laminar_vfs::Threads;
+    use laminar_vfs::sim::SimDisk;
+    use laminar_wal::Lsn;
+
+    use super::super::RunLimits;
+    use super::super::collect::Collector;
+    use super::*;
+    use crate::{StateStore, StoreOptions, WalStateStore};
+
+    type Entries = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+    /// The changes of so many keys, every seventh deleted, and one too long for a batch.
+    fn reading(keys: u32) -> (Arc<Reading>, Entries) {
+        let disk = SimDisk::new(1);
+        let (mut store, _) = WalStateStore::open("/store", StoreOptions::new().env(disk.env())).unwrap();
+        for key in 0..keys {
+            let key_bytes = key.to_be_bytes();
+            match key % 7 {
+                0 => store.delete(&key_bytes).unwrap(),
+                _ if key == keys / 2 => store.put(&key_bytes, &vec![3; LONGEST]).unwrap(),
+                _ => store.put(&key_bytes, &key.to_le_bytes().repeat(key as usize % 5)).unwrap(),
+            }
+        }
+        store.commit().unwrap().wait().unwrap();
+        let cut = store.wal.durable_lsn();
+        let view = store.wal.view(Lsn::new(0)..cut).unwrap();
+        let mut collector = Collector::new(view, Lsn::new(0), cut, RunLimits { log_bytes: u64::MAX, records: 1 << 20 });
+        while collector.end().is_none() {
+            collector.scan(1000, &mut BTreeMap::new()).unwrap();
+        }
+        let sorted = collector.into_sorted().unwrap();
+        let owned = |change: Change<'_>| (change.key.to_vec(), change.value.map(<[u8]>::to_vec));
+        let expected = sorted.changes(0..sorted.len()).map(|change| owned(change.unwrap())).collect();
+        (Arc::new(Reading::new(sorted)), expected)
+    }
+
+    fn written(reading: &Reading, mut before: impl FnMut(usize)) -> Entries {
+        let mut all = Entries::new();
+        for number in 0..reading.batches() {
+            before(number);
+            for_each(reading, number, |change| {
+                all.push((change.key.to_vec(), change.value.map(<[u8]>::to_vec)));
+                Ok(())
+            })
+            .unwrap();
+        }
+        all
+    }
+
+    #[test]
+    fn every_change_is_written_once_wherever_the_reader_is() {
+        let (_, expected) = reading(20_000);
+        assert!(expected.len() > 20_000, "and the name of the operator");
+        let mut rng = fastrand::Rng::with_seed(5);
+        for most in [0, 1, 3, 20] {
+            let (reading, _) = reading(20_000);
+            let mut reads = 0;
+            let all = written(&reading, |_| reads += (0..rng.usize(..=most)).filter(|_| reading.read_next()).count());
+            assert_eq!(all, expected);
+            assert_eq!(reads > 0, most > 0);
+        }
+    }
+
+    #[test]
+    fn the_reader_stays_a_few_batches_ahead() {
+        let (reading, _) = reading(20_000);
+        assert_eq!((0..100).filter(|_| reading.read_next()).count(), MOST_READY);
+        assert!(reading.take(0).is_some() && !reading.read_next(), "the first is not written yet");
+        reading.written(0, None);
+        assert!(reading.read_next() && !reading.read_next());
+        // What was passed over is not read any more, and what the writer passes over is no reason to stop.
+        (1..20).for_each(|number| reading.written(number, reading.take(number)));
+        assert!(reading.read_next() && reading.take(20).is_some());
+    }
+
+    #[test]
+    fn a_batch_that_both_have_read_is_written_once() {
+        let (reading, expected) = reading(20_000);
+        let mut all = 0;
+        for number in 0..reading.batches() {
+            let mut is_first = true;
+            for_each(&reading, number, |change| {
+                assert_eq!((change.key, change.value), (&*expected[all].0, expected[all].1.as_deref()));
+                all += 1;
+                if std::mem::take(&mut is_first) {
+                    // The reader had begun with it, and comes to its end now.
+                    reading.progress.lock().next = number;
+                    reading.read_next();
+                }
+                Ok(())
+            })
+            .unwrap();
+            assert!(reading.progress.lock().ready.is_empty());
+        }
+        assert_eq!(all, expected.len());
+    }
+
+    #[test]
+    fn a_thread_reads_ahead() {
+        let (reading, expected) = reading(60_000);
+        let mut read_ahead = ReadAhead::default();
+        read_ahead.begin(&Threads::new(), &reading);
+        // With the lowest priority it may take its time, but nothing else is to be done here.
+        while reading.progress.lock().ready.is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(written(&reading, |_| read_ahead.go_on(&reading)), expected);
+        read_ahead.end();
+        assert!(read_ahead.now.lock().is_none());
+    }
+}
