@@ -237,7 +237,7 @@ mod tests {
         let disk = SimDisk::new(1);
         let (mut store, _) = WalStateStore::open("/store", StoreOptions::new().env(disk.env())).unwrap();
         for key in 0..keys {
-            let key_bytes = key.to_be_bytes();
+            let key_bytes = key.to_le_bytes();
             match key % 7 {
                 0 => store.delete(&key_bytes).unwrap(),
                 _ if key == keys / 2 => store.put(&key_bytes, &vec![3; LONGEST]).unwrap(),
