@@ -67,6 +67,7 @@ fn run_in(dir: &Path, arguments: &Arguments) -> Result<bool> {
     }
     let (mut store, _) = WalStateStore::open(dir, StoreOptions::new().create(false))?;
     report::findings(&store)?;
+    report::stats(&store);
     let consistent = report::look_back(dir)?;
     let exact = report::verdict(oracle.rows, kills.len(), &oracle.compare(&store)?);
     store.close()?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::HumanCount;
+use indicatif::{HumanBytes, HumanCount};
 use laminar_storage::{CheckpointView, StoreOptions, WalStateStore};
 use rkyv::Archived;
 
@@ -50,6 +50,20 @@ pub(crate) fn findings(store: &WalStateStore) -> Result<()> {
     routes.sort_by(|(_, a), (_, b)| mean(b).total_cmp(&mean(a)));
     println!("\nThe worst routes, of those flown once a day or more:\n{}", punctuality("route", &routes));
     Ok(())
+}
+
+/// What the store says of itself, as a job would hand it to whoever watches it.
+pub(crate) fn stats(store: &WalStateStore) {
+    let stats = store.stats();
+    println!(
+        "\nThe store, opened again: {} entries in {} runs ({}), {} changes in memory ({}), {} of log to replay",
+        HumanCount(stats.run_entries),
+        stats.runs,
+        HumanBytes(stats.run_bytes),
+        HumanCount(stats.table_entries),
+        HumanBytes(stats.table_resident_bytes),
+        HumanBytes(stats.log_bytes_behind),
+    );
 }
 
 /// Each retained checkpoint, read as a reader in another process would, beside the owner: its carriers must stand for just the rows

@@ -87,6 +87,12 @@ impl Catalogue {
         Namespace(self.greatest.checked_add(1).expect("namespaces are not used up"))
     }
 
+    /// Whether an entry with this namespace can be one of a catalogue in which nothing else is yet than what this one has: each operator has
+    /// one of its own, and there is always a greater one to be given out.
+    pub(crate) fn can_have(&self, namespace: Namespace) -> bool {
+        namespace != CATALOGUE && namespace.0 < u32::MAX && !self.live.contains(&namespace)
+    }
+
     /// Takes over what the catalogue's entry for `name` says.
     pub(crate) fn set(&mut self, name: &str, namespace: Namespace) -> OperatorId {
         self.greatest = self.greatest.max(namespace.0);
@@ -119,7 +125,11 @@ impl Catalogue {
 
 #[cfg(test)]
 mod tests {
+    use laminar_vfs::sim::SimDisk;
+    use laminar_wal::BatchPart;
+
     use super::*;
+    use crate::{StateStore, StoreOptions, WalStateStore, format};
 
     #[test]
     fn a_cleared_operator_keeps_its_handle_and_never_gets_an_old_namespace() {
@@ -137,6 +147,38 @@ mod tests {
         assert_eq!(catalogue.default_operator(), None);
         let default = catalogue.set("", Namespace(4));
         assert_eq!(catalogue.default_operator(), Some(default));
+    }
+
+    /// Opens a store into whose log someone has written these entries of the catalogue.
+    fn opened(entries: &[(&str, u32)]) -> crate::Result<()> {
+        let disk = SimDisk::new(1);
+        let open = || WalStateStore::open("/store", StoreOptions::new().env(disk.env()));
+        let (mut store, _) = open().unwrap();
+        store.put(b"of", b"namespace 1").unwrap();
+        store.commit().unwrap().wait().unwrap();
+        let mut first = None;
+        for (name, namespace) in entries {
+            let (name, value) = (name.as_bytes(), namespace.to_le_bytes());
+            let put = |into: &mut [u8]| format::encode_put(into, CATALOGUE.id(), name, &value);
+            let range = store.wal.append_with(format::put_len(name, &value), BatchPart::More, put).unwrap();
+            first = first.or(Some(range.start));
+        }
+        let mut commit = Vec::new();
+        format::encode_commit(&mut commit, first, &BTreeMap::new());
+        store.wal.append(&commit).unwrap();
+        store.wal.sync().unwrap();
+        drop(store);
+        open().map(|_| ())
+    }
+
+    #[test]
+    fn entries_that_no_store_writes_are_refused() {
+        opened(&[("a", 2), ("b", 9), ("", 10)]).unwrap();
+        // The catalogue's own, the last there is, one that another has.
+        for entries in [&[("a", 0)][..], &[("a", u32::MAX)], &[("a", 1)], &[("a", 7), ("b", 7)]] {
+            let error = opened(entries).unwrap_err();
+            assert!(matches!(error, crate::Error::Corrupt { .. }), "{entries:?}: {error}");
+        }
     }
 
     #[test]

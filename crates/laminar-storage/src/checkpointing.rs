@@ -42,7 +42,7 @@ pub(crate) struct Request {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     request: Option<Request>,
-    finished: Option<Option<Checkpoint>>,
+    finished: Option<Option<(Checkpoint, CheckpointInfo)>>,
     max_retained: usize,
     /// The last failure of work that perhaps nobody waits for: checkpoints, retiring and merging.
     upkeep_error: Option<Error>,
@@ -57,12 +57,16 @@ pub(crate) struct Checkpointing {
     mailbox: Arc<Mutex<Mailbox>>,
     worker: Option<Arc<dyn Worker>>,
     running: Option<CheckpointTicket>,
+    /// How many were made, and what the last one was.
+    made: u64,
+    last: Option<CheckpointInfo>,
 }
 
 impl Checkpointing {
     pub(crate) fn new(env: Env, wal: Wal, manager: CheckpointManager, limits: RunLimits, max_retained: usize) -> Self {
         let mailbox = Mailbox { max_retained, ..Mailbox::default() };
-        Self { env, wal, manager, limits, mailbox: Arc::new(Mutex::new(mailbox)), worker: None, running: None }
+        let mailbox = Arc::new(Mutex::new(mailbox));
+        Self { env, wal, manager, limits, mailbox, worker: None, running: None, made: 0, last: None }
     }
 
     /// How many checkpoints are kept from the next retirement on.
@@ -104,7 +108,17 @@ impl Checkpointing {
             return None;
         }
         self.running = None;
-        Some(self.mailbox.lock().finished.take().flatten())
+        let finished = self.mailbox.lock().finished.take().flatten();
+        Some(finished.map(|(checkpoint, info)| {
+            self.made += 1;
+            self.last = Some(info);
+            checkpoint
+        }))
+    }
+
+    /// How many checkpoints were made and taken, and what the last one was.
+    pub(crate) fn made(&self) -> (u64, Option<&CheckpointInfo>) {
+        (self.made, self.last.as_ref())
     }
 
     /// The last failure of a checkpoint, of retiring or of merging; the next checkpoint tries again.

@@ -90,7 +90,7 @@ pub enum Error {
     /// A key, value or name beyond its limit, or a table that would grow beyond its own. Nothing changed.
     #[error("a {what} of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
-        /// `key`, `value`, `name` or `table`.
+        /// `key`, `value`, `name`, `key or value`, `table`, or `set of source offsets`.
         what: &'static str,
         /// Its size in bytes.
         bytes: u64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use laminar_checkpoint::Verify;
 use laminar_vfs::{Env, ReadMode};
-use laminar_wal::{RecoverTo, SyncPolicy};
+use laminar_wal::{RecoverTo, SyncPolicy, WalOptions};
 
 use crate::{Error, Result};
 
@@ -72,8 +72,8 @@ impl StoreOptions {
         self
     }
 
-    /// Bytes of a log segment: how much of the log is created at a time and removed at a time. Default 16 MiB;
-    /// the range is that of the log. An existing log keeps the size it was created with.
+    /// Bytes of a log segment: how much of the log is created at a time and removed at a time. Default 16 MiB; a multiple of 4096 from
+    /// 12 KiB to 1 GiB. An existing log keeps the size it was created with.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
@@ -81,7 +81,7 @@ impl StoreOptions {
     }
 
     /// Bytes of the log's buffer: changes are handed to the operating system when it fills, at the latest by
-    /// `commit`. Default 1 MiB.
+    /// `commit`. Default 1 MiB; from 4 KiB to 256 MiB.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;
@@ -156,7 +156,7 @@ impl StoreOptions {
     }
 
     /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs. Of a key that
-    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, and half a MiB, and the log at
+    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, half a MiB, and up to 5 MiB of records read ahead; and the log at
     /// what the system's page cache should have room for: the records of a run are read from all over it. Default 2 GiB and 16 Mi records; at
     /// least 1 each (a commit is never split).
     #[must_use]
@@ -180,7 +180,8 @@ impl StoreOptions {
     /// The most bytes of memory that entries of the table may take, to within 4 MiB. A change for which there may be no room is refused with
     /// [`TooLarge`](Error::TooLarge) before it is logged; room comes back as a checkpoint covers entries, where there is a
     /// [`memory_budget`](Self::memory_budget). A recovery that has more to replay fails with the same error: open with a higher limit,
-    /// or with a memory budget. A delete takes room until it is swept, also of a key that is not there. From 8 MiB to 63 GiB, which is the default.
+    /// or with a memory budget. A delete takes room until it is swept, also of a key that is not there. What fits into the room of what it replaces, as the
+    /// delete of a key that is in memory does, is never refused. From 8 MiB to 63 GiB, which is the default.
     #[must_use]
     pub fn table_limit_bytes(mut self, bytes: u64) -> Self {
         self.table_limit_bytes = bytes;
@@ -202,8 +203,16 @@ impl StoreOptions {
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {
             Some((name, _, why)) => Err(Error::InvalidOption { name, why }),
-            None => Ok(()),
+            None => self.check_log(),
         }
+    }
+
+    fn check_log(&self) -> Result<()> {
+        let log = WalOptions::on(self.env.clone()).segment_bytes(self.segment_bytes).buffer_bytes(self.buffer_bytes);
+        log.sync_policy(self.sync_policy).check().map_err(|error| match error {
+            laminar_wal::Error::InvalidOption { name, why } => Error::InvalidOption { name, why },
+            error => error.into(),
+        })
     }
 }
 

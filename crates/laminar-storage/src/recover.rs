@@ -327,11 +327,11 @@ fn read_into(mut catalogue: Catalogue, dir: &Path, layers: Layers<'_>) -> Result
         let (name, value) = entry?;
         let namespace = value.try_into().map(u32::from_le_bytes).ok();
         match (std::str::from_utf8(name), namespace) {
-            (Ok(name), Some(namespace)) => {
+            (Ok(name), Some(namespace)) if catalogue.can_have(Namespace(namespace)) => {
                 catalogue.set(name, Namespace(namespace));
             }
             _ => {
-                let reason = "an entry of the catalogue is not a name with its number";
+                let reason = "an entry of the catalogue is not a name with a number of its own";
                 return Err(Error::Corrupt { path: dir.to_owned(), offset: 0, reason });
             }
         }

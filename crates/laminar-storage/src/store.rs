@@ -177,7 +177,7 @@ impl WalStateStore {
     /// [`checkpoint_log_bytes`](crate::StoreOptions::checkpoint_log_bytes) of log, whichever comes first. The `max_retained` newest are kept.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] for an interval of zero, or `max_retained` below 2.
+    /// [`Error::InvalidOption`] for an interval of zero, or `max_retained` below 2; [`Error::Closed`].
     pub fn enable_checkpointing(&mut self, interval: Duration, max_retained: usize) -> Result<()> {
         self.check_open()?;
         if interval.is_zero() {
@@ -327,7 +327,7 @@ impl WalStateStore {
     fn write(&mut self, namespace: Namespace, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.check_open()?;
         let space = namespace.id();
-        let (keyed, value_bytes) = (self.table.key(space, key), value.map_or(0, <[u8]>::len));
+        let (keyed, value_bytes) = (self.table.key(space, key), value.map(<[u8]>::len));
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
             self.make_room();

@@ -144,14 +144,28 @@ impl Table {
         self.arena.set_in_bulk(in_bulk);
     }
 
-    /// Succeeds if an [`insert`](Self::insert) of this key with a value of so many bytes certainly finds room. Where it does not, it may
-    /// still find the space of the value that it replaces.
+    /// Succeeds exactly if an [`insert`](Self::insert) of this key with a value of so many bytes, or a tombstone, finds room now: room of its own,
+    /// or that of the entry which it replaces.
     ///
     /// # Errors
     /// `TooLarge`, as the insert would say it.
     #[inline]
-    pub fn check_room(&self, key: &Key<'_>, value_bytes: usize) -> Result<()> {
-        self.arena.check_room(key.len(), value_bytes)
+    pub fn check_room(&mut self, key: &Key<'_>, value_bytes: Option<usize>) -> Result<()> {
+        let bytes = value_bytes.unwrap_or(0);
+        if Arena::is_short(key.len(), bytes) && self.arena.check_room(key.len(), bytes).is_ok() {
+            return Ok(());
+        }
+        self.check_last_room(key, value_bytes)
+    }
+
+    #[cold]
+    fn check_last_room(&mut self, key: &Key<'_>, value_bytes: Option<usize>) -> Result<()> {
+        // What is arriving takes its room before, and that can be a chunk of the last ones.
+        self.settle();
+        self.arena.check_room(key.len(), value_bytes.unwrap_or(0)).or_else(|full| {
+            let found = self.index.find(&self.arena, key);
+            if found.is_some_and(|(slot, _)| self.arena.fits_in_place(slot, value_bytes)) { Ok(()) } else { Err(full) }
+        })
     }
 
     /// Gives back the room of all entries that are gone. Otherwise that of the last few waits until the order has let go of them.

@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use laminar_storage::{Env, Error, StateStore, StoreOptions, WalStateStore, format};
+use laminar_storage::{Env, Error, StateStore, StoreOptions, SyncPolicy, WalStateStore, format};
 use laminar_vfs::{DirEntry, Kind, Lock, Op, OpenMode, Vfs, VfsFile};
 
 /// Every file and directory below `dir`, with the bytes of the files.
@@ -240,9 +240,22 @@ fn a_key_a_value_or_a_name_over_its_limit() {
 fn options_out_of_their_range() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("store");
-    let error = WalStateStore::open(&dir, StoreOptions::new().max_retained(1)).unwrap_err();
-    assert!(matches!(error, Error::InvalidOption { name: "max_retained", .. }), "{error}");
-    assert!(!dir.exists());
+    let every_nothing = SyncPolicy::Interval(std::time::Duration::ZERO);
+    for (expected, options) in [
+        ("max_retained", StoreOptions::new().max_retained(1)),
+        ("segment_bytes", StoreOptions::new().segment_bytes(100)),
+        ("buffer_bytes", StoreOptions::new().buffer_bytes(1)),
+        ("sync_policy", StoreOptions::new().sync_policy(every_nothing)),
+    ] {
+        let error = WalStateStore::open(&dir, options).unwrap_err();
+        assert!(matches!(error, Error::InvalidOption { name, .. } if name == expected), "{error}");
+        assert!(!dir.exists());
+    }
+    // The largest budget is one like any other.
+    let (mut store, _) = WalStateStore::open(&dir, StoreOptions::new().memory_budget(u64::MAX)).unwrap();
+    store.put(b"a", b"1").unwrap();
+    store.commit().unwrap();
+    drop(store);
     let (mut store, _) = WalStateStore::open(&dir, StoreOptions::new()).unwrap();
     let error = store.enable_checkpointing(std::time::Duration::ZERO, 2).unwrap_err();
     assert!(matches!(error, Error::InvalidOption { .. }));

@@ -50,6 +50,58 @@ fn a_full_table_refuses_before_it_logs() {
 }
 
 #[test]
+fn what_is_still_arriving_counts() {
+    let (mut taken, mut refused) = (0, 0);
+    // One of these numbers of entries fills a chunk, and a few of them have not come to their places when the large one is put.
+    for count in 3632..3652_u64 {
+        let disk = SimDisk::new(1);
+        let options = || StoreOptions::new().table_limit_bytes(16 << 20);
+        let mut store = open(&disk, options());
+        for n in 0..count {
+            store.put(&n.to_be_bytes(), &[n as u8; 500]).unwrap();
+        }
+        let large = vec![5; 13 << 20];
+        let is_taken = match store.put(b"large", &large) {
+            Ok(()) => true,
+            Err(Error::TooLarge { what: "table", .. }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        if is_taken {
+            taken += 1
+        } else {
+            refused += 1
+        }
+        assert_eq!(store.contains(b"large").unwrap(), is_taken);
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        let store = open(&disk.crash_lose_all(), StoreOptions::new());
+        assert_eq!(store.contains(b"large").unwrap(), is_taken, "what was refused is in the log: {count} before");
+    }
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+}
+
+#[test]
+fn a_full_table_takes_what_has_room_already() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk, small_table());
+    let count = fill(&mut store);
+    store.put(&0_u64.to_be_bytes(), &[9; 500]).unwrap();
+    assert!(matches!(store.put(&1_u64.to_be_bytes(), &[9; 5000]), Err(Error::TooLarge { what: "table", .. })));
+    store.delete(&2_u64.to_be_bytes()).unwrap();
+    let check = |store: &WalStateStore| {
+        assert_eq!(store.get(&0_u64.to_be_bytes()).unwrap(), Some(&[9; 500][..]));
+        assert_eq!(store.get(&1_u64.to_be_bytes()).unwrap(), Some(&[1; 500][..]));
+        assert_eq!(store.get(&2_u64.to_be_bytes()).unwrap(), None);
+        assert_eq!(store.len().unwrap(), count - 1);
+    };
+    check(&store);
+    store.commit().unwrap().wait().unwrap();
+    drop(store);
+    // A recovery within the same limit finds the same room.
+    check(&open(&disk.crash_lose_all(), small_table()));
+}
+
+#[test]
 fn large_values_count_by_their_bytes() {
     for (bytes, fit) in [(16 << 20, 0..=0), (5 << 20, 1..=1), ((1 << 20) + 1, 4..=7)] {
         let disk = SimDisk::new(1);

@@ -101,10 +101,10 @@ impl Pages {
         *self = grown;
     }
 
-    /// Touches all bytes, one write a page: a single call for all of them would hold the lock on the process's addresses meanwhile, for
-    /// which whoever maps or allocates memory waits.
+    /// Touches all bytes, and changes none, with one write a page: a single call for all of them would hold the lock on the process's
+    /// addresses meanwhile, for which whoever maps or allocates memory waits.
     pub fn touch(&mut self) {
-        self.iter_mut().step_by(4096).for_each(|byte| *byte = std::hint::black_box(0));
+        self.iter_mut().step_by(4096).for_each(|byte| *byte = std::hint::black_box(*byte));
     }
 
     fn is_aligned(&self) -> bool {
@@ -188,8 +188,8 @@ struct Ahead {
     worker: Mutex<Option<Arc<dyn Worker>>>,
 }
 
-/// What the worker has made ahead.
-#[derive(Debug, Default)]
+/// What the worker has made ahead. Has its memory from the start: nobody allocates while it is locked.
+#[derive(Debug)]
 struct Stock {
     /// Huge pages, touched.
     touched: Vec<Pages>,
@@ -213,16 +213,15 @@ impl PageSource {
     /// With a worker that has the next huge pages touched before they are asked for: one, and one more each time that there is none, up to four.
     #[must_use]
     pub fn with_worker(spawn: Arc<dyn Spawn>) -> Self {
-        Self { ahead: Some(Ahead { spawn, stock: Arc::default(), worker: Mutex::new(None) }) }
+        Self { ahead: Some(Ahead { spawn, stock: Arc::new(Mutex::new(Stock::new())), worker: Mutex::new(None) }) }
     }
 
     /// Zeroed pages.
     #[must_use]
     pub fn take(&self) -> Pages {
         let Some(ahead) = &self.ahead else { return Pages::huge(Self::BYTES) };
-        let mut stock = ahead.stock.lock();
-        let ready = stock.take_touched().or_else(|| stock.plain.pop());
-        drop(stock);
+        // The worker may have lost its processor while it held the lock.
+        let ready = ahead.stock.try_lock().and_then(|mut stock| stock.take_touched().or_else(|| stock.plain.pop()));
         ahead.wake();
         ready.unwrap_or_else(|| Pages::zeroed(Self::BYTES))
     }
@@ -257,6 +256,10 @@ impl Ahead {
 }
 
 impl Stock {
+    fn new() -> Self {
+        Self { touched: Vec::with_capacity(MOST_READY), wanted: 0, plain: Vec::with_capacity(PLAIN_READY) }
+    }
+
     fn take_touched(&mut self) -> Option<Pages> {
         let touched = self.touched.pop();
         if touched.is_none() {

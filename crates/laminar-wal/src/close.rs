@@ -71,6 +71,7 @@ impl Log {
         self.stop();
         // Who waits may be about to write what is left: not any more, once the lock is another's.
         self.writer.lock().closed = true;
+        self.buffer.lock().freeze();
         *self.lock.lock() = None;
     }
 

@@ -35,8 +35,9 @@ pub struct Follower {
 
 impl Follower {
     pub(crate) fn new(log: Arc<Log>, from: Lsn) -> Result<Self> {
-        let limit = log.durable.load(Ordering::Acquire);
-        let reader = Reader::new(Arc::clone(&log), from, limit)?;
+        // From where records come that are not durable too; which of them are shown is decided later.
+        let written = log.written.load(Ordering::Acquire);
+        let reader = Reader::new(Arc::clone(&log), from, written)?;
         Ok(Self { log, reader, unsynced: false, watching: None })
     }
 

@@ -59,7 +59,7 @@ impl Listing {
 
 /// Opens the log in `path`, or creates one where there is nothing.
 pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailReport)> {
-    options.validate()?;
+    options.check()?;
     let zero_filled = options.sync_policy == SyncPolicy::EveryCommit;
     let dir = Dir { env: options.env.clone(), path: path.to_owned(), zero_filled };
     if !has_identity(&dir)? {

@@ -177,7 +177,11 @@ impl WalOptions {
         self
     }
 
-    pub(crate) fn validate(&self) -> Result<()> {
+    /// Says whether all of them are in their ranges, as [`Wal::open`](crate::Wal::open) does before anything else.
+    ///
+    /// # Errors
+    /// [`InvalidOption`](Error::InvalidOption), which names the first that is not.
+    pub fn check(&self) -> Result<()> {
         let invalid = |name, why| Err(Error::InvalidOption { name, why });
         if !(3 * PAGE..=1 << 30).contains(&self.segment_bytes) || !self.segment_bytes.is_multiple_of(PAGE) {
             return invalid("segment_bytes", "must be a multiple of 4096 from 12 KiB to 1 GiB");

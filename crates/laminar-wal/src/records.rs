@@ -168,7 +168,10 @@ impl Reader {
             None => log.segments.lock().first().copied().ok_or_else(|| misplaced.clone())?,
         };
         log.check_link(&segment)?;
-        let file = log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read)?;
+        let file = match log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read) {
+            Err(error) if error.is_not_found() && log.start_lsn() > from => return Err(misplaced),
+            opened => opened?,
+        };
         let cut = log.cut_after(segment.first()).map(|(from, to)| (from, to.first()));
         let window = Window::new(file, in_segment(&log, &segment, limit));
         let mut reader = Self { trail: Trail::new(segment, cut, None), window, log };

@@ -287,7 +287,9 @@ impl Walk {
             return Ok(Item::Bad(Bad { offset: self.next, reason, torn, proven_by }));
         };
         let end = self.next + u64::from(header.len);
-        let fits = end + GROUP_TRAILER as u64 <= self.segment.header.length
+        // The last page is for the seal.
+        let for_seal = if header.kind == GroupKind::Seal { 0 } else { PAGE };
+        let fits = end + GROUP_TRAILER as u64 + for_seal <= self.segment.header.length
             && (header.kind != GroupKind::Records || end <= limit);
         if !fits || header.kind == GroupKind::Seal && header.successor != self.segment.end() {
             return bad(self.next, "a group's header contradicts its segment");
@@ -307,5 +309,62 @@ impl Walk {
             self.trailer = Some(group_trailer(&head));
         }
         Ok(Item::Group(header))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LogId;
+    use crate::format::{SegmentHeader, group_trailer, seal_frame};
+
+    const LENGTH: u64 = 4 * PAGE;
+
+    /// A segment with one group of one record, which ends at this offset. Everything about it is right but perhaps that.
+    fn ending_at(end: u64) -> (Segment, Vec<u8>) {
+        let segment = Segment::new(SegmentHeader {
+            log_id: LogId::new(7),
+            first: 0,
+            length: LENGTH,
+            stride: LENGTH,
+            generation: 3,
+            proven_to: 0,
+            cut_from: None,
+            before: 0,
+            zero_filled: false,
+        });
+        let group = GroupHeader {
+            kind: GroupKind::Records,
+            len: u32::try_from(end - PAGE).unwrap(),
+            durable: 0,
+            prev_end: 0,
+            batch_end: 0,
+            successor: 0,
+            then_page: false,
+        };
+        let header = group.encode(segment.seed, PAGE);
+        let mut bytes = vec![0; in_memory(LENGTH)];
+        let (from, to) = (in_memory(PAGE), in_memory(end));
+        bytes[from..from + GROUP_HEADER].copy_from_slice(&header);
+        seal_frame(&mut bytes[from + GROUP_HEADER..to], segment.seed, PAGE + GROUP_HEADER as u64, false);
+        bytes[to..to + GROUP_TRAILER].copy_from_slice(&group_trailer(&header));
+        (segment, bytes)
+    }
+
+    #[test]
+    fn no_group_of_records_reaches_into_the_page_of_the_seal() {
+        let last = LENGTH - PAGE - GROUP_TRAILER as u64;
+        for (end, is_one) in [(last - 1, true), (last, true), (last + 1, false), (LENGTH - GROUP_TRAILER as u64, false)]
+        {
+            let (segment, bytes) = ending_at(end);
+            let mut walk = Walk::new(segment, None, None);
+            let found = walk.step(&mut Mapped(&bytes)).unwrap();
+            assert_eq!(matches!(found, Item::Group(_)), is_one, "{end}");
+            assert_eq!(matches!(found, Item::Bad(Bad { torn: false, .. })), !is_one, "{end}");
+            if is_one {
+                assert!(matches!(walk.step(&mut Mapped(&bytes)).unwrap(), Item::Frame { .. }));
+                assert!(matches!(walk.step(&mut Mapped(&bytes)).unwrap(), Item::Absent));
+            }
+        }
     }
 }

@@ -285,7 +285,8 @@ impl Wal {
         LogView::new(&self.log, &range)
     }
 
-    /// Reads the records from `from` on, and waits for more. Shows nothing that is not durable.
+    /// Reads the records from `from` on, up to what was handed to the operating system at the most, and waits for more. Shows nothing that is
+    /// not durable.
     ///
     /// # Errors
     /// As [`replay`](Self::replay).

@@ -406,3 +406,38 @@ fn what_was_cut_goes_with_its_segment() {
     assert!(most < 8, "{most} files");
     assert!(disk.read_file(lost).is_ok());
 }
+
+#[test]
+fn a_log_that_was_released_takes_nothing_more() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    wal.append(b"before").unwrap();
+    wal.commit().unwrap();
+    let other = wal.clone();
+    wal.release();
+    assert!(other.is_closed());
+    assert!(matches!(other.append(b"after"), Err(Error::Closed)));
+    assert!(matches!(other.append_batch(&[b"after", b"after"]), Err(Error::Closed)));
+    assert!(matches!(other.commit(), Err(Error::Closed)));
+}
+
+#[test]
+fn a_follower_begins_where_records_are_not_durable_yet() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    wal.append(b"before").unwrap();
+    wal.commit().unwrap();
+    let end = wal.written_lsn();
+    assert!(wal.durable_lsn() < end);
+    let mut follower = wal.follow(end).unwrap();
+    let mut eager = wal.follow(end).unwrap().include_unsynced();
+    assert!(follower.try_next().unwrap().is_none() && eager.try_next().unwrap().is_none());
+    wal.append(b"after").unwrap();
+    assert!(matches!(wal.follow(wal.end_lsn()), Err(Error::BadPosition { .. })), "that is in memory only");
+    wal.commit().unwrap();
+    assert_eq!(eager.try_next().unwrap().unwrap().payload, b"after");
+    assert!(follower.try_next().unwrap().is_none());
+    wal.sync().unwrap();
+    assert_eq!(follower.try_next().unwrap().unwrap().payload, b"after");
+    assert!(follower.try_next().unwrap().is_none());
+}

@@ -1,8 +1,9 @@
 //! Reads the changes of a run ahead of whoever writes them, on a thread that has only what nobody else wants of the processors.
 //!
 //! The records lie all over the log: to read one in the order of the keys waits for memory, and verifies a checksum, a third of the
-//! work of a run. The writer of the run waits for nobody: a batch that is not ready it reads itself, also one that the reader is in the
-//! middle of, because a thread of the lowest priority may stand still for as long as the processors are busy.
+//! work of a run. A thread of the lowest priority may stand still for as long as the processors are busy, so the writer of the run waits
+//! for no batch: one that is not ready it reads itself, also one that the reader is in the middle of; and between the beginning and the
+//! end of a run it never blocks on a lock that the reader may have.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ pub(super) const BATCH: usize = 512;
 /// Batches that are ready at most.
 const MOST_READY: usize = 8;
 
-/// A batch that is longer is left to the writer: the memory of a checkpoint is promised. At most [`MOST_READY`] times this is taken.
-const LONGEST: usize = 512 << 10;
+/// A batch that is longer is left to the writer: the memory of a checkpoint is promised. Those that are ready, one being read and one being
+/// written take twice this each at most, as a vector grows.
+const LONGEST: usize = 256 << 10;
 
 /// So few batches are not worth a thread.
 const FEWEST: usize = 16;
@@ -51,10 +53,14 @@ impl Batch {
         let Change { key, value } = *change;
         let lengths = (u32::try_from(key.len()), value.map_or(Ok(NO_VALUE), |value| u32::try_from(value.len())));
         let (Ok(of_key), Ok(of_value)) = lengths else { return false };
-        self.lengths.push((of_key, of_value));
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.bytes.len() <= LONGEST
+        let value = value.unwrap_or_default();
+        let fits = self.bytes.len() + key.len() + value.len() <= LONGEST;
+        if fits {
+            self.lengths.push((of_key, of_value));
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(value);
+        }
+        fits
     }
 
     pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
@@ -84,7 +90,8 @@ pub(super) struct Reading {
     progress: Mutex<Progress>,
 }
 
-/// Locked only to take a batch or a number in or out.
+/// Locked only to take a batch or a number in or out; and the writer goes on without, where the reader has lost its processor meanwhile. So
+/// the numbers may be behind what is written.
 #[derive(Debug, Default)]
 struct Progress {
     /// The batch that is written next, and the one that is read next.
@@ -106,26 +113,28 @@ impl Reading {
 
     /// The batch of this number, if it was read ahead. They are asked for in turn; one that is not there is the caller's to read.
     fn take(&self, number: usize) -> Option<Batch> {
-        let mut progress = self.progress.lock();
+        let mut progress = self.progress.try_lock()?;
         progress.next = progress.next.max(number + 1);
+        // The reader may have come to the end of one while the writer read it too.
+        while let Some(late) = progress.ready.pop_front_if(|batch| batch.number < number) {
+            progress.spent.push(late);
+        }
         progress.ready.pop_front_if(|batch| batch.number == number)
     }
 
     /// A batch was written; its memory is used again.
     fn written(&self, number: usize, batch: Option<Batch>) {
-        let mut progress = self.progress.lock();
-        progress.written = number + 1;
-        progress.spent.extend(batch);
-        // The reader may have come to the end of this one while the writer read it too.
-        if let Some(late) = progress.ready.pop_front_if(|batch| batch.number == number) {
-            progress.spent.push(late);
+        if let Some(mut progress) = self.progress.try_lock() {
+            progress.written = number + 1;
+            progress.spent.extend(batch);
         }
     }
 
     /// Whether the reader has something to do, and not just for one batch.
     fn is_worth_a_wake(&self) -> bool {
-        let progress = self.progress.lock();
-        progress.ready.len() <= MOST_READY / 2 && progress.next < self.batches()
+        let is_worth_it =
+            |progress: &Progress| progress.ready.len() <= MOST_READY / 2 && progress.next < self.batches();
+        self.progress.try_lock().is_some_and(|progress| is_worth_it(&progress))
     }
 
     /// Reads the next batch ahead, and says whether there was one to read.
@@ -184,6 +193,13 @@ impl ReadAhead {
     }
 }
 
+impl Drop for ReadAhead {
+    /// The end of a spare thread is not waited for, and what it would read is much memory.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 struct Reader {
     now: Arc<Mutex<Option<Arc<Reading>>>>,
 }
@@ -221,7 +237,7 @@ pub(super) fn for_each(
 mod tests {
     use std::collections::BTreeMap;
 
-    use laminar_vfs::Threads;
+    use laminar_vfs::Env;
     use laminar_vfs::sim::SimDisk;
     use laminar_wal::Lsn;
 
@@ -229,6 +245,8 @@ mod tests {
     use super::super::collect::Collector;
     use super::*;
     use crate::{StateStore, StoreOptions, WalStateStore};
+
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
     type Entries = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -313,22 +331,67 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-            assert!(reading.progress.lock().ready.is_empty());
+            let ready = reading.progress.lock().ready.len();
+            assert!(ready <= 1, "{ready} batches that nobody will take");
         }
         assert_eq!(all, expected.len());
     }
 
     #[test]
+    fn the_writer_goes_on_where_the_reader_holds_the_lock() {
+        let (reading, expected) = reading(20_000);
+        let held = reading.progress.lock();
+        assert_eq!(written(&reading, |_| {}), expected);
+        drop(held);
+        // What it reads now is too late, and is not taken for something else.
+        assert!(reading.read_next() && reading.take(5).is_none());
+        assert!(reading.progress.lock().ready.is_empty());
+    }
+
+    #[test]
+    fn long_batches_take_no_memory() {
+        let (reading, _) = reading(20_000);
+        (0..reading.batches()).for_each(|number| {
+            reading.read_next();
+            reading.written(number, reading.take(number));
+        });
+        let progress = reading.progress.lock();
+        let bytes: Vec<usize> = progress.spent.iter().map(|batch| batch.bytes.capacity()).collect();
+        assert!(!bytes.is_empty() && bytes.iter().all(|&bytes| bytes <= 2 * LONGEST), "{bytes:?}");
+    }
+
+    #[test]
     fn a_thread_reads_ahead() {
         let (reading, expected) = reading(60_000);
+        let Env { clock, spawn, .. } = Env::real();
         let mut read_ahead = ReadAhead::default();
-        read_ahead.begin(&Threads::new(), &reading);
-        // With the lowest priority it may take its time, but nothing else is to be done here.
-        while reading.progress.lock().ready.is_empty() {
+        read_ahead.begin(&*spawn, &reading);
+        let (mut all, mut taken) = (0, 0);
+        for number in 0..reading.batches() {
+            // With the lowest priority it may take its time, but nothing else is to be done here. It is woken for more than it had at first.
+            let begun = clock.now();
+            while reading.progress.lock().ready.front().is_none_or(|batch| batch.number < number)
+                && taken <= MOST_READY
+                && clock.now() - begun < PATIENCE
+            {
+                read_ahead.go_on(&reading);
+                std::thread::yield_now();
+            }
+            let batch = reading.take(number);
+            taken += usize::from(batch.is_some());
+            all += batch
+                .as_ref()
+                .map_or_else(|| range_of(number, reading.sorted.len()).len(), |batch| batch.lengths.len());
+            reading.written(number, batch);
+        }
+        assert_eq!(all, expected.len());
+        assert!(taken > MOST_READY, "{taken} batches were read ahead");
+        drop(read_ahead);
+        // Soon the thread lets go of it too.
+        let begun = clock.now();
+        while Arc::strong_count(&reading) > 1 && clock.now() - begun < PATIENCE {
             std::thread::yield_now();
         }
-        assert_eq!(written(&reading, |_| read_ahead.go_on(&reading)), expected);
-        read_ahead.end();
-        assert!(read_ahead.now.lock().is_none());
+        assert_eq!(Arc::strong_count(&reading), 1);
     }
 }

@@ -71,20 +71,18 @@ impl CheckpointJob {
     /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
     fn finish(&mut self, result: Result<(Checkpoint, CheckpointInfo)>) {
         self.read_ahead.end();
-        let (checkpoint, info) = match result {
-            Ok((checkpoint, info)) => (Some(checkpoint), Ok(info)),
-            Err(error) => {
-                // A periodic checkpoint has nobody who waits for it.
-                self.mailbox.lock().upkeep_error = Some(error.clone());
-                (None, Err(error))
-            }
-        };
-        self.mailbox.lock().finished = Some(checkpoint.clone());
-        if let Some(waiting) = self.waiting.take() {
-            waiting.complete(info);
+        {
+            let mut mailbox = self.mailbox.lock();
+            // A periodic checkpoint has nobody who waits for it.
+            mailbox.upkeep_error = result.as_ref().err().cloned().or(mailbox.upkeep_error.take());
+            mailbox.finished = Some(result.clone().ok());
         }
-        if let Some(checkpoint) = checkpoint {
-            let upkeep = self.clean_up(&checkpoint);
+        let newest = result.as_ref().ok().map(|(checkpoint, _)| checkpoint.clone());
+        if let Some(waiting) = self.waiting.take() {
+            waiting.complete(result.map(|(_, info)| info));
+        }
+        if let Some(newest) = newest {
+            let upkeep = self.clean_up(&newest);
             if let Err(error) = upkeep {
                 self.mailbox.lock().upkeep_error = Some(error);
             }

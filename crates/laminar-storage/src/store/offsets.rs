@@ -80,7 +80,7 @@ impl WalStateStore {
     ///
     /// # Errors
     /// [`Error::TooLarge`](crate::Error::TooLarge) for a name over 4 KiB, over a million names set or removed since the last commit, or names
-    /// that come to more than 64 MiB in all, with 12 bytes for each.
+    /// that come to more than 64 MiB in all, with 12 bytes for each; `Closed`.
     pub fn set_source_offset(&mut self, source: &str, offset: u64) -> Result<()> {
         self.check_open()?;
         self.offsets.set(source, offset)
@@ -108,7 +108,7 @@ impl WalStateStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::Error::TooLarge) for over a million names set or removed since the last commit. Nothing changed.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for over a million names set or removed since the last commit; `Closed`. Nothing changed.
     pub fn remove_source_offset(&mut self, source: &str) -> Result<bool> {
         self.check_open()?;
         self.offsets.remove(source)

@@ -96,7 +96,7 @@ impl WalStateStore {
     /// If the checkpoint fails, its ticket says so, and the table grows on.
     pub(super) fn relieve(&mut self) {
         let Some(budget) = self.memory_budget else { return };
-        if occupied(&self.table) <= budget + budget / 2 {
+        if occupied(&self.table) <= budget.saturating_add(budget / 2) {
             return;
         }
         let Some(running) = self.checkpointing.running().cloned() else { return };

@@ -114,18 +114,20 @@ impl Arena {
         self.room.set_limit(bytes);
     }
 
-    /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now.
-    ///
-    /// # Errors
-    /// As the insert would say it.
+    /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now, and fails as that would.
     #[inline]
     pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
         // With a chunk to spare there is room for anything that does not need one of its own.
-        if self.room.left() >= CHUNK_BYTES as u64 && (key_bytes | value_bytes) < SHORT_BYTES {
+        if self.room.left() >= CHUNK_BYTES as u64 && Self::is_short(key_bytes, value_bytes) {
             return Ok(());
         }
         let cells = Layout::new(key_bytes, value_bytes).cells();
         if self.has_room(class_of(cells)) { Ok(()) } else { Err(self.full(cells)) }
+    }
+
+    /// Whether an entry certainly needs no chunk of its own.
+    pub(super) fn is_short(key_bytes: usize, value_bytes: usize) -> bool {
+        (key_bytes | value_bytes) < SHORT_BYTES
     }
 
     fn has_room(&self, class: class::Class) -> bool {
@@ -214,18 +216,21 @@ impl Arena {
 
     /// Overwrites the value of an entry where it is. False, and nothing changed, if its block is of the wrong size.
     pub(super) fn overwrite(&mut self, slot: Slot, mark: u32, value: Option<&[u8]>) -> bool {
-        let block = self.block(slot);
-        let old = block.layout();
-        let Some(value) = value else {
-            block::write_value(self.bytes_mut(slot), old, mark, None);
-            return true;
-        };
-        let new = Layout::new(block.key().len(), value.len());
-        if value.len() > MAX_BYTES || class_of(new.cells()) != class_of(old.cells()) {
-            return false;
+        let fits = self.fits_in_place(slot, value.map(<[u8]>::len));
+        if fits {
+            let block = self.block(slot);
+            let layout = value.map_or_else(|| block.layout(), |value| Layout::new(block.key().len(), value.len()));
+            block::write_value(self.bytes_mut(slot), layout, mark, value);
         }
-        block::write_value(self.bytes_mut(slot), new, mark, Some(value));
-        true
+        fits
+    }
+
+    /// Whether an entry's block is of the right size for a value of so many bytes; a tombstone keeps the block of what it buries.
+    pub(super) fn fits_in_place(&self, slot: Slot, value_bytes: Option<usize>) -> bool {
+        let Some(bytes) = value_bytes else { return true };
+        let block = self.block(slot);
+        let cells = || Layout::new(block.key().len(), bytes).cells();
+        bytes <= MAX_BYTES && class_of(cells()) == class_of(block.layout().cells())
     }
 
     /// Turns an entry into a mere key, which the order may still refer to.
