@@ -151,8 +151,7 @@ impl Table {
     /// `TooLarge`, as the insert would say it.
     #[inline]
     pub fn check_room(&mut self, key: &Key<'_>, value_bytes: Option<usize>) -> Result<()> {
-        let bytes = value_bytes.unwrap_or(0);
-        if Arena::is_short(key.len(), bytes) && self.arena.check_room(key.len(), bytes).is_ok() {
+        if self.arena.has_room_for_short(key.len(), value_bytes.unwrap_or(0)) {
             return Ok(());
         }
         self.check_last_room(key, value_bytes)

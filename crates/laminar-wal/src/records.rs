@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use laminar_vfs::OpenMode;
+use laminar_vfs::{OpenMode, VfsFile};
 
 use crate::format::{FRAMING, GROUP_HEADER, GroupKind};
 use crate::log::Log;
@@ -168,10 +168,7 @@ impl Reader {
             None => log.segments.lock().first().copied().ok_or_else(|| misplaced.clone())?,
         };
         log.check_link(&segment)?;
-        let file = match log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read) {
-            Err(error) if error.is_not_found() && log.start_lsn() > from => return Err(misplaced),
-            opened => opened?,
-        };
+        let file = open_segment(&log, &segment, from)?;
         let cut = log.cut_after(segment.first()).map(|(from, to)| (from, to.first()));
         let window = Window::new(file, in_segment(&log, &segment, limit));
         let mut reader = Self { trail: Trail::new(segment, cut, None), window, log };
@@ -200,17 +197,11 @@ impl Reader {
     }
 
     fn enter(&mut self, first: u64, chain: Option<(u64, u64)>, limit: u64) -> Result<()> {
-        let gone = || Error::BadPosition {
-            lsn: Lsn::new(first),
-            start: self.log.start_lsn(),
-            end: Lsn::new(self.log.written.load(Ordering::Acquire)),
-        };
-        let segment = self.log.segment_at(first).filter(|segment| segment.first() == first).ok_or_else(gone)?;
+        let lsn = Lsn::new(first);
+        let segment = self.log.segment_at(first).filter(|segment| segment.first() == first);
+        let segment = segment.ok_or_else(|| truncated(&self.log, lsn))?;
         self.log.check_link(&segment)?;
-        let file = match self.log.dir.vfs().open(&name::segment(&self.log.dir.path, first), OpenMode::Read) {
-            Err(error) if error.is_not_found() && self.log.start_lsn().get() > first => return Err(gone()),
-            opened => opened?,
-        };
+        let file = open_segment(&self.log, &segment, lsn)?;
         let cut = self.log.cut_after(first).map(|(from, to)| (from, to.first()));
         self.window.move_to(file, in_segment(&self.log, &segment, limit));
         self.trail = Trail::new(segment, cut, chain);
@@ -221,6 +212,20 @@ impl Reader {
     pub(crate) fn record(&mut self, spot: Spot) -> Result<Record<'_>> {
         Ok(spot.record(self.window.at(spot.offset, spot.len)?))
     }
+}
+
+/// The file of a segment, to be read from `lsn` on.
+fn open_segment(log: &Log, segment: &Segment, lsn: Lsn) -> Result<Arc<dyn VfsFile>> {
+    match log.dir.vfs().open(&name::segment(&log.dir.path, segment.first()), OpenMode::Read) {
+        Err(error) if error.is_not_found() && log.start_lsn().get() > segment.first() => Err(truncated(log, lsn)),
+        opened => Ok(opened?),
+    }
+}
+
+/// The error for a position that a truncation has overtaken.
+fn truncated(log: &Log, lsn: Lsn) -> Error {
+    let end = Lsn::new(log.written.load(Ordering::Acquire));
+    Error::BadPosition { lsn, start: log.start_lsn(), end }
 }
 
 /// How far the file of `segment` may be read: one that was left has all its bytes, of the last one only those up to

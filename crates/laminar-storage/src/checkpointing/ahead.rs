@@ -32,7 +32,7 @@ const NO_VALUE: u32 = u32::MAX;
 
 /// Changes in the order of their keys, copied out of the log.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+struct Batch {
     number: usize,
     /// Of each change its key, then its value.
     bytes: Vec<u8>,
@@ -63,7 +63,7 @@ impl Batch {
         fits
     }
 
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+    fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         let mut rest = self.bytes.as_slice();
         self.lengths.iter().map_while(move |&(of_key, of_value)| {
             let (key, behind) = rest.split_at_checked(of_key as usize)?;

@@ -73,8 +73,10 @@ impl CheckpointJob {
         self.read_ahead.end();
         {
             let mut mailbox = self.mailbox.lock();
-            // A periodic checkpoint has nobody who waits for it.
-            mailbox.upkeep_error = result.as_ref().err().cloned().or(mailbox.upkeep_error.take());
+            if let Err(error) = &result {
+                // A periodic checkpoint has nobody who waits for it.
+                mailbox.upkeep_error = Some(error.clone());
+            }
             mailbox.finished = Some(result.clone().ok());
         }
         let newest = result.as_ref().ok().map(|(checkpoint, _)| checkpoint.clone());

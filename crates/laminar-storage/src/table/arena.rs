@@ -114,20 +114,16 @@ impl Arena {
         self.room.set_limit(bytes);
     }
 
-    /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now, and fails as that would.
+    /// Whether there is a chunk to spare, and an entry certainly needs none of its own: then it finds room.
     #[inline]
-    pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
-        // With a chunk to spare there is room for anything that does not need one of its own.
-        if self.room.left() >= CHUNK_BYTES as u64 && Self::is_short(key_bytes, value_bytes) {
-            return Ok(());
-        }
-        let cells = Layout::new(key_bytes, value_bytes).cells();
-        if self.has_room(class_of(cells)) { Ok(()) } else { Err(self.full(cells)) }
+    pub(super) fn has_room_for_short(&self, key_bytes: usize, value_bytes: usize) -> bool {
+        self.room.left() >= CHUNK_BYTES as u64 && (key_bytes | value_bytes) < SHORT_BYTES
     }
 
-    /// Whether an entry certainly needs no chunk of its own.
-    pub(super) fn is_short(key_bytes: usize, value_bytes: usize) -> bool {
-        (key_bytes | value_bytes) < SHORT_BYTES
+    /// Succeeds exactly if [`insert`](Self::insert) would find room for an entry now, and fails as that would.
+    pub(super) fn check_room(&self, key_bytes: usize, value_bytes: usize) -> Result<()> {
+        let cells = Layout::new(key_bytes, value_bytes).cells();
+        if self.has_room(class_of(cells)) { Ok(()) } else { Err(self.full(cells)) }
     }
 
     fn has_room(&self, class: class::Class) -> bool {
