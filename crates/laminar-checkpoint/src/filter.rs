@@ -19,14 +19,11 @@ pub(crate) fn lines_for(entries: usize) -> usize {
     lines_in_blocks(lines(BITS_PER_FIVE), lines(LEAST_BITS_PER_FIVE))
 }
 
-/// The bits of a line that a hash sets, as a place in the line and a mask for it.
+/// The numbers of the bits of a line that a hash sets.
 #[inline]
-fn probes(hash: u64) -> impl Iterator<Item = (usize, u8)> {
+fn probes(hash: u64) -> impl Iterator<Item = usize> {
     let spread = (hash ^ hash >> 32).wrapping_mul(SPREAD);
-    (0..PROBES).map(move |probe| {
-        let bit = count32((spread >> (64 - 9 * (probe + 1)) & 511) as usize);
-        (index32(bit / 8), 1 << (bit % 8))
-    })
+    (0..PROBES).map(move |probe| (spread >> (64 - 9 * (probe + 1)) & 511) as usize)
 }
 
 /// The filter of these hashes.
@@ -35,18 +32,21 @@ pub(crate) fn build(hashes: impl ExactSizeIterator<Item = u64>) -> Vec<[u8; LINE
     let mut lines = vec![[0; LINE]; count];
     for hash in hashes {
         if let Some(line) = lines.get_mut(index32(line_of(hash, count32(count)))) {
-            for (at, mask) in probes(hash) {
-                line.get_mut(at).into_iter().for_each(|byte| *byte |= mask);
+            for bit in probes(hash) {
+                line.get_mut(bit / 8).into_iter().for_each(|byte| *byte |= 1 << (bit % 8));
             }
         }
     }
     lines
 }
 
-/// Whether the line allows that a key with this hash is there.
+/// Whether the line allows that a key with this hash is there. All bits are looked at before anything is decided: each is set as often as
+/// not, so a processor that guesses at one after the other is mostly wrong.
 #[inline]
 pub(crate) fn allows(line: &[u8; LINE], hash: u64) -> bool {
-    probes(hash).all(|(at, mask)| line.get(at).is_some_and(|byte| byte & mask != 0))
+    let words = line.as_chunks::<8>().0;
+    let word = |bit: usize| u64::from_le_bytes(words.get(bit / 64).copied().unwrap_or_default());
+    probes(hash).fold(1, |all, bit| all & word(bit) >> (bit % 64)) & 1 == 1
 }
 
 #[cfg(test)]

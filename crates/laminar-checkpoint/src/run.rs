@@ -11,6 +11,7 @@ use crate::sync::Arc;
 
 mod file;
 mod find;
+mod guide;
 mod heal;
 mod iter;
 #[cfg(test)]

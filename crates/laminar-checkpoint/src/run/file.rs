@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
+use super::guide::Guide;
 use super::heal::Rebuilt;
 use super::way::{Pages, Way};
 use crate::error::{Reason, missing};
@@ -38,7 +39,7 @@ pub(crate) struct RunFile {
     /// How many bytes all keys of the run begin with in common, and for each chapter the head of its first key after
     /// them: a chapter is found among thousands without a look at a key.
     pub(super) prefix: usize,
-    pub(super) heads: Vec<u64>,
+    pub(super) guide: Guide,
     /// The short way to each chapter's entries.
     pub(super) ways: Vec<Way>,
     /// For each chapter, the blocks of it that were rebuilt.
@@ -74,7 +75,9 @@ impl RunFile {
             file,
             seed: run_seed(record.run_id),
             prefix,
-            heads: footer.chapters.iter().map(|chapter| head(footer.key(&chapter.first_key), prefix)).collect(),
+            guide: Guide::of(
+                footer.chapters.iter().map(|chapter| head(footer.key(&chapter.first_key), prefix)).collect(),
+            ),
             ways: footer.chapters.iter().map(Way::to).collect(),
             rebuilt: footer.chapters.iter().map(|_| OnceLock::new()).collect(),
             pages: Pages::new(region),

@@ -19,6 +19,24 @@ pub(super) struct Spot {
     pub(super) entry: usize,
 }
 
+/// Where to look for a key: its chapter, and the bucket where it belongs, if that is at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start<'a> {
+    at: usize,
+    way: &'a Way,
+    bucket: Option<&'a [u8; LINE]>,
+}
+
+impl Start<'_> {
+    /// Has the line fetched that a look-up from here waits for.
+    #[inline(always)]
+    pub(crate) fn fetch(self) {
+        if let Some([first, ..]) = self.bucket {
+            std::hint::black_box(*first);
+        }
+    }
+}
+
 impl<'a> From<Option<&'a [u8]>> for Found<'a> {
     fn from(value: Option<&'a [u8]>) -> Self {
         value.map_or(Found::Tombstone, Found::Value)
@@ -29,17 +47,50 @@ impl RunFile {
     /// What the run holds for `key`.
     #[inline(always)]
     pub(crate) fn get(&self, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
-        // A key that lies in no chapter may be looked for in any: it is not there either.
-        let Some(at) = self.chapters_from_head(key).checked_sub(1) else { return Ok(None) };
-        let Some(way) = self.ways.get(at) else { return Ok(None) };
+        let Some((at, way)) = self.way_to(key) else { return Ok(None) };
         if !self.filter_allows(at, way, hash) {
             return Ok(None);
         }
-        if let Some(found) = self.pages.whole().find(way, hash, key) {
+        self.get_from(Some(self.start_at(at, way, hash)), hash, key)
+    }
+
+    /// Where to look for `key` in a run that nothing lies below: the index tells all that a filter could.
+    #[inline(always)]
+    pub(crate) fn start(&self, hash: u64, key: Key<'_>) -> Option<Start<'_>> {
+        let (at, way) = self.way_to(key)?;
+        Some(self.start_at(at, way, hash))
+    }
+
+    /// What the run holds for `key`, looked for from here.
+    #[inline(always)]
+    pub(crate) fn get_from(&self, start: Option<Start<'_>>, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
+        let Some(Start { at, way, bucket }) = start else { return Ok(None) };
+        if let Some(bucket) = bucket
+            && let Some(found) = self.pages.whole().find(way, bucket, hash, key)
+        {
             return Ok(found.map(|entry| Found::from(entry.value)));
         }
         let (space, name) = key.into_parts();
-        self.get_in(at, hash, space, name)
+        self.get_first(at, way, hash, space, name)
+    }
+
+    /// As [`get_in`](Self::get_in), but for a key that the filter denies, whose blocks are neither touched nor missed.
+    #[cold]
+    #[inline(never)]
+    fn get_first(&self, at: usize, way: &Way, hash: u64, space: u64, name: &[u8]) -> Result<Option<Found<'_>>> {
+        if self.filter_allows(at, way, hash) { self.get_in(at, hash, space, name) } else { Ok(None) }
+    }
+
+    /// The one chapter where the key may lie. A key that lies in none may be looked for in any: it is not there either.
+    #[inline(always)]
+    fn way_to(&self, key: Key<'_>) -> Option<(usize, &Way)> {
+        let at = self.chapters_from_head(key).checked_sub(1)?;
+        Some((at, self.ways.get(at)?))
+    }
+
+    #[inline(always)]
+    fn start_at<'a>(&'a self, at: usize, way: &'a Way, hash: u64) -> Start<'a> {
+        Start { at, way, bucket: self.pages.whole().bucket(way, hash) }
     }
 
     /// As [`get`](Self::get), in the one chapter where the key may lie, whatever its blocks are like.
@@ -83,15 +134,15 @@ impl RunFile {
             return self.chapters_from_head(key);
         }
         // Outside of what all keys begin with: before all of them or behind.
-        if key.cmp(first_of_all).is_lt() { 0 } else { self.heads.len() }
+        if key.cmp(first_of_all).is_lt() { 0 } else { self.guide.len() }
     }
 
     /// The same for a key that begins as all keys of the run do; any number for another.
     #[inline(always)]
     pub(super) fn chapters_from_head(&self, key: Key<'_>) -> usize {
         let sought = key.head(self.prefix);
-        let below = self.heads.partition_point(|&head| head < sought);
-        if self.heads.get(below).is_none_or(|&head| head != sought) {
+        let (below, is_tied) = self.guide.below(sought);
+        if !is_tied {
             return below;
         }
         let (space, name) = key.into_parts();
@@ -103,8 +154,7 @@ impl RunFile {
     #[inline(never)]
     fn chapters_tied(&self, below: usize, sought: u64, space: u64, name: &[u8]) -> usize {
         let key = Key::from_parts((space, name));
-        let level = self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count();
-        let tied = self.footer.chapters.get(below..below + level).unwrap_or_default();
+        let tied = self.footer.chapters.get(below..below + self.guide.equal(below, sought)).unwrap_or_default();
         tied.partition_point(|chapter| key.cmp(self.footer.key(&chapter.first_key)).is_ge())
     }
 

@@ -12,7 +12,7 @@ use crate::format::PAGE;
 use crate::format::block::{CELL, ENTRY_HEADER, Entry, TRAILER, entry_in, prefetch_entry};
 use crate::format::bytes::{index, index32};
 use crate::format::run::{Chapter, LINES_PER_BLOCK};
-use crate::hash::{LINE, line_of, matches};
+use crate::hash::{LINE, Matches, line_of, matches};
 use crate::key::Key;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -108,22 +108,56 @@ pub(super) struct Whole<'a> {
 }
 
 impl<'a> Whole<'a> {
-    /// The entry of `key`, as the bucket where it belongs tells. `None` where it does not: it is full, and the search goes on; or
-    /// it, or a block that it points into, is not among them.
+    /// The bucket where a hash belongs; nothing where its block is not among them.
     #[inline(always)]
-    pub(super) fn find(self, way: &Way, hash: u64, key: Key<'_>) -> Option<Option<Entry<'a>>> {
+    pub(super) fn bucket(self, way: &Way, hash: u64) -> Option<&'a [u8; LINE]> {
         if way.buckets == 0 {
             return None;
         }
-        let bucket = self.line(way.hash_page, index32(line_of(hash, way.buckets)))?;
-        let mut found = matches(bucket, hash);
+        self.line(way.hash_page, index32(line_of(hash, way.buckets)))
+    }
+
+    /// The entry of `key`, as the `bucket` where it belongs tells, and where that is full, as those behind it do. `None` where they, or a
+    /// block that they point into, are not among them.
+    #[inline(always)]
+    pub(super) fn find(self, way: &Way, bucket: &[u8; LINE], hash: u64, key: Key<'_>) -> Option<Option<Entry<'a>>> {
+        let found = matches(bucket, hash);
+        match self.find_in(way, bucket, found, key)? {
+            None if found.is_full => {
+                let (space, name) = key.into_parts();
+                self.find_behind(way, hash, space, name)
+            }
+            entry => Some(entry),
+        }
+    }
+
+    /// As [`find`](Self::find), in the buckets behind the one where the hash belongs. Every fifth bucket is full, so a search for a key
+    /// that is not there comes here often, for one that is seldom.
+    #[inline(never)]
+    fn find_behind(self, way: &Way, hash: u64, space: u64, name: &[u8]) -> Option<Option<Entry<'a>>> {
+        let key = Key::from_parts((space, name));
+        let home = line_of(hash, way.buckets);
+        let behind = (home + 1..way.buckets).chain(0..home);
+        for number in behind {
+            let bucket = self.line(way.hash_page, index32(number))?;
+            let found = matches(bucket, hash);
+            match self.find_in(way, bucket, found, key)? {
+                None if found.is_full => {}
+                entry => return Some(entry),
+            }
+        }
+        Some(None)
+    }
+
+    #[inline(always)]
+    fn find_in(self, way: &Way, bucket: &[u8; LINE], mut found: Matches, key: Key<'_>) -> Option<Option<Entry<'a>>> {
         while let Some(cell) = found.next_cell(bucket) {
             let entry = self.entry(way, cell)?;
             if key.is(entry.key) {
                 return Some(Some(entry));
             }
         }
-        if found.is_full { None } else { Some(None) }
+        Some(None)
     }
 
     /// The line of the filter of this number; nothing if its block is not among them.

@@ -1,0 +1,115 @@
+//! Which chapter of a run a key belongs to: by the heads of the chapters' first keys, which are guessed at rather than searched.
+//!
+//! A binary search among a hundred heads would be a fifth of all instructions of a look-up, and these decide how many look-ups wait for
+//! memory at a time. So the range of the heads is cut into equal cells, more than there are heads, and each cell knows how many lie below
+//! it: where keys are spread evenly, no cell has two, and one comparison tells. Where a cell has more, they are searched.
+
+/// Cells for each head.
+const CELLS_PER_HEAD: u64 = 8;
+
+/// In a cell that more than one head lies in, in place of a number.
+const SEARCH: u32 = u32::MAX;
+
+/// The heads of a run's chapters, ascending.
+#[derive(Debug)]
+pub(super) struct Guide {
+    heads: Vec<u64>,
+    /// The first of them, or anything where there is none.
+    first: u64,
+    /// How many heads lie below each cell.
+    cells: Vec<u32>,
+    last_cell: usize,
+    /// Bits of a head, less the first, that do not tell the cell.
+    shift: u32,
+}
+
+impl Guide {
+    pub(super) fn of(heads: Vec<u64>) -> Self {
+        let (first, last) = (heads.first().copied().unwrap_or(0), heads.last().copied().unwrap_or(0));
+        let wanted = CELLS_PER_HEAD * heads.len() as u64;
+        let shift = (0..u64::BITS - 1).find(|shift| (last - first) >> shift < wanted).unwrap_or(u64::BITS - 1);
+        let mut cells = Vec::new();
+        for (below, &head) in (0..).zip(&heads) {
+            let cell = crate::format::bytes::index((head - first) >> shift);
+            if cells.len() == cell + 1 {
+                cells.pop();
+                cells.push(SEARCH);
+            } else {
+                cells.resize(cell + 1, below);
+            }
+        }
+        // Whatever lies behind them all.
+        cells.push(heads.len().try_into().unwrap_or(SEARCH));
+        let last_cell = cells.len() - 1;
+        Self { heads, first, cells, last_cell, shift }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// How many heads lie below `sought`, and whether the next one is equal to it.
+    #[inline(always)]
+    pub(super) fn below(&self, sought: u64) -> (usize, bool) {
+        let cell = crate::format::bytes::index(sought.saturating_sub(self.first) >> self.shift).min(self.last_cell);
+        let below = self.cells.get(cell).copied().unwrap_or(SEARCH);
+        if below == SEARCH {
+            return self.search(sought);
+        }
+        let below = below as usize;
+        let head = self.heads.get(below).copied().unwrap_or(u64::MAX);
+        (below + usize::from(head < sought), head == sought)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, sought: u64) -> (usize, bool) {
+        let below = self.heads.partition_point(|&head| head < sought);
+        (below, self.heads.get(below) == Some(&sought))
+    }
+
+    /// How many heads from number `below` on are equal to `sought`.
+    pub(super) fn equal(&self, below: usize, sought: u64) -> usize {
+        self.heads.get(below..).unwrap_or_default().iter().take_while(|&&head| head == sought).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a search finds, for each head and its neighbours.
+    fn expect_right(heads: Vec<u64>) -> usize {
+        let guide = Guide::of(heads.clone());
+        let around = heads.iter().flat_map(|head| [head.wrapping_sub(1), *head, head.wrapping_add(1)]);
+        for sought in around.chain([0, u64::MAX]) {
+            let below = heads.partition_point(|&head| head < sought);
+            assert_eq!(guide.below(sought).0, below, "{sought} among {heads:?}");
+            let is_equal = heads.contains(&sought);
+            assert!(guide.below(sought).1 == is_equal || sought == u64::MAX, "{sought} among {heads:?}");
+        }
+        assert!(guide.cells.len() <= 8 * heads.len() + 1);
+        guide.cells.iter().filter(|&&cell| cell == SEARCH).count()
+    }
+
+    #[test]
+    fn a_guess_is_what_a_search_finds() {
+        for heads in [vec![], vec![0], vec![u64::MAX], vec![7; 9], vec![0, u64::MAX], vec![0, 0, 1, u64::MAX]] {
+            expect_right(heads);
+        }
+        let mut rng = fastrand::Rng::with_seed(3);
+        for count in 1..200 {
+            let bits = rng.u32(1..64);
+            let mut heads: Vec<u64> = (0..count).map(|_| rng.u64(..) >> bits).collect();
+            heads.sort_unstable();
+            expect_right(heads);
+        }
+    }
+
+    #[test]
+    fn evenly_spread_heads_are_not_searched() {
+        for count in [1, 2, 9, 81, 1000] {
+            assert_eq!(expect_right((0..count).map(|number| number * (u64::MAX / 1000) + number % 7).collect()), 0);
+        }
+    }
+}
