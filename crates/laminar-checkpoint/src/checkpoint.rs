@@ -246,7 +246,8 @@ impl Checkpoint {
     fn get_in_several(&self, hash: u64, space: u64, name: &[u8]) -> Result<Option<&[u8]>> {
         let key = Key::from_parts((space, name));
         let Some((oldest, newer)) = self.0.runs.split_first() else { return Ok(None) };
-        // Most entries lie in the oldest. The first line of it is fetched while the filters of the others are asked.
+        // Most entries lie in the oldest. The first line of it is fetched while the filters of the others are asked, also for a key that
+        // turns out to lie in one of these.
         let hash_for_oldest = self.hash_for(oldest, key, hash);
         let start = oldest.file.start(hash_for_oldest, key);
         start.inspect(|start| start.fetch());

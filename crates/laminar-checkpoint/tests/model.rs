@@ -206,6 +206,31 @@ fn chapters_end_where_their_index_could_not_reach() {
 }
 
 #[test]
+fn runs_of_different_seeds_are_read_as_one() {
+    let scratch = Scratch::new();
+    let mut model = numbered(5000, 1, 20);
+    let base = scratch.manager().create(Create::new(1).entries(all(&model))).unwrap();
+    let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+        (0..5000).step_by(7).map(|i| (key(i), (i % 2 == 0).then(|| value(i, 30)))).collect();
+    for (key, value) in &changes {
+        match value {
+            Some(value) => drop(model.insert(key.clone(), value.clone())),
+            None => drop(model.remove(key)),
+        }
+    }
+    let manager = CheckpointManager::open(&scratch.path, scratch.options().hash_seed(8)).unwrap();
+    let base = manager.get(base.id()).unwrap();
+    let entries = changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+    let checkpoint = manager.create(Create::new(2).base(&base).merge(false).entries(entries)).unwrap();
+    let seeds: Vec<u64> = checkpoint.runs().iter().map(|run| run.hash_seed()).collect();
+    assert_eq!(seeds, [7, 8]);
+    // The first round verifies what the second finds in place.
+    for _ in 0..2 {
+        check(&checkpoint, &model, &(0..6000).map(key).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_filter_denies_most_keys_that_are_not_there() {
     let scratch = Scratch::new();
     let manager = scratch.manager();

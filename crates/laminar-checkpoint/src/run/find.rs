@@ -51,7 +51,11 @@ impl RunFile {
         if !self.filter_allows(at, way, hash) {
             return Ok(None);
         }
-        self.get_from(Some(self.start_at(at, way, hash)), hash, key)
+        if let Some(found) = self.find_from(self.start_at(at, way, hash), hash, key) {
+            return Ok(found);
+        }
+        let (space, name) = key.into_parts();
+        self.get_in(at, hash, space, name)
     }
 
     /// Where to look for `key` in a run that nothing lies below: the index tells all that a filter could.
@@ -64,14 +68,19 @@ impl RunFile {
     /// What the run holds for `key`, looked for from here.
     #[inline(always)]
     pub(crate) fn get_from(&self, start: Option<Start<'_>>, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
-        let Some(Start { at, way, bucket }) = start else { return Ok(None) };
-        if let Some(bucket) = bucket
-            && let Some(found) = self.pages.whole().find(way, bucket, hash, key)
-        {
-            return Ok(found.map(|entry| Found::from(entry.value)));
+        let Some(start) = start else { return Ok(None) };
+        if let Some(found) = self.find_from(start, hash, key) {
+            return Ok(found);
         }
         let (space, name) = key.into_parts();
-        self.get_first(at, way, hash, space, name)
+        self.get_first(start.at, start.way, hash, space, name)
+    }
+
+    /// The same by the short way; nothing where that does not tell.
+    #[inline(always)]
+    fn find_from(&self, start: Start<'_>, hash: u64, key: Key<'_>) -> Option<Option<Found<'_>>> {
+        let found = self.pages.whole().find(start.way, start.bucket?, hash, key)?;
+        Some(found.map(|entry| Found::from(entry.value)))
     }
 
     /// As [`get_in`](Self::get_in), but for a key that the filter denies, whose blocks are neither touched nor missed.

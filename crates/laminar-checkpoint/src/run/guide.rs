@@ -2,13 +2,14 @@
 //!
 //! A binary search among a hundred heads would be a fifth of all instructions of a look-up, and these decide how many look-ups wait for
 //! memory at a time. So the range of the heads is cut into equal cells, more than there are heads, and each cell knows how many lie below
-//! it: where keys are spread evenly, no cell has two, and one comparison tells. Where a cell has more, they are searched.
+//! it: where keys are spread evenly, hardly any has two, and one comparison tells. Where a cell has more, those are searched.
+
+use std::ops::Range;
+
+use crate::format::bytes::{count32, index, index32};
 
 /// Cells for each head.
 const CELLS_PER_HEAD: u64 = 8;
-
-/// In a cell that more than one head lies in, in place of a number.
-const SEARCH: u32 = u32::MAX;
 
 /// The heads of a run's chapters, ascending.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(super) struct Guide {
     heads: Vec<u64>,
     /// The first of them, or anything where there is none.
     first: u64,
-    /// How many heads lie below each cell.
+    /// How many heads lie below each cell. The last has none: all lie below it.
     cells: Vec<u32>,
     last_cell: usize,
     /// Bits of a head, less the first, that do not tell the cell.
@@ -30,16 +31,11 @@ impl Guide {
         let shift = (0..u64::BITS - 1).find(|shift| (last - first) >> shift < wanted).unwrap_or(u64::BITS - 1);
         let mut cells = Vec::new();
         for (below, &head) in (0..).zip(&heads) {
-            let cell = crate::format::bytes::index((head - first) >> shift);
-            if cells.len() == cell + 1 {
-                cells.pop();
-                cells.push(SEARCH);
-            } else {
-                cells.resize(cell + 1, below);
-            }
+            let cell = index((head - first) >> shift);
+            // Nothing to do for the second of a cell.
+            cells.resize(cells.len().max(cell + 1), below);
         }
-        // Whatever lies behind them all.
-        cells.push(heads.len().try_into().unwrap_or(SEARCH));
+        cells.push(count32(heads.len()));
         let last_cell = cells.len() - 1;
         Self { heads, first, cells, last_cell, shift }
     }
@@ -51,20 +47,22 @@ impl Guide {
     /// How many heads lie below `sought`, and whether the next one is equal to it.
     #[inline(always)]
     pub(super) fn below(&self, sought: u64) -> (usize, bool) {
-        let cell = crate::format::bytes::index(sought.saturating_sub(self.first) >> self.shift).min(self.last_cell);
-        let below = self.cells.get(cell).copied().unwrap_or(SEARCH);
-        if below == SEARCH {
-            return self.search(sought);
+        let cell = index(sought.saturating_sub(self.first) >> self.shift).min(self.last_cell);
+        let below = |cell: usize| self.cells.get(cell).map(|&below| index32(below));
+        let low = below(cell).unwrap_or(0);
+        let high = below(cell + 1).unwrap_or(low);
+        if high > low + 1 {
+            return self.search(low..high, sought);
         }
-        let below = below as usize;
-        let head = self.heads.get(below).copied().unwrap_or(u64::MAX);
-        (below + usize::from(head < sought), head == sought)
+        // That of the cell, or else of a later one: then it is above.
+        let head = self.heads.get(low).copied().unwrap_or(u64::MAX);
+        (low + usize::from(head < sought), head == sought)
     }
 
-    #[cold]
     #[inline(never)]
-    fn search(&self, sought: u64) -> (usize, bool) {
-        let below = self.heads.partition_point(|&head| head < sought);
+    fn search(&self, among: Range<usize>, sought: u64) -> (usize, bool) {
+        let low = among.start;
+        let below = low + self.heads.get(among).unwrap_or_default().partition_point(|&head| head < sought);
         (below, self.heads.get(below) == Some(&sought))
     }
 
@@ -78,7 +76,7 @@ impl Guide {
 mod tests {
     use super::*;
 
-    /// What a search finds, for each head and its neighbours.
+    /// Finds what a search does, for each head and its neighbours; returns in how many cells it has to search.
     fn expect_right(heads: Vec<u64>) -> usize {
         let guide = Guide::of(heads.clone());
         let around = heads.iter().flat_map(|head| [head.wrapping_sub(1), *head, head.wrapping_add(1)]);
@@ -86,10 +84,14 @@ mod tests {
             let below = heads.partition_point(|&head| head < sought);
             assert_eq!(guide.below(sought).0, below, "{sought} among {heads:?}");
             let is_equal = heads.contains(&sought);
-            assert!(guide.below(sought).1 == is_equal || sought == u64::MAX, "{sought} among {heads:?}");
+            // Behind them all a greatest key may pass for tied: with none.
+            let may_seem = is_equal || sought == u64::MAX;
+            let (below, is_tied) = guide.below(sought);
+            assert!(is_tied == is_equal || (is_tied && may_seem), "{sought} among {heads:?}");
+            assert_eq!(guide.equal(below, sought), heads.iter().filter(|&&head| head == sought).count());
         }
         assert!(guide.cells.len() <= 8 * heads.len() + 1);
-        guide.cells.iter().filter(|&&cell| cell == SEARCH).count()
+        guide.cells.windows(2).filter(|cells| cells[1] > cells[0] + 1).count()
     }
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
         }
         let mut rng = fastrand::Rng::with_seed(3);
         for count in 1..200 {
-            let bits = rng.u32(1..64);
+            let bits = rng.u32(0..64);
             let mut heads: Vec<u64> = (0..count).map(|_| rng.u64(..) >> bits).collect();
             heads.sort_unstable();
             expect_right(heads);

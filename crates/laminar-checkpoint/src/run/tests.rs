@@ -8,11 +8,12 @@ use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{OpenMode, ReadMode, Vfs};
 
 use super::{Run, RunFile, RunWriter};
-use crate::format::block::{run_seed, seal};
-use crate::format::bytes::index;
+use crate::format::block::{run_seed, seal, stated_word};
+use crate::format::bytes::{index, index32};
 use crate::format::manifest::{Manifest, RunRecord};
-use crate::format::run::{FOOTER_MAGIC, Footer, Identity};
+use crate::format::run::{FOOTER_MAGIC, Footer, Identity, LINES_PER_BLOCK};
 use crate::format::{PAGE, twin};
+use crate::hash::LINE;
 use crate::key::Key;
 use crate::sync::Arc;
 
@@ -120,6 +121,58 @@ fn the_short_way_ends_where_the_long_one_does() {
         }
         assert!(there > keys.len() / 2, "{there}");
         assert!(longest > 50 || short > keys.len() / 2, "{short}");
+    }
+}
+
+#[test]
+fn a_key_that_the_filter_denies_needs_no_other_block() {
+    let disk = SimDisk::new(1);
+    let whole = varied(&disk, 5000, false, |_| Some(20));
+    let (file, path) = (&whole.file, Path::new("varied"));
+    let mut denied: Vec<Vec<u8>> = varied_keys(5000).into_iter().map(|key| [key, vec![0]].concat()).collect();
+    denied.retain(|key| whole.get(whole.hash(key), key).unwrap().is_none() && !whole.may_contain(whole.hash(key), key));
+    // Two blocks of one lane are more than its parity makes good; and the index, in both lanes.
+    let blocks = file.footer.chapters[0].hash_block(0).offset / PAGE as u64;
+    let lost_pages = [3, 5].into_iter().chain(blocks..blocks + 4);
+    lost_pages.for_each(|page| disk.flip_bit(path, page * PAGE as u64 * 8).unwrap());
+    let damaged = RunFile::open(&*disk.env().vfs, path, &file.record, ReadMode::Mapped).unwrap();
+    let mut lost = 0;
+    for key in &denied {
+        let (hash, asked) = (whole.hash(key), Key::from(key.as_slice()));
+        let Some(at) = damaged.chapters_from_head(asked).checked_sub(1) else { continue };
+        let (space, name) = asked.into_parts();
+        lost += usize::from(damaged.get_in(at, hash, space, name).is_err());
+        assert_eq!(damaged.get_from(damaged.start(hash, asked), hash, asked).unwrap(), None, "{key:?}");
+        assert_eq!(damaged.get(hash, asked).unwrap(), None, "{key:?}");
+    }
+    let denied = denied.len();
+    assert!(denied > 1000 && lost > 10, "{denied} keys, {lost} of them where a block is lost");
+}
+
+#[test]
+fn buckets_that_are_all_full_are_an_end_too() {
+    let disk = SimDisk::new(1);
+    let run = varied(&disk, 5000, false, |_| Some(20));
+    let (file, path) = (&run.file, Path::new("varied"));
+    let mut bytes = disk.read_file(path).unwrap();
+    let chapter = &file.footer.chapters[0];
+    for number in 0..index32(chapter.buckets).div_ceil(LINES_PER_BLOCK) {
+        let block = chapter.hash_block(number);
+        let start = index(block.offset);
+        let body = &mut bytes[start..start + block.bytes];
+        body[..LINES_PER_BLOCK * LINE].fill(0xff);
+        let word = stated_word(body).unwrap();
+        seal(body, block.kind, run_seed(file.record.run_id), block.offset, word);
+    }
+    drop(disk.env().vfs.remove_file(path));
+    disk.env().vfs.open(path, OpenMode::CreateNew).unwrap().write_all_at(&bytes, 0).unwrap();
+    let forged = RunFile::open(&*disk.env().vfs, path, &file.record, ReadMode::Mapped).unwrap();
+    for _ in 0..2 {
+        for key in varied_keys(100) {
+            let (hash, asked) = (run.hash(&key), Key::from(key.as_slice()));
+            drop(forged.get(hash, asked));
+            drop(forged.get_from(forged.start(hash, asked), hash, asked));
+        }
     }
 }
 
