@@ -56,7 +56,7 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// The value that a checkpoint holds. Inlined as well: a call would be thirty of the instructions that keep the next look-up from waiting
+/// The value that a checkpoint holds. Inlined as well: a call is sixty of the instructions (callgrind) that keep the next look-up from waiting
 /// for memory at the same time (a quarter of the time of a get from one run, in turns).
 #[inline(always)]
 fn get_below<'a>(checkpoint: &'a Checkpoint, namespace: Namespace, key: &[u8]) -> Result<Option<&'a [u8]>> {

@@ -191,8 +191,9 @@ impl RunFile {
         let range = index(offset)..index(offset) + count * block.bytes;
         if self.pages.populate(range.clone()) {
             // A checksum alone waits for one line of memory after the other.
-            prefetch_block(self.bytes_of(block));
-            return self.mark_whole(block, block.offset, self.bytes_of(block));
+            let bytes = self.bytes_of(block);
+            prefetch_block(bytes);
+            return self.mark_whole(block, block.offset, bytes);
         }
         let mut buffer = vec![0; range.len()];
         self.file.read_exact_at(&mut buffer, offset).is_ok() && self.mark_whole(block, offset, &buffer)

@@ -1,7 +1,7 @@
 //! Which chapter of a run a key belongs to: by the heads of the chapters' first keys, which are guessed at rather than searched.
 //!
-//! A binary search among a hundred heads would be a fifth of all instructions of a look-up, and these decide how many look-ups wait for
-//! memory at a time. So the range of the heads is cut into equal cells, more than there are heads, and each cell knows how many lie below
+//! A binary search among the heads of a large run is many instructions, and the number of these decides how many look-ups wait for memory
+//! at a time. So the range of the heads is cut into equal cells, more than there are heads, and each cell knows how many lie below
 //! it: where keys are spread evenly, hardly any has two, and one comparison tells. Where a cell has more, those are searched.
 
 use std::ops::Range;
@@ -84,10 +84,9 @@ mod tests {
             let below = heads.partition_point(|&head| head < sought);
             assert_eq!(guide.below(sought).0, below, "{sought} among {heads:?}");
             let is_equal = heads.contains(&sought);
-            // Behind them all a greatest key may pass for tied: with none.
-            let may_seem = is_equal || sought == u64::MAX;
             let (below, is_tied) = guide.below(sought);
-            assert!(is_tied == is_equal || (is_tied && may_seem), "{sought} among {heads:?}");
+            // Behind them all the greatest key may pass for tied: with none.
+            assert!(is_tied == is_equal || (is_tied && sought == u64::MAX), "{sought} among {heads:?}");
             assert_eq!(guide.equal(below, sought), heads.iter().filter(|&&head| head == sought).count());
         }
         assert!(guide.cells.len() <= 8 * heads.len() + 1);

@@ -8,8 +8,8 @@ use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{OpenMode, ReadMode, Vfs};
 
 use super::{Run, RunFile, RunWriter};
-use crate::format::block::{run_seed, seal, stated_word};
-use crate::format::bytes::{index, index32};
+use crate::format::block::{Kind, run_seed, seal, stated_word};
+use crate::format::bytes::index;
 use crate::format::manifest::{Manifest, RunRecord};
 use crate::format::run::{FOOTER_MAGIC, Footer, Identity, LINES_PER_BLOCK};
 use crate::format::{PAGE, twin};
@@ -50,9 +50,9 @@ fn exercise(vfs: &dyn Vfs, record: &RunRecord) {
     }
 }
 
-fn write(vfs: &dyn Vfs, bytes: &[u8]) {
-    drop(vfs.remove_file(Path::new("run")));
-    vfs.open(Path::new("run"), OpenMode::CreateNew).unwrap().write_all_at(bytes, 0).unwrap();
+fn write(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) {
+    drop(vfs.remove_file(path));
+    vfs.open(path, OpenMode::CreateNew).unwrap().write_all_at(bytes, 0).unwrap();
 }
 
 fn mutate(random: &mut fastrand::Rng, bytes: &mut [u8]) {
@@ -156,16 +156,14 @@ fn buckets_that_are_all_full_are_an_end_too() {
     let (file, path) = (&run.file, Path::new("varied"));
     let mut bytes = disk.read_file(path).unwrap();
     let chapter = &file.footer.chapters[0];
-    for number in 0..index32(chapter.buckets).div_ceil(LINES_PER_BLOCK) {
-        let block = chapter.hash_block(number);
+    for block in chapter.all_blocks().filter(|block| block.kind == Kind::Hash) {
         let start = index(block.offset);
         let body = &mut bytes[start..start + block.bytes];
         body[..LINES_PER_BLOCK * LINE].fill(0xff);
         let word = stated_word(body).unwrap();
         seal(body, block.kind, run_seed(file.record.run_id), block.offset, word);
     }
-    drop(disk.env().vfs.remove_file(path));
-    disk.env().vfs.open(path, OpenMode::CreateNew).unwrap().write_all_at(&bytes, 0).unwrap();
+    write(&*disk.env().vfs, path, &bytes);
     let forged = RunFile::open(&*disk.env().vfs, path, &file.record, ReadMode::Mapped).unwrap();
     for _ in 0..2 {
         for key in varied_keys(100) {
@@ -192,7 +190,7 @@ fn made_up_footers_are_refused_or_harmless() {
         let vfs = disk.env().vfs;
         let mut bytes = file[..at].to_vec();
         bytes.extend_from_slice(&twin::encode(FOOTER_MAGIC, &body));
-        write(&*vfs, &bytes);
+        write(&*vfs, Path::new("run"), &bytes);
         let crc = twin::body_crc(&body);
         let Ok(footer) = Footer::decode(&body, record.footer_offset) else { continue };
         accepted += 1;
@@ -235,7 +233,7 @@ fn made_up_blocks_are_refused_or_harmless() {
         }
         seal(place, block.kind, run_seed(record.run_id), block.offset, random.u32(..));
         let vfs = disk.env().vfs;
-        write(&*vfs, &bytes);
+        write(&*vfs, Path::new("run"), &bytes);
         exercise(&*vfs, &record);
     }
 }
