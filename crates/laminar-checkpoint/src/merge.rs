@@ -99,7 +99,7 @@ impl CheckpointManager {
         let hash_seed = plan.runs.first().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
         let (from, to) = (plan.from(), plan.to());
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: plan.is_base };
-        let writer = RunWriter::create(&options.env.vfs, &busy.path, identity, options.read_back)?;
+        let writer = RunWriter::create(&options.env, &busy.path, identity, options.read_back)?;
         let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
         Ok(MergeJob { place, plan, keep, writer, done: Bound::Unbounded, read: 0, is_done: false })
     }

@@ -13,6 +13,10 @@ use crate::format::bytes::index;
 use crate::sync::Arc;
 use crate::{Error, Result};
 
+mod behind;
+
+pub(crate) use behind::WriteBehind;
+
 /// Bytes of a piece: long enough that its sync costs little beside it, short enough that the last one is soon on disk and read back.
 const PIECE_BYTES: u64 = 8 << 20;
 
@@ -57,27 +61,36 @@ impl Output {
         self.open.range.end
     }
 
-    /// Appends bytes, and has the disk begin with them.
+    /// Appends bytes, and has the disk begin with them. An error is final: every later call gives it again.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.check()?;
+        let written = self.append(bytes);
+        self.keep_failure(written)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let start = self.bytes();
         self.file.write_all_at(bytes, start)?;
         self.open.range.end += bytes.len() as u64;
         self.open.crc = crc32c::crc32c_append(self.open.crc, bytes);
         self.file.evict(start..self.bytes());
         if self.read_back && self.open.range.end - self.open.range.start >= self.piece_bytes {
-            self.sync()
+            self.end_piece()
         } else {
             Ok(())
         }
     }
 
-    /// Makes what was written durable. An error is final: every later call gives it again.
+    /// Makes what was written durable. An error is final, as that of a write.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.check()?;
         let synced = self.end_piece();
-        self.failure = synced.as_ref().err().cloned();
-        synced
+        self.keep_failure(synced)
+    }
+
+    fn keep_failure(&mut self, result: Result<()>) -> Result<()> {
+        self.failure = result.as_ref().err().cloned();
+        result
     }
 
     fn check(&self) -> Result<()> {

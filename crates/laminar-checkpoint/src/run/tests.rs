@@ -19,9 +19,8 @@ use crate::sync::Arc;
 
 /// A run with every kind of block, and its record.
 fn sample(disk: &SimDisk) -> RunRecord {
-    let vfs = disk.env().vfs;
     let identity = Identity { run_id: 77, from: 3, to: 9, hash_seed: 1, is_base: false };
-    let mut writer = RunWriter::create(&vfs, Path::new("run"), identity, false).unwrap();
+    let mut writer = RunWriter::create(&disk.env(), Path::new("run"), identity, false).unwrap();
     for i in 0..200u32 {
         let value = vec![7; if i == 120 { 9000 } else { 60 }];
         writer.push(format!("{i:05}").as_bytes(), (i % 7 != 0).then_some(&value)).unwrap();
@@ -71,7 +70,7 @@ fn mutate(random: &mut fastrand::Rng, bytes: &mut [u8]) {
 fn varied(disk: &SimDisk, entries: u32, is_base: bool, value_bytes: impl Fn(u32) -> Option<usize>) -> Run {
     let vfs = disk.env().vfs;
     let identity = Identity { run_id: 78, from: 0, to: 9, hash_seed: 1, is_base };
-    let mut writer = RunWriter::create(&vfs, Path::new("varied"), identity, false).unwrap();
+    let mut writer = RunWriter::create(&disk.env(), Path::new("varied"), identity, false).unwrap();
     for key in varied_keys(entries) {
         let value = value_bytes(u32::try_from(key.len()).unwrap()).map(|bytes| vec![7; bytes]);
         writer.push(&key, value.as_deref()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Vfs, planted};
+use laminar_vfs::{Env, Vfs, planted};
 
 use crate::error::shown;
 use crate::format::block::{BlockBuilder, CELL, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
@@ -14,7 +14,7 @@ use crate::format::run::{
 };
 use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
 use crate::hash::{self, LINE, hash_key};
-use crate::output::Output;
+use crate::output::{Output, WriteBehind};
 use crate::sync::Arc;
 use crate::{Error, Result, filter};
 
@@ -47,7 +47,7 @@ pub struct RunWriter {
     read_back: bool,
     /// Bytes that are not in the file yet.
     out: Vec<u8>,
-    output: Output,
+    output: WriteBehind,
     unfinished: Unfinished,
     block: BlockBuilder,
     open_chapter: OpenChapter,
@@ -150,14 +150,14 @@ fn unit_for(mean: u64) -> usize {
 
 impl RunWriter {
     /// Creates the file.
-    pub(crate) fn create(vfs: &Arc<dyn Vfs>, path: &Path, identity: Identity, read_back: bool) -> Result<Self> {
-        let output = Output::create(&**vfs, path, read_back)?;
+    pub(crate) fn create(env: &Env, path: &Path, identity: Identity, read_back: bool) -> Result<Self> {
+        let output = WriteBehind::create(env, path, read_back)?;
         Ok(Self {
             seed: run_seed(identity.run_id),
             read_back,
             out: encode_header(&identity),
             output,
-            unfinished: Unfinished { vfs: Arc::clone(vfs), path: path.to_owned(), is_finished: false },
+            unfinished: Unfinished { vfs: Arc::clone(&env.vfs), path: path.to_owned(), is_finished: false },
             identity,
             block: BlockBuilder::default(),
             open_chapter: OpenChapter::default(),
@@ -379,8 +379,7 @@ impl RunWriter {
 
     fn flush_if(&mut self, at_least: usize) -> Result<()> {
         if self.out.len() >= at_least {
-            self.output.write(&self.out)?;
-            self.out.clear();
+            self.output.write(&mut self.out)?;
         }
         Ok(())
     }
@@ -413,8 +412,9 @@ impl RunWriter {
             first_key: shown_key(&self.first_key),
             last_key: shown_key(if is_empty { &[] } else { &self.last_key }),
         };
+        let output = self.output.finish()?;
         self.unfinished.is_finished = true;
-        Ok(FinishedRun { record, path: self.unfinished.path.clone(), output: self.output })
+        Ok(FinishedRun { record, path: self.unfinished.path.clone(), output })
     }
 }
 

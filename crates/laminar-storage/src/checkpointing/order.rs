@@ -1,7 +1,6 @@
 //! Puts what a checkpoint collected into the order of the keys, and keeps the newest record of each. In place, because the memory of a
 //! checkpoint is promised by the record.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use laminar_vfs::planted;
@@ -66,8 +65,7 @@ pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
             let alike = slots.get_mut(found.clone()).unwrap_or_default();
             match if is_decided { None } else { sort_behind(view, alike, start + KEY_BYTES)? } {
                 Some(start) => stretches.push(Stretch { range: found, start }),
-                // The newest comes first, so it is the one kept.
-                None => alike.iter_mut().skip(1).for_each(|older| older.lsn = REPLACED),
+                None => keep_one(alike),
             }
         }
     }
@@ -75,20 +73,26 @@ pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
     Ok(())
 }
 
-/// By head, and the newest first of those with one head.
+/// By head. The order of those with one head is left open: a comparison of two numbers, without a branch, takes a quarter off the sort.
 ///
 /// The standard library's sort is the fastest that was tried: dealing the slots out by one byte of the head after the other, in place,
 /// waits for memory more than it saves.
 fn sort(slots: &mut [Slot]) {
-    slots.sort_unstable_by(|a, b| a.head.cmp(&b.head).then(newest_first(a.lsn, b.lsn)));
+    slots.sort_unstable_by_key(|slot| {
+        let [high, low] = slot.head;
+        u128::from(high) << 64 | u128::from(low)
+    });
 }
 
-fn newest_first(a: u64, b: u64) -> Ordering {
-    if planted("checkpoint-keeps-oldest") { a.cmp(&b) } else { b.cmp(&a) }
+/// Of the slots of one key the newest stays.
+fn keep_one(slots: &mut [Slot]) {
+    let lsns = || slots.iter().map(|slot| slot.lsn);
+    let kept = if planted("checkpoint-keeps-oldest") { lsns().min() } else { lsns().max() };
+    slots.iter_mut().filter(|slot| Some(slot.lsn) != kept).for_each(|older| older.lsn = REPLACED);
 }
 
 /// Sorts slots whose keys begin alike for `start` bytes at least by what follows behind all that they share. Says where that is; nothing
-/// if they are all of one key, and then leaves them in their order.
+/// if they are all of one key.
 fn sort_behind(view: &LogView, slots: &mut [Slot], start: usize) -> Result<Option<usize>> {
     let Some(shared) = read_heads(view, slots, start)? else { return Ok(None) };
     let is_told_apart = shared < start + KEY_BYTES;
