@@ -211,7 +211,7 @@ pub(crate) fn verify_checkpoint(
     options: &CheckpointOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifyReport> {
-    let checkpoint = Checkpoint::load(dir, options, &Registry::default(), CheckpointStats::default())?;
+    let checkpoint = Checkpoint::load(dir, options, &Registry::new(&options.env), CheckpointStats::default())?;
     let mut findings = Findings::new(checkpoint.bytes(), progress);
 
     let path = dir.join(MANIFEST_NAME);

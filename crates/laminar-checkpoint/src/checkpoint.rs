@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, ReadMode, Vfs, planted};
+use laminar_vfs::{Env, OpenMode, ReadMode, Vfs, planted};
 
 use crate::archive::FromArchive;
 use crate::catalog::check_as_told;
@@ -16,7 +16,7 @@ use crate::format::twin;
 use crate::key::{Key, KeyBuf};
 use crate::name::{MANIFEST_NAME, run_name};
 use crate::report::{Healed, Part};
-use crate::run::{Found, Run, RunFile, open_exact};
+use crate::run::{Found, Run, RunFile, VerifyAhead, open_exact};
 use crate::scan::Scan;
 use crate::section::SectionFile;
 use crate::sync::{Arc, Mutex, Weak};
@@ -68,19 +68,26 @@ pub(crate) struct Inner {
 }
 
 /// Runs that are open in this process, so that checkpoints share what was verified and rebuilt of them.
-#[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<HashMap<u128, Weak<RunFile>>>);
+#[derive(Debug)]
+pub(crate) struct Registry {
+    runs: Mutex<HashMap<u128, Weak<RunFile>>>,
+    verify_ahead: Arc<VerifyAhead>,
+}
 
 impl Registry {
+    pub(crate) fn new(env: &Env) -> Self {
+        Self { runs: Mutex::default(), verify_ahead: Arc::new(VerifyAhead::new(&env.spawn)) }
+    }
+
     fn open(&self, vfs: &dyn Vfs, path: &Path, record: &RunRecord, mode: ReadMode) -> Result<Arc<RunFile>> {
-        let known = self.0.lock().get(&record.run_id).and_then(Weak::upgrade);
+        let known = self.runs.lock().get(&record.run_id).and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| known.record.footer_crc == record.footer_crc) {
             // The same run under another name; that name must be there all the same.
             open_exact(vfs, path, record.file_bytes)?;
             return Ok(known);
         }
-        let opened = Arc::new(RunFile::open(vfs, path, record, mode)?);
-        let mut runs = self.0.lock();
+        let opened = RunFile::open(vfs, path, record, mode)?.verified_ahead(&self.verify_ahead);
+        let mut runs = self.runs.lock();
         runs.retain(|_, run| run.strong_count() > 0);
         runs.insert(record.run_id, Arc::downgrade(&opened));
         Ok(opened)
@@ -130,7 +137,7 @@ impl Checkpoint {
     /// [`Verify::All`](crate::Verify::All) also the first damage, in whatever file, that can't be made good.
     pub fn open(dir: impl AsRef<Path>, options: &CheckpointOptions) -> Result<Self> {
         let dir = dir.as_ref();
-        let checkpoint = Self::load(dir, options, &Registry::default(), CheckpointStats::default())?;
+        let checkpoint = Self::load(dir, options, &Registry::new(&options.env), CheckpointStats::default())?;
         check_as_told(dir, options)?;
         Ok(checkpoint)
     }

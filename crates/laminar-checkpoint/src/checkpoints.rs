@@ -86,8 +86,8 @@ impl CheckpointManager {
         options.check()?;
         let shared = Shared {
             dir: dir.as_ref().to_owned(),
+            registry: Registry::new(&options.env),
             options,
-            registry: Registry::default(),
             live: Mutex::default(),
             busy: Mutex::default(),
             condemned: Mutex::default(),

@@ -9,6 +9,7 @@ use crate::hash::hash_key;
 use crate::report::Healed;
 use crate::sync::Arc;
 
+mod ahead;
 mod file;
 mod find;
 mod guide;
@@ -20,6 +21,7 @@ mod verify;
 mod way;
 mod writer;
 
+pub(crate) use ahead::VerifyAhead;
 pub(crate) use file::{RunFile, open_exact};
 pub(crate) use iter::KeyValue;
 pub use iter::RunIter;

@@ -188,6 +188,19 @@ impl VfsFile for RealFile {
     fn prefetch(&self, range: Range<u64>) {
         sys::prefetch(&self.file, range);
     }
+
+    fn read_cached_at(&self, mut buf: &mut [u8], mut offset: u64) -> bool {
+        while !buf.is_empty() {
+            match sys::read_cached_at(&self.file, buf, offset) {
+                Ok(read) if read > 0 => {
+                    buf = buf.split_at_mut(read).1;
+                    offset += read as u64;
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
 }
 
 /// The machine's clocks.

@@ -225,6 +225,14 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// Asks the operating system to begin reading these bytes into its cache. A hint, as [`evict`](Self::evict).
     fn prefetch(&self, range: Range<u64>);
 
+    /// Fills `buf` from `offset` if that takes no wait for a disk, because the operating system's cache has these bytes; else says no, and
+    /// `buf` may hold anything. The system may begin to read a little of what is not there. By default, and where a system can't tell, it is
+    /// always no.
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> bool {
+        let _ = (buf, offset);
+        false
+    }
+
     /// Fills `buf` from `offset`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
+use super::ahead::{Touches, VerifyAhead};
 use super::guide::Guide;
 use super::heal::Rebuilt;
 use super::way::{Pages, Way};
@@ -24,7 +25,7 @@ const STACK_BYTES: usize = PAGE;
 
 /// About so many bytes around a block that is touched first are mapped with it, or read: a call costs more than a checksum. It is as much as
 /// Linux reads around a fault where nobody has set its read-ahead.
-const STRETCH_BYTES: usize = 128 << 10;
+pub(super) const STRETCH_BYTES: usize = 128 << 10;
 
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct RunFile {
     /// Held while a block is rebuilt, so that it is done once.
     pub(super) healing: Mutex<()>,
     healed: Mutex<Vec<Healed>>,
+    /// Nothing where blocks are not verified ahead.
+    pub(super) touches: Option<Touches>,
 }
 
 impl RunFile {
@@ -86,7 +89,17 @@ impl RunFile {
             footer,
             healing: Mutex::new(()),
             healed: Mutex::new(healed),
+            touches: None,
         })
+    }
+
+    /// The open run, of which blocks are verified ahead of those who look them up.
+    pub(crate) fn verified_ahead(self, verify_ahead: &Arc<VerifyAhead>) -> Arc<Self> {
+        // Memory of its own was read already, and is on a simulated disk.
+        if !self.region().is_mapped() {
+            return Arc::new(self);
+        }
+        Arc::new_cyclic(|run| Self { touches: Some(Touches::new(run, verify_ahead)), ..self })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -133,7 +146,7 @@ impl RunFile {
     }
 
     #[inline]
-    fn is_verified(&self, block: BlockRef) -> bool {
+    pub(super) fn is_verified(&self, block: BlockRef) -> bool {
         self.pages.is_verified(index(block.offset / PAGE as u64))
     }
 
@@ -151,6 +164,9 @@ impl RunFile {
 
     #[cold]
     fn first_touch(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
+        if let Some(touches) = &self.touches {
+            touches.count();
+        }
         if let Some(rebuilt) = self.rebuilt(at, block) {
             return Ok(rebuilt);
         }
@@ -174,7 +190,7 @@ impl RunFile {
         Ok(self.in_place(block))
     }
 
-    fn mark_verified(&self, block: BlockRef) {
+    pub(super) fn mark_verified(&self, block: BlockRef) {
         self.pages.mark_verified(index(block.offset / PAGE as u64));
     }
 
@@ -213,7 +229,7 @@ impl RunFile {
     }
 
     /// Whether the bytes of a mapped block are what was written there.
-    fn is_whole(&self, block: BlockRef, bytes: &[u8]) -> bool {
+    pub(super) fn is_whole(&self, block: BlockRef, bytes: &[u8]) -> bool {
         checked(bytes, block.kind, self.seed, block.offset).is_some() || planted("mapped-block-not-checked")
     }
 

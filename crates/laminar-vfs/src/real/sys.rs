@@ -102,6 +102,17 @@ pub(super) fn prefetch(file: &File, range: Range<u64>) {
         .for_each(|start| advise(file, start..range.end.min(start + CALL), rustix::fs::Advice::WillNeed));
 }
 
+/// Reads what the cache has. An error where that begins later than at `offset`, or can't be told.
+#[cfg(target_os = "linux")]
+pub(super) fn read_cached_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buf)], offset, rustix::io::ReadWriteFlags::NOWAIT)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_cached_at(_file: &File, _buf: &mut [u8], _offset: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(target_os = "linux")]
 fn advise(file: &File, range: Range<u64>, advice: rustix::fs::Advice) {
     // No length would mean everything up to the end.
