@@ -148,18 +148,19 @@ impl fmt::Debug for Create<'_> {
 struct Creation<'a> {
     manager: CheckpointManager,
     create: Create<'a>,
+    /// Dropped before the right to its file, which is the draft's.
+    writer: Option<RunWriter>,
     draft: Option<Draft>,
     merge: Option<Box<MergeJob>>,
     /// The base's runs that are still to be linked.
     links: Vec<Run>,
-    writer: Option<RunWriter>,
     new_run: Option<(u64, u64, bool)>,
 }
 
 impl<'a> Creation<'a> {
     fn new(manager: &CheckpointManager, create: Create<'a>) -> Self {
         let manager = manager.clone();
-        Self { manager, create, draft: None, merge: None, links: Vec::new(), writer: None, new_run: None }
+        Self { manager, create, writer: None, draft: None, merge: None, links: Vec::new(), new_run: None }
     }
 
     /// Does the next piece; returns the checkpoint once it is published.

@@ -101,7 +101,7 @@ impl CheckpointManager {
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: plan.is_base };
         let writer = RunWriter::create(&options.env, &busy.path, identity, options.read_back)?;
         let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
-        Ok(MergeJob { place, plan, keep, writer, done: Bound::Unbounded, read: 0, is_done: false })
+        Ok(MergeJob { writer, place, plan, keep, done: Bound::Unbounded, read: 0, is_done: false })
     }
 }
 
@@ -137,10 +137,11 @@ struct Place {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MergeJob {
+    /// Dropped before the right to its file.
+    writer: RunWriter,
     place: Place,
     plan: MergePlan,
     keep: Keep,
-    writer: RunWriter,
     /// The lower bound of what is left: just above the last key that was merged.
     done: Bound<Vec<u8>>,
     /// Entries merged so far.

@@ -20,7 +20,7 @@ pub(crate) use behind::WriteBehind;
 /// Bytes of a piece: long enough that its sync costs little beside it, short enough that the last one is soon on disk and read back.
 const PIECE_BYTES: u64 = 8 << 20;
 
-/// Bytes are read back in parts of this length.
+/// Bytes are read back in parts of this length, each while about as many are written.
 const READ_BYTES: usize = 1 << 20;
 
 /// A file that is written from its start to its end, once.
@@ -31,8 +31,9 @@ pub(crate) struct Output {
     piece_bytes: u64,
     /// What was written since the last sync.
     open: Piece,
-    /// What was synced last, and is on its way back into the cache.
+    /// What was synced last, and is on its way back into the cache or was read back already.
     synced: Piece,
+    read: Piece,
     buffer: Vec<u8>,
     /// What went wrong: the file is of no use any more.
     failure: Option<Error>,
@@ -52,8 +53,9 @@ impl Output {
 
     fn in_pieces(vfs: &dyn Vfs, path: &Path, read_back: bool, piece_bytes: u64) -> Result<Self> {
         let file = vfs.open(path, OpenMode::CreateNew)?;
-        let (open, synced) = (Piece::default(), Piece::default());
-        Ok(Self { file, read_back, piece_bytes, open, synced, buffer: Vec::new(), failure: None })
+        let none = Piece::default;
+        let (open, synced, read) = (none(), none(), none());
+        Ok(Self { file, read_back, piece_bytes, open, synced, read, buffer: Vec::new(), failure: None })
     }
 
     /// Bytes written so far.
@@ -74,6 +76,7 @@ impl Output {
         self.open.range.end += bytes.len() as u64;
         self.open.crc = crc32c::crc32c_append(self.open.crc, bytes);
         self.file.evict(start..self.bytes());
+        self.read_some(bytes.len() as u64)?;
         if self.read_back && self.open.range.end - self.open.range.start >= self.piece_bytes {
             self.end_piece()
         } else {
@@ -103,6 +106,8 @@ impl Output {
             self.compare()?;
             let end = self.bytes();
             self.synced = std::mem::replace(&mut self.open, Piece { range: end..end, crc: 0 });
+            let start = self.synced.range.start;
+            self.read = Piece { range: start..start, crc: 0 };
             self.file.evict(self.synced.range.clone());
             self.file.prefetch(self.synced.range.clone());
         }
@@ -111,17 +116,24 @@ impl Output {
 
     /// Compares what was synced, and not compared yet, with what the disk has of it.
     fn compare(&mut self) -> Result<()> {
-        let Piece { range, crc: expected } = std::mem::take(&mut self.synced);
-        let (mut at, mut crc) = (range.start, 0);
-        while at < range.end {
-            let len = READ_BYTES.min(index(range.end - at));
+        self.read_some(u64::MAX)?;
+        let (synced, read) = (std::mem::take(&mut self.synced), std::mem::take(&mut self.read));
+        if synced.crc == read.crc { Ok(()) } else { Err(self.not_as_written(synced.range.start)) }
+    }
+
+    /// Reads about so many bytes back of what was synced.
+    fn read_some(&mut self, bytes: u64) -> Result<()> {
+        let Piece { range, crc } = &mut self.read;
+        let until = self.synced.range.end.min(range.end.saturating_add(bytes));
+        while range.end < until {
+            let len = READ_BYTES.min(index(until - range.end));
             self.buffer.resize(self.buffer.len().max(len), 0);
             let (part, _) = self.buffer.split_at_mut(len);
-            self.file.read_exact_at(part, at)?;
-            crc = crc32c::crc32c_append(crc, part);
-            at += len as u64;
+            self.file.read_exact_at(part, range.end)?;
+            *crc = crc32c::crc32c_append(*crc, part);
+            range.end += len as u64;
         }
-        if crc == expected { Ok(()) } else { Err(self.not_as_written(range.start)) }
+        Ok(())
     }
 
     /// Reads back what is still to be compared; says at last whether all that was written is on the disk.
@@ -184,6 +196,17 @@ mod tests {
             disk.fail(Fault::new(FaultKind::Io).on(Op::SyncData).after(nth));
             assert!(matches!(write(&disk), Err(Error::Io(_))), "sync {nth}");
         }
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_succeeds() {
+        let disk = SimDisk::new(1);
+        let mut output = Output::create(&*disk.env().vfs, Path::new("file"), true).unwrap();
+        disk.fail(Fault::new(FaultKind::NoSpace).on(Op::Write));
+        assert!(output.write(b"bytes").is_err());
+        assert!(output.write(b"bytes").is_err(), "there is room again, but nobody knows what the file holds");
+        assert!(output.sync().is_err());
+        assert!(output.verify().is_err());
     }
 
     #[test]

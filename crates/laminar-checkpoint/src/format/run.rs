@@ -235,21 +235,39 @@ impl Chapter {
         count32(block.bytes / index32(self.unit))
     }
 
-    /// The blocks like `block` that lie back to back with it, in a stretch of about `bytes` that is the same for each of them: where
-    /// it begins, and how many they are. Nothing where blocks differ in length, or are of no kind that is looked up one by one.
+    /// The blocks of one kind, which lie back to back: the first, and how many they are. Nothing where they differ in length, or are of no
+    /// kind that is looked up one by one.
+    fn row(&self, kind: Kind) -> Option<(BlockRef, usize)> {
+        match kind {
+            Kind::Data if self.wide.is_empty() => Some((self.data_block(0).1, index32(self.units))),
+            Kind::Hash => Some((self.hash_block(0), self.hash_blocks())),
+            Kind::Heads => Some((self.heads_block(0), self.heads_blocks())),
+            Kind::Filter => Some((self.filter_block(0), self.filter_blocks())),
+            Kind::Data | Kind::Wide | Kind::Parity => None,
+        }
+    }
+
+    /// The stretch of about `bytes` that a block lies in, the same for each that does: where it begins, and how many blocks it has. Nothing
+    /// where its kind has no [`row`](Self::row).
     pub(crate) fn stretch(&self, block: BlockRef, bytes: usize) -> Option<(u64, usize)> {
-        let (start, count) = match block.kind {
-            Kind::Data if self.wide.is_empty() => (self.offset, index32(self.units)),
-            Kind::Hash => (self.hash_block(0).offset, self.hash_blocks()),
-            Kind::Heads => (self.heads_block(0).offset, self.heads_blocks()),
-            Kind::Filter => (self.filter_block(0).offset, self.filter_blocks()),
-            Kind::Data | Kind::Wide | Kind::Parity => return None,
-        };
+        let (start, count) = self.row(block.kind)?;
         let per_stretch = (bytes / block.bytes).max(1);
-        let number = index(block.offset.checked_sub(start)?) / block.bytes;
+        let number = index(block.offset.checked_sub(start.offset)?) / block.bytes;
         let first = number / per_stretch * per_stretch;
         let end = count.min(first + per_stretch);
-        (number < end).then(|| (start + (first * block.bytes) as u64, end - first))
+        (number < end).then(|| (start.offset + (first * block.bytes) as u64, end - first))
+    }
+
+    /// All [stretches](Self::stretch) in the order in which they lie in the file: the first block of each, and how many it has.
+    pub(crate) fn stretches(&self, bytes: usize) -> impl Iterator<Item = (BlockRef, usize)> + '_ {
+        let rows = [Kind::Data, Kind::Hash, Kind::Heads, Kind::Filter].into_iter().filter_map(|kind| self.row(kind));
+        rows.flat_map(move |(start, count)| {
+            let per_stretch = (bytes / start.bytes).max(1);
+            (0..count).step_by(per_stretch).map(move |first| {
+                let offset = start.offset + (first * start.bytes) as u64;
+                (BlockRef { offset, ..start }, per_stretch.min(count - first))
+            })
+        })
     }
 
     /// All data blocks in order.

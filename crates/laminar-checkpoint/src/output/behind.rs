@@ -2,12 +2,14 @@
 //!
 //! To hand bytes to the system, to sync them and to read them back is a third of the work of a run. A thread of the lowest priority may
 //! stand still for as long as the processors are busy, so nobody relies on it: whoever has the file writes what is next, and the maker
-//! of the bytes does that too, where too much is waiting. It waits for no more than the one write that the thread may be in the middle of.
+//! of the bytes does that too, where too much is waiting. It waits for no more than the one write that the thread may be in the middle of, and
+//! where that was long, goes on without the thread.
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
-use laminar_vfs::{Env, Job, Spawn, Step, Worker};
+use laminar_vfs::{Clock, Env, Job, Spawn, Step, Worker};
 
 use super::Output;
 use crate::sync::{Arc, Mutex};
@@ -16,16 +18,23 @@ use crate::{Error, Result};
 /// A file that stays shorter is not worth a thread.
 const SHORT_BYTES: u64 = 4 << 20;
 
-/// Buffers that wait to be written at most: about as much as is made while a piece is synced and read back.
-const MOST_WAITING: usize = 8;
+/// So many bytes wait to be written at most, and the buffer that makes them more: about as much as is made while a piece is synced.
+const MOST_WAITING: usize = 8 << 20;
+
+/// The memory of a longer buffer is not used again.
+const LONG_BYTES: usize = 2 << 20;
+
+/// Who has waited so long for a write of the thread's does better alone. A disk that needs this for a sync is no reason for a thread either.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A new file that is written in buffers, from its start to its end.
 #[derive(Debug)]
 pub(crate) struct WriteBehind {
     file: Arc<Shared>,
     spawn: Arc<dyn Spawn>,
+    clock: Arc<dyn Clock>,
     worker: Option<Arc<dyn Worker>>,
-    /// No thread could be had.
+    /// No thread could be had, or it was no good.
     is_alone: bool,
     bytes: u64,
 }
@@ -41,25 +50,41 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Buffers {
     waiting: VecDeque<Vec<u8>>,
+    /// The bytes of these.
+    bytes: usize,
     /// Whose memory is used again.
     written: Vec<Vec<u8>>,
+}
+
+impl Buffers {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let next = self.waiting.pop_front();
+        self.bytes -= next.as_ref().map_or(0, Vec::len);
+        next
+    }
+
+    fn use_again(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= LONG_BYTES {
+            buffer.clear();
+            self.written.push(buffer);
+        }
+    }
 }
 
 impl Shared {
     /// Writes the buffer that is next; says whether there was one.
     fn write_next(&self) -> Result<bool> {
         let mut slot = self.output.lock();
-        let Some(mut buffer) = self.buffers.lock().waiting.pop_front() else { return Ok(false) };
+        let Some(buffer) = self.buffers.lock().next() else { return Ok(false) };
         let mut output = slot.take().ok_or(Error::Abandoned)?;
         let written = output.write(&buffer);
         *slot = Some(output);
-        buffer.clear();
-        self.buffers.lock().written.push(buffer);
+        self.buffers.lock().use_again(buffer);
         written.map(|()| true)
     }
 
     fn waiting(&self) -> usize {
-        self.buffers.lock().waiting.len()
+        self.buffers.lock().bytes
     }
 }
 
@@ -67,8 +92,9 @@ impl WriteBehind {
     /// Creates the file.
     pub(crate) fn create(env: &Env, path: &Path, read_back: bool) -> Result<Self> {
         let output = Output::create(&*env.vfs, path, read_back)?;
-        let file = Shared { output: Mutex::new(Some(output)), buffers: Mutex::default() };
-        Ok(Self { file: Arc::new(file), spawn: Arc::clone(&env.spawn), worker: None, is_alone: false, bytes: 0 })
+        let file = Arc::new(Shared { output: Mutex::new(Some(output)), buffers: Mutex::default() });
+        let (spawn, clock) = (Arc::clone(&env.spawn), Arc::clone(&env.clock));
+        Ok(Self { file, spawn, clock, worker: None, is_alone: false, bytes: 0 })
     }
 
     /// Bytes written so far, or waiting to be.
@@ -82,15 +108,23 @@ impl WriteBehind {
         let waiting = {
             let mut buffers = self.file.buffers.lock();
             let next = buffers.written.pop().unwrap_or_default();
+            buffers.bytes += buffer.len();
             buffers.waiting.push_back(std::mem::replace(buffer, next));
-            buffers.waiting.len()
+            buffers.bytes
         };
         let most = if self.wake() { MOST_WAITING } else { 0 };
         if waiting > most { self.write_until(most / 2) } else { Ok(()) }
     }
 
-    /// Writes what has waited longest, until no more than so many buffers do.
-    fn write_until(&self, most: usize) -> Result<()> {
+    /// Writes what has waited longest, until no more than so many bytes do.
+    fn write_until(&mut self, most: usize) -> Result<()> {
+        if self.worker.is_some() {
+            let begun = self.clock.now();
+            drop(self.file.output.lock());
+            if self.clock.now() - begun > PATIENCE {
+                (self.worker, self.is_alone) = (None, true);
+            }
+        }
         while self.file.waiting() > most {
             self.file.write_next()?;
         }
@@ -109,7 +143,7 @@ impl WriteBehind {
     }
 
     /// Writes what is still waiting, and hands out the file.
-    pub(crate) fn finish(self) -> Result<Output> {
+    pub(crate) fn finish(mut self) -> Result<Output> {
         self.write_until(0)?;
         let output = self.file.output.lock().take().ok_or(Error::Abandoned)?;
         output.check()?;
@@ -122,7 +156,8 @@ impl Drop for WriteBehind {
     /// Nothing is written any more, and the end of a spare thread is not waited for, but for the write it is in the middle of.
     fn drop(&mut self) {
         drop(self.file.output.lock().take());
-        self.file.buffers.lock().waiting.clear();
+        // The thread may stand still for long, and holds on to what is shared.
+        *self.file.buffers.lock() = Buffers::default();
     }
 }
 
@@ -145,6 +180,7 @@ mod tests {
     use laminar_vfs::{Op, Threads};
 
     use super::*;
+    use crate::sync::{AtomicU64, Ordering};
 
     /// Keeps the job, so that a test steps it when it likes.
     #[derive(Default)]
@@ -218,7 +254,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(seed);
         let spawn: Arc<dyn Spawn> = Arc::clone(&held) as _;
         write(disk, spawn, |behind| {
-            assert!(behind.file.waiting() <= MOST_WAITING);
+            assert!(behind.file.waiting() <= MOST_WAITING && behind.file.buffers.lock().written.len() < 30);
             steps += (0..rng.usize(..=most)).filter(|_| held.step()).count();
         })?;
         assert!(!held.step(), "nothing is left to do, and there is no file to do it with");
@@ -238,7 +274,17 @@ mod tests {
     #[test]
     fn a_thread_writes_behind() {
         let disk = SimDisk::new(1);
-        write(&disk, Arc::new(Threads::new()), |_| {}).unwrap();
+        let clock = Env::real().clock;
+        let begun = clock.now();
+        write(&disk, Arc::new(Threads::new()), |behind| {
+            // With the lowest priority it may take its time.
+            while behind.file.waiting() > 0 && clock.now() - begun < Duration::from_secs(60) {
+                std::thread::yield_now();
+            }
+            assert_eq!(behind.file.waiting(), 0, "the owner writes nothing that waits so short");
+            assert_eq!(behind.worker.is_some(), behind.bytes > SHORT_BYTES);
+        })
+        .unwrap();
         assert!(disk.read_file("file").unwrap() == bytes());
     }
 
@@ -259,18 +305,63 @@ mod tests {
     }
 
     #[test]
-    fn what_the_thread_met_is_told() {
-        for most in [0, 3] {
-            for (op, kind) in
-                [(Op::Write, FaultKind::Io), (Op::SyncData, FaultKind::Io), (Op::Write, FaultKind::NoSpace)]
-            {
-                for nth in 0..2 {
-                    let disk = SimDisk::new(nth);
-                    disk.fail(Fault::new(kind).on(op).after(nth));
-                    let result = write_and_step(&disk, nth, most);
-                    assert!(matches!(result, Err(Error::Io(_))), "{op:?} {nth}: {result:?}");
-                }
+    fn what_went_wrong_is_told_whoever_met_it() {
+        // The first 4 MiB are written by the owner. Of 16 MB, a piece of 8 MiB is synced where half of it is written.
+        for (op, kind, nth) in
+            [(Op::Write, FaultKind::Io, 3), (Op::Write, FaultKind::NoSpace, 25), (Op::SyncData, FaultKind::Io, 0)]
+        {
+            for (seed, most) in [(1, 0), (2, 3), (3, 20)] {
+                let disk = SimDisk::new(seed);
+                disk.fail(Fault::new(kind).on(op).after(nth));
+                let result = write_and_step(&disk, seed, most);
+                assert!(matches!(result, Err(Error::Io(_))), "{op:?} {nth} {most}: {result:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_write_of_the_thread_s_that_went_wrong_is_told_by_the_next_of_the_owner_s() {
+        let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
+        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
+        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        (0..12).for_each(|number| behind.write(&mut buffer(number)).unwrap());
+        disk.fail(Fault::new(FaultKind::Io).on(Op::Write));
+        assert!(behind.file.waiting() > 0 && !held.step(), "the thread stops");
+        assert!(matches!(behind.finish(), Err(Error::Io(_))));
+    }
+
+    #[test]
+    fn a_thread_that_stands_still_is_given_up() {
+        let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
+        let env = Env { spawn: Arc::clone(&held) as _, clock: Arc::new(Hasty::default()), ..disk.env() };
+        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        (0..BUFFERS).for_each(|number| behind.write(&mut buffer(number)).unwrap());
+        assert_eq!((behind.file.waiting(), behind.is_alone, behind.worker.is_none()), (0, true, true));
+    }
+
+    /// A second goes by between any two looks at it.
+    #[derive(Debug, Default)]
+    struct Hasty(AtomicU64);
+
+    impl Clock for Hasty {
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+        }
+
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn the_memory_of_long_buffers_goes() {
+        let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
+        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
+        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        for _ in 0..10 {
+            behind.write(&mut vec![1; 16 << 20]).unwrap();
+            let buffers = behind.file.buffers.lock();
+            assert!(buffers.waiting.len() <= 1 && buffers.written.is_empty());
         }
     }
 

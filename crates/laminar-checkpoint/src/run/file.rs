@@ -164,11 +164,11 @@ impl RunFile {
 
     #[cold]
     fn first_touch(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
-        if let Some(touches) = &self.touches {
-            touches.count();
-        }
         if let Some(rebuilt) = self.rebuilt(at, block) {
             return Ok(rebuilt);
+        }
+        if let Some(touches) = &self.touches {
+            touches.count();
         }
         if self.verify_stretch(at, block) {
             return Ok(self.in_place(block));

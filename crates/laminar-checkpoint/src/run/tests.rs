@@ -11,7 +11,7 @@ use super::{Run, RunFile, RunWriter};
 use crate::format::block::{Kind, run_seed, seal, stated_word};
 use crate::format::bytes::index;
 use crate::format::manifest::{Manifest, RunRecord};
-use crate::format::run::{FOOTER_MAGIC, Footer, Identity, LINES_PER_BLOCK};
+use crate::format::run::{BlockRef, FOOTER_MAGIC, Footer, Identity, LINES_PER_BLOCK};
 use crate::format::{PAGE, twin};
 use crate::hash::LINE;
 use crate::key::Key;
@@ -87,6 +87,30 @@ fn varied_keys(entries: u32) -> Vec<Vec<u8>> {
     keys.sort();
     keys.dedup();
     keys
+}
+
+#[test]
+fn every_block_that_is_looked_up_lies_in_one_stretch() {
+    for longest in [50, 9000] {
+        let disk = SimDisk::new(1);
+        let run = varied(&disk, 70_000, false, |len| Some(if len == 30 { longest } else { 20 }));
+        for chapter in &run.file.footer.chapters {
+            let stretches: Vec<_> = chapter.stretches(128 << 10).collect();
+            let is_looked_up =
+                |kind| matches!(kind, Kind::Hash | Kind::Heads | Kind::Filter) || longest == 50 && kind == Kind::Data;
+            let mut found = 0;
+            for block in chapter.all_blocks().filter(|block| block.kind != Kind::Parity) {
+                let stretch = chapter.stretch(block, 128 << 10);
+                assert_eq!(stretch.is_some(), is_looked_up(block.kind), "{block:?}");
+                found += usize::from(stretch.is_some());
+                let same = |&&(first, count): &&(BlockRef, usize)| {
+                    Some((first.offset, count)) == stretch && first.kind == block.kind
+                };
+                assert_eq!(stretches.iter().filter(same).count(), usize::from(stretch.is_some()), "{block:?}");
+            }
+            assert_eq!(stretches.iter().map(|(_, count)| count).sum::<usize>(), found);
+        }
+    }
 }
 
 #[test]

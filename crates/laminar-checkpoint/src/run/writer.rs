@@ -1,4 +1,4 @@
-//! Writes a run in one pass and in bounded memory: about one block of output and the index of one chapter.
+//! Writes a run in one pass and in bounded memory: some MiB of output that wait to be written, and the index of one chapter.
 
 use std::path::{Path, PathBuf};
 

@@ -203,8 +203,8 @@ enum Stage {
     Begin,
     /// Reading a stretch of the log.
     Scan { draft: Draft, collector: Collector },
-    /// Writing it as a run.
-    Write { draft: Draft, reading: Arc<Reading>, writer: RunWriter, next: usize, end: Lsn },
+    /// Writing it as a run. The writer is dropped before the right to its file, which is the draft's.
+    Write { writer: RunWriter, draft: Draft, reading: Arc<Reading>, next: usize, end: Lsn },
     /// Everything is written.
     Publish { draft: Draft },
     /// Over, whichever way.
@@ -221,7 +221,7 @@ impl Making {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => self.begin(job)?,
             Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
-            Stage::Write { draft, reading, writer, next, end } => {
+            Stage::Write { writer, draft, reading, next, end } => {
                 self.write(job, draft, reading, writer, next, end)?;
             }
             Stage::Publish { draft } => return self.publish(job, draft).map(Some),
@@ -288,7 +288,7 @@ impl Making {
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
         self.progress().set(Phase::Writing, 0, reading.sorted.len() as u64);
         job.read_ahead.begin(&*job.env.spawn, &reading);
-        self.stage = Stage::Write { draft, reading, writer, next: 0, end };
+        self.stage = Stage::Write { writer, draft, reading, next: 0, end };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
         Ok(())
     }
@@ -312,7 +312,7 @@ impl Making {
         let written = ahead::range_of(until, total).start;
         self.progress().set(Phase::Writing, written as u64, total as u64);
         if written < total {
-            self.stage = Stage::Write { draft, reading, writer, next: until, end };
+            self.stage = Stage::Write { writer, draft, reading, next: until, end };
             return Ok(());
         }
         job.read_ahead.end();
