@@ -346,6 +346,8 @@ pub(crate) fn random_seed(id: u128) -> u64 {
 impl Drop for Draft {
     /// Discards what was not published. Best effort: what is left has a temporary name, and the next sweep removes it.
     fn drop(&mut self) {
+        // Closed before they are removed.
+        self.written.clear();
         let vfs = self.shared.vfs();
         match self.state {
             State::Published => {}

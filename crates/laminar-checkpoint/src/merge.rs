@@ -195,8 +195,9 @@ impl MergeJob {
         let inputs = self.plan.runs.iter().map(|run| run.file.record.run_id).collect();
         let mut finished = self.writer.finish()?;
         let merged = MergedRun { record: finished.record.clone(), place: self.place, inputs, is_moved: false };
-        finished.sync()?;
-        finished.verify()?;
+        // In this order also after an error: the file is closed before it is removed and the right to it goes.
+        let synced = finished.sync();
+        synced.and_then(|()| finished.verify())?;
         Ok(merged)
     }
 

@@ -82,6 +82,9 @@ pub(crate) fn length_for(stride: u64, bytes: usize) -> u64 {
     needed.div_ceil(stride) * stride
 }
 
+/// Zeros are written and synced in pieces of this length: a commit that is synced meanwhile waits for the disk to write one of them, not all.
+const PIECE: u64 = 1 << 20;
+
 /// Makes the file of a segment under its name, replacing one of that name: when this returns, file and name survive a
 /// power cut. The file is returned. After an error a file may be left whose name is not durable, whatever a later sync of the directory says: nothing may be
 /// written to it before it is made again.
@@ -105,7 +108,15 @@ fn fill(dir: &Dir, segment: &Segment, temporary: &Path) -> laminar_vfs::Result<A
     let file = dir.create_over(temporary)?;
     file.set_len(segment.header.length)?;
     if segment.header.zero_filled {
-        file.write_zeros(BLOCK as u64..segment.header.length)?;
+        let mut at = BLOCK as u64;
+        while at < segment.header.length {
+            let end = segment.header.length.min(at + PIECE);
+            file.write_zeros(at..end)?;
+            if end < segment.header.length {
+                file.sync_data()?;
+            }
+            at = end;
+        }
     }
     file.write_all_at(&segment.header.encode(), 0)?;
     if !planted("segment-header-not-synced") {

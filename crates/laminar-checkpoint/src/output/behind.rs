@@ -63,23 +63,27 @@ impl Buffers {
         next
     }
 
-    fn use_again(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= LONG_BYTES {
-            buffer.clear();
-            self.written.push(buffer);
+    /// Takes a buffer to be used again, or gives it back if it is too long for that.
+    fn use_again(&mut self, mut buffer: Vec<u8>) -> Option<Vec<u8>> {
+        if buffer.capacity() > LONG_BYTES {
+            return Some(buffer);
         }
+        buffer.clear();
+        self.written.push(buffer);
+        None
     }
 }
 
 impl Shared {
-    /// Writes the buffer that is next; says whether there was one.
-    fn write_next(&self) -> Result<bool> {
-        let mut slot = self.output.lock();
+    /// Writes the buffer that is next to the file, which the caller has locked; says whether there was one.
+    fn write_next(&self, file: &mut Option<Output>) -> Result<bool> {
         let Some(buffer) = self.buffers.lock().next() else { return Ok(false) };
-        let mut output = slot.take().ok_or(Error::Abandoned)?;
+        let mut output = file.take().ok_or(Error::Abandoned)?;
         let written = output.write(&buffer);
-        *slot = Some(output);
-        self.buffers.lock().use_again(buffer);
+        *file = Some(output);
+        // To free much memory takes a call, which nobody should wait for at the lock.
+        let long = self.buffers.lock().use_again(buffer);
+        drop(long);
         written.map(|()| true)
     }
 
@@ -118,15 +122,15 @@ impl WriteBehind {
 
     /// Writes what has waited longest, until no more than so many bytes do.
     fn write_until(&mut self, most: usize) -> Result<()> {
-        if self.worker.is_some() {
-            let begun = self.clock.now();
-            drop(self.file.output.lock());
-            if self.clock.now() - begun > PATIENCE {
-                (self.worker, self.is_alone) = (None, true);
-            }
-        }
+        let begun = self.worker.is_some().then(|| self.clock.now());
+        let mut file = self.file.output.lock();
+        let is_slow = begun.is_some_and(|begun| self.clock.now() - begun > PATIENCE);
         while self.file.waiting() > most {
-            self.file.write_next()?;
+            self.file.write_next(&mut file)?;
+        }
+        drop(file);
+        if is_slow {
+            (self.worker, self.is_alone) = (None, true);
         }
         Ok(())
     }
@@ -166,7 +170,8 @@ struct Writer(Arc<Shared>);
 impl Job for Writer {
     fn step(&mut self) -> Step {
         // The maker of the bytes meets the same failure.
-        if matches!(self.0.write_next(), Ok(true)) { Step::Again } else { Step::Wait(None) }
+        let mut file = self.0.output.lock();
+        if matches!(self.0.write_next(&mut file), Ok(true)) { Step::Again } else { Step::Wait(None) }
     }
 
     fn is_spare(&self) -> bool {
@@ -337,6 +342,8 @@ mod tests {
         let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
         (0..BUFFERS).for_each(|number| behind.write(&mut buffer(number)).unwrap());
         assert_eq!((behind.file.waiting(), behind.is_alone, behind.worker.is_none()), (0, true, true));
+        behind.finish().unwrap();
+        assert!(disk.read_file("file").unwrap() == bytes());
     }
 
     /// A second goes by between any two looks at it.

@@ -2,8 +2,8 @@
 //!
 //! After an opening nearly every look-up in a large run meets a block for the first time, maps it and computes its checksum, twenty times the work of
 //! the look-up itself. What the system's cache holds of the run can be made ready beside that: mapped, as look-ups would have it in the end, and verified. No disk is
-//! waited for: a state that is not in the cache is read as it is asked for, and the thread gives up (by then the system may have read a MiB of it ahead). Chapters with
-//! wide blocks have their index verified alone. Nobody waits for the thread, and what is not whole it leaves to who asks for it.
+//! waited for: a chapter is left at the first stretch that is not in the cache, and the run after some chapters in a row (by then the system may have read a MiB of it ahead).
+//! Chapters with wide blocks have their index verified alone. Nobody waits for the thread, and what is not whole it leaves to who asks for it.
 
 use std::collections::VecDeque;
 
@@ -38,16 +38,18 @@ impl VerifyAhead {
 
     /// Has a run verified. Says no where that would have to wait for the thread.
     fn add(&self, run: &Weak<RunFile>) -> bool {
-        let start = || {
-            let verifier = Verifier { queue: Arc::clone(&self.queue), walk: None };
-            // One that has no thread would only be stepped by who waits for it, and nobody does.
-            self.spawn.spawn("verify-ahead", Box::new(verifier)).ok().filter(|worker| worker.is_thread())
-        };
-        let Some(worker) = self.worker.get_or_init(start) else { return true };
         let Some(mut queue) = self.queue.try_lock() else { return false };
         queue.push_back(Weak::clone(run));
         drop(queue);
-        worker.wake();
+        let start = || {
+            let verifier = Verifier { queue: Arc::clone(&self.queue), walk: None, buffer: Vec::new() };
+            // One that has no thread would only be stepped by who waits for it, and nobody does.
+            self.spawn.spawn("verify-ahead", Box::new(verifier)).ok().filter(|worker| worker.is_thread())
+        };
+        match self.worker.get_or_init(start) {
+            Some(worker) => worker.wake(),
+            None => self.queue.lock().clear(),
+        }
         true
     }
 }
@@ -79,20 +81,22 @@ struct Walk {
     run: Weak<RunFile>,
     chapter: usize,
     stretch: usize,
-    /// Chapters in a row that are not in the cache.
+    /// Chapters in a row of which something is not in the cache.
     missed: usize,
 }
 
 struct Verifier {
     queue: Queue,
     walk: Option<Walk>,
+    /// Memory that is used for one stretch after the other.
+    buffer: Vec<u8>,
 }
 
 impl Job for Verifier {
     fn step(&mut self) -> Step {
         let next = || self.queue.lock().pop_front().map(|run| Walk { run, chapter: 0, stretch: 0, missed: 0 });
         let Some(mut walk) = self.walk.take().or_else(next) else { return Step::Wait(None) };
-        self.walk = walk.step().then_some(walk);
+        self.walk = walk.step(&mut self.buffer).then_some(walk);
         Step::Again
     }
 
@@ -104,17 +108,19 @@ impl Job for Verifier {
 impl Walk {
     /// Verifies a stretch; says whether there may be more to do. No more at a time, because this thread mostly loses its processor between two
     /// steps: it has no hold on the run then, and whoever drops the last handle of it need not leave its end to a thread that stands still.
-    fn step(&mut self) -> bool {
+    fn step(&mut self, buffer: &mut Vec<u8>) -> bool {
         // Whoever had the run may have closed it.
         let Some(run) = self.run.upgrade() else { return false };
         let Some(chapter) = run.chapter(self.chapter) else { return false };
         match chapter.stretches(STRETCH_BYTES).nth(self.stretch) {
-            Some((first, count)) if run.verify_ahead(first, count) => {
+            Some((first, count)) if run.verify_ahead(first, count, buffer) => {
                 self.stretch += 1;
                 return true;
             }
             Some(_) => self.missed += 1,
-            None => self.missed = 0,
+            None if self.stretch > 0 => self.missed = 0,
+            // Nothing of this chapter was looked for.
+            None => {}
         }
         self.chapter += 1;
         self.stretch = 0;
@@ -124,14 +130,15 @@ impl Walk {
 
 impl RunFile {
     /// Verifies and maps so many blocks that lie back to back, as look-ups would. Says no where they do not lie in the system's cache.
-    fn verify_ahead(&self, first: BlockRef, count: usize) -> bool {
+    fn verify_ahead(&self, first: BlockRef, count: usize, buffer: &mut Vec<u8>) -> bool {
         let blocks =
             (0..count).map(|number| BlockRef { offset: first.offset + (number * first.bytes) as u64, ..first });
         if blocks.clone().all(|block| self.is_verified(block)) {
             return true;
         }
-        let mut bytes = vec![0; count * first.bytes];
-        if !self.file.read_cached_at(&mut bytes, first.offset) {
+        buffer.resize(buffer.len().max(count * first.bytes), 0);
+        let (bytes, _) = buffer.split_at_mut(count * first.bytes);
+        if !self.file.read_cached_at(bytes, first.offset) {
             return false;
         }
         // By a touch, and not by a call: that would hold the process's lock on addresses, and this thread may lose its processor.
@@ -204,7 +211,7 @@ mod tests {
     /// Verifies all of a run.
     fn walk(run: &Run) {
         let mut walk = Walk { run: Arc::downgrade(&run.file), chapter: 0, stretch: 0, missed: 0 };
-        while walk.step() {}
+        while walk.step(&mut Vec::new()) {}
         assert_eq!((walk.chapter, walk.missed), (run.file.footer.chapters.len(), 0), "all of it is in the cache");
     }
 
@@ -280,7 +287,7 @@ mod tests {
         assert_eq!(run.footer.chapters.len(), 15);
         let queue = Queue::default();
         queue.lock().extend([Weak::new(), Arc::downgrade(&run)]);
-        let mut verifier = Verifier { queue, walk: None };
+        let mut verifier = Verifier { queue, walk: None, buffer: Vec::new() };
         let steps = (0..100).take_while(|_| verifier.step() == Step::Again).count();
         assert_eq!(steps, 1 + MOST_MISSED, "and one for a run that was closed");
     }
