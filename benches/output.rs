@@ -74,14 +74,15 @@ impl Output {
 
 /// Everything that all programs have written down.
 #[derive(Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "read by the report alone")]
 pub struct Figures {
     /// The rows.
     pub rows: Rows,
     /// The plots.
     pub series: Vec<Series>,
-    /// Programs, and how each was run last.
-    pub runs: BTreeMap<String, Run>,
+    /// Programs, and how each was run, one time after the other.
+    runs: BTreeMap<String, Vec<Run>>,
+    /// Of each row that stands, by program, bench, store and keys: how many runs of its program there were by then.
+    origins: BTreeMap<(String, String, String, u64), usize>,
 }
 
 impl Figures {
@@ -107,10 +108,23 @@ impl Figures {
         figures
     }
 
+    /// Programs, and those of their runs in which rows were measured that stand: a filtered run measures some, or none.
+    pub fn runs(&self) -> impl Iterator<Item = (&str, &Run)> {
+        let all = self.runs.iter().flat_map(|(program, runs)| runs.iter().zip(1..).map(move |run| (program, run)));
+        all.filter(|(program, (_, number))| {
+            self.origins.iter().any(|((of, ..), runs)| of == *program && runs == number)
+        })
+        .map(|(program, (run, _))| (program.as_str(), run))
+    }
+
     fn add(&mut self, program: &str, entry: Entry) {
         match entry {
-            Entry::Run(run) => drop(self.runs.insert(program.to_owned(), run)),
-            Entry::Row(row) => self.rows.insert(program, row),
+            Entry::Run(run) => self.runs.entry(program.to_owned()).or_default().push(run),
+            Entry::Row(row) => {
+                let runs = self.runs.get(program).map_or(0, Vec::len);
+                self.origins.insert((program.to_owned(), row.bench.clone(), row.store.clone(), row.keys), runs);
+                self.rows.insert(program, row);
+            }
             Entry::Series(series) => {
                 let id = |series: &Series| (series.plot.clone(), series.store.clone(), series.keys);
                 self.series.retain(|known| id(known) != id(&series));
@@ -128,4 +142,23 @@ fn describe(row: &Row) -> String {
     let range = if low == high { String::new() } else { format!("  ({} to {}, {rounds} rounds)", of(low), of(high)) };
     let note = if note.is_empty() { String::new() } else { format!("; {note}") };
     format!("{bench:<34} {store:<14} {:>16}{size}{range}{note}", of(median))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_for_as_long_as_a_row_of_it_stands() {
+        let mut figures = Figures::default();
+        let run = |commit: &str| Entry::Run(Run { quick: false, rounds: 5, unix_ms: 0, commit: commit.to_owned() });
+        let row = |bench: &str| Entry::Row(Row::of_many(bench, "store", 10, "ns", &[1.0]));
+        let told = |figures: &Figures| -> Vec<String> { figures.runs().map(|(_, run)| run.commit.clone()).collect() };
+        for entry in [run("first"), row("put"), row("get"), run("second"), row("put"), run("none")] {
+            figures.add("program", entry);
+        }
+        assert_eq!(told(&figures), ["first", "second"]);
+        figures.add("program", row("get"));
+        assert_eq!(told(&figures), ["second", "none"]);
+    }
 }

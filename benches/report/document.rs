@@ -82,7 +82,7 @@ pub(crate) struct Document {
 impl Document {
     pub(crate) fn new(figures: Figures) -> Self {
         let explanations = budgets::explanations();
-        let settings = figures.runs.iter().map(|(program, run)| {
+        let settings = figures.runs().map(|(program, run)| {
             let length = if run.quick { ", quick" } else { "" };
             let date = crate::machine::date(run.unix_ms);
             format!("{program}: {} rounds{length}, {date}, laminar at {}", run.rounds, run.commit)
