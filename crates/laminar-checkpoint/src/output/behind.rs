@@ -238,10 +238,13 @@ mod tests {
         (0..BUFFERS).flat_map(buffer).collect()
     }
 
+    fn create(disk: &SimDisk, spawn: Arc<dyn Spawn>) -> WriteBehind {
+        WriteBehind::create(&Env { spawn, ..disk.env() }, Path::new("file"), true).unwrap()
+    }
+
     /// Writes all buffers to a file of this disk.
     fn write(disk: &SimDisk, spawn: Arc<dyn Spawn>, mut between: impl FnMut(&WriteBehind)) -> Result<()> {
-        let env = Env { spawn, ..disk.env() };
-        let mut behind = WriteBehind::create(&env, Path::new("file"), true)?;
+        let mut behind = create(disk, spawn);
         for number in 0..BUFFERS {
             let mut next = buffer(number);
             behind.write(&mut next)?;
@@ -303,8 +306,7 @@ mod tests {
     #[test]
     fn a_short_file_gets_no_thread() {
         let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
-        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
-        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        let mut behind = create(&disk, Arc::clone(&held) as _);
         behind.write(&mut vec![1; 1 << 20]).unwrap();
         assert_eq!((behind.file.waiting(), held.0.lock().is_none()), (0, true));
     }
@@ -327,8 +329,7 @@ mod tests {
     #[test]
     fn a_write_of_the_thread_s_that_went_wrong_is_told_by_the_next_of_the_owner_s() {
         let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
-        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
-        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        let mut behind = create(&disk, Arc::clone(&held) as _);
         (0..12).for_each(|number| behind.write(&mut buffer(number)).unwrap());
         disk.fail(Fault::new(FaultKind::Io).on(Op::Write));
         assert!(behind.file.waiting() > 0 && !held.step(), "the thread stops");
@@ -363,8 +364,7 @@ mod tests {
     #[test]
     fn the_memory_of_long_buffers_goes() {
         let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
-        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
-        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        let mut behind = create(&disk, Arc::clone(&held) as _);
         for _ in 0..10 {
             behind.write(&mut vec![1; 16 << 20]).unwrap();
             let buffers = behind.file.buffers.lock();
@@ -387,8 +387,7 @@ mod tests {
     #[test]
     fn nothing_is_written_to_what_was_given_up() {
         let (disk, held) = (SimDisk::new(1), Arc::new(Held::default()));
-        let env = Env { spawn: Arc::clone(&held) as _, ..disk.env() };
-        let mut behind = WriteBehind::create(&env, Path::new("file"), true).unwrap();
+        let mut behind = create(&disk, Arc::clone(&held) as _);
         (0..16).for_each(|number| behind.write(&mut buffer(number)).unwrap());
         assert!(behind.file.waiting() > 0);
         let before = disk.changes();

@@ -131,9 +131,9 @@ impl Walk {
 impl RunFile {
     /// Verifies and maps so many blocks that lie back to back, as look-ups would. Says no where they do not lie in the system's cache.
     fn verify_ahead(&self, first: BlockRef, count: usize, buffer: &mut Vec<u8>) -> bool {
-        let blocks =
+        let mut blocks =
             (0..count).map(|number| BlockRef { offset: first.offset + (number * first.bytes) as u64, ..first });
-        if blocks.clone().all(|block| self.is_verified(block)) {
+        if blocks.all(|block| self.is_verified(block)) {
             return true;
         }
         buffer.resize(buffer.len().max(count * first.bytes), 0);
@@ -144,11 +144,7 @@ impl RunFile {
         // By a touch, and not by a call: that would hold the process's lock on addresses, and this thread may lose its processor.
         let start = index(first.offset);
         self.pages.touch(start..start + bytes.len());
-        for (block, bytes) in blocks.zip(bytes.chunks_exact(first.bytes)) {
-            if !self.is_verified(block) && self.is_whole(block, bytes) {
-                self.mark_verified(block);
-            }
-        }
+        self.mark_whole(first, first.offset, bytes);
         true
     }
 }

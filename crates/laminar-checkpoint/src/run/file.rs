@@ -190,7 +190,7 @@ impl RunFile {
         Ok(self.in_place(block))
     }
 
-    pub(super) fn mark_verified(&self, block: BlockRef) {
+    fn mark_verified(&self, block: BlockRef) {
         self.pages.mark_verified(index(block.offset / PAGE as u64));
     }
 
@@ -216,11 +216,11 @@ impl RunFile {
     }
 
     /// Marks the whole ones of the blocks like `block` that these bytes from `offset` on are; says whether it is one of them.
-    fn mark_whole(&self, block: BlockRef, offset: u64, stretch: &[u8]) -> bool {
+    pub(super) fn mark_whole(&self, block: BlockRef, offset: u64, stretch: &[u8]) -> bool {
         let mut is_whole = false;
         for (number, bytes) in stretch.chunks_exact(block.bytes).enumerate() {
             let other = BlockRef { offset: offset + (number * block.bytes) as u64, ..block };
-            if self.is_whole(other, bytes) {
+            if self.is_verified(other) || self.is_whole(other, bytes) {
                 self.mark_verified(other);
                 is_whole |= other.offset == block.offset;
             }
@@ -229,7 +229,7 @@ impl RunFile {
     }
 
     /// Whether the bytes of a mapped block are what was written there.
-    pub(super) fn is_whole(&self, block: BlockRef, bytes: &[u8]) -> bool {
+    fn is_whole(&self, block: BlockRef, bytes: &[u8]) -> bool {
         checked(bytes, block.kind, self.seed, block.offset).is_some() || planted("mapped-block-not-checked")
     }
 
