@@ -10,13 +10,16 @@ use crate::grid::{self, Grid};
 use crate::machine::Machine;
 use crate::plots::{self, Plot};
 
+/// Headings of the table of what is missed.
+pub(crate) const SHORTFALL_COLUMNS: [&str; 5] = ["missed", "keys", "measured", "budget", "measured over budget"];
+
 /// Headings of the table of budgets.
 pub(crate) const BUDGET_COLUMNS: [&str; 7] = ["what", "budget", "keys", "measured", "held against", "ratio", "verdict"];
 
 /// A line of the table of budgets.
 pub(crate) struct Line {
     pub(crate) section: &'static str,
-    text: String,
+    pub(crate) text: String,
     rule: String,
     finding: Finding,
     /// Why it is missed, where somebody has written that down.
@@ -36,20 +39,23 @@ impl Line {
         self.finding.verdict == Verdict::Missed
     }
 
-    /// In words, if it was missed: what was measured, and why.
-    pub(crate) fn missed(&self) -> Option<String> {
+    /// What was measured, what it had to be, and the one over the other.
+    pub(crate) fn shortfall(&self) -> [String; 5] {
         let Finding { keys, unit, measured, limit, .. } = &self.finding;
         let quantity = |value: &Option<f64>| value.map(|value| quantity::with_unit(value, unit)).unwrap_or_default();
-        let size = if *keys == 0 { String::new() } else { format!(" at {} keys", size(*keys)) };
         let sense = self.rule.split(' ').next().unwrap_or_default();
-        let (measured, limit) = (quantity(measured), quantity(limit));
-        let because = self.because.as_deref().unwrap_or(UNEXPLAINED);
-        self.is_missed().then(|| format!("{}{size}: {measured}, the budget is {sense} {limit}. {because}", self.text))
+        let share = measured.zip(*limit).map(|(measured, limit)| quantity::ratio(measured / limit));
+        let (measured, limit) = (quantity(measured), format!("{sense} {}", quantity(limit)));
+        [self.text.clone(), size(*keys), measured, limit, share.unwrap_or_default()]
     }
 
     /// What stands below its line: why it is missed.
     pub(crate) fn because(&self) -> Option<&str> {
-        self.is_missed().then(|| self.because.as_deref().unwrap_or(UNEXPLAINED))
+        self.is_missed().then(|| self.reason())
+    }
+
+    fn reason(&self) -> &str {
+        self.because.as_deref().unwrap_or(UNEXPLAINED)
     }
 
     pub(crate) fn cells(&self) -> [String; 7] {
@@ -94,6 +100,19 @@ impl Document {
             grids: grid::all(&figures),
             plots: plots::all(&figures),
         }
+    }
+
+    /// The lines that are missed.
+    pub(crate) fn missed(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.is_missed())
+    }
+
+    /// Why budgets are missed: the words of each, once, and the reason.
+    pub(crate) fn reasons(&self) -> Vec<(&str, &str)> {
+        let mut reasons: Vec<_> = self.missed().map(|line| (line.text.as_str(), line.reason())).collect();
+        // Those of several sizes follow one another.
+        reasons.dedup();
+        reasons
     }
 
     /// How many budgets are met, missed and not measured.

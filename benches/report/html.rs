@@ -55,12 +55,17 @@ fn machine(document: &Document) -> String {
 fn budgets(document: &Document) -> String {
     let mut rows = vec![heads(BUDGET_COLUMNS.iter().map(|head| (*head).to_owned()))];
     let mut section = "";
-    for line in &document.lines {
+    for (at, line) in document.lines.iter().enumerate() {
         if line.section != section {
             section = line.section;
             rows.push(format!("<tr class=\"section\"><th colspan=\"7\">{section}</th></tr>"));
         }
         rows.push(budget(line));
+        // Once, below the last of several sizes.
+        let is_told_below = document.lines.get(at + 1).is_some_and(|next| next.text == line.text && next.is_missed());
+        if let Some(because) = line.because().filter(|_| !is_told_below) {
+            rows.push(format!("<tr class=\"because\"><td colspan=\"7\">{}</td></tr>", escaped(because)));
+        }
     }
     format!("<table class=\"wide\">{}</table>", rows.join("\n"))
 }
@@ -76,11 +81,7 @@ fn budget(line: &Line) -> String {
         0 => format!("<td>{}</td>", escaped(&text)),
         _ => format!("<td class=\"number\">{}</td>", escaped(&text)),
     });
-    let mut row = format!("<tr class=\"{class}-row\">{}</tr>", cells.collect::<String>());
-    if let Some(because) = line.because() {
-        row += &format!("<tr class=\"because\"><td colspan=\"7\">{}</td></tr>", escaped(because));
-    }
-    row
+    format!("<tr class=\"{class}-row\">{}</tr>", cells.collect::<String>())
 }
 
 fn plot(plot: &Plot) -> String {

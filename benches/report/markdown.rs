@@ -8,7 +8,7 @@ use laminar_benches::names::{
 };
 use laminar_benches::{Row, quantity};
 
-use crate::document::{BUDGET_COLUMNS, Document, Line};
+use crate::document::{BUDGET_COLUMNS, Document, SHORTFALL_COLUMNS};
 use crate::grid::{Grid, GridRow};
 
 /// The whole report.
@@ -36,19 +36,24 @@ pub(crate) fn render(document: &Document) -> String {
         }
         row(&mut text, &budget.cells());
     }
-    missed(&mut text, document, "\n### Missed, and why\n");
+    if document.missed().next().is_some() {
+        line(&mut text, "\n### Why budgets are missed");
+        for (budget, reason) in document.reasons() {
+            line(&mut text, &format!("\n**{budget}.** {reason}"));
+        }
+    }
     for grid in &document.grids {
         figures(&mut text, grid);
     }
     text
 }
 
-/// Every missed budget with its reason; nothing if there is none.
-fn missed(text: &mut String, document: &Document, heading: &str) {
-    let missed: Vec<String> = document.lines.iter().filter_map(Line::missed).collect();
-    if !missed.is_empty() {
-        line(text, heading);
-        missed.iter().for_each(|missed| line(text, &format!("- {missed}")));
+/// The missed budgets; nothing if there is none.
+fn missed(text: &mut String, document: &Document) {
+    if document.missed().next().is_some() {
+        text.push('\n');
+        table(text, &SHORTFALL_COLUMNS.map(str::to_owned));
+        document.missed().for_each(|missed| row(text, &missed.shortfall()));
     }
 }
 
@@ -65,15 +70,15 @@ pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> 
     line(
         &mut text,
         &format!(
-            "Measured {} on {}, {}: {} of the budgets. All figures: [benches/REPORT.md](benches/REPORT.md), with plots \
-             [benches/report.html](benches/report.html).",
+            "Measured {} on {}, {}: {} of the budgets. All figures, and why budgets are missed: \
+             [benches/REPORT.md](benches/REPORT.md), with plots [benches/report.html](benches/report.html).",
             fact("date").unwrap_or_default(),
             fact("processor").unwrap_or_default(),
             fact("system").unwrap_or_default(),
             document.summary()
         ),
     );
-    missed(&mut text, document, "\nMissed:\n");
+    missed(&mut text, document);
     let has_loads = |grid: &&Grid| grid.program == HEADLINES.0 && grid.benches.iter().any(|row| row.bench == PUT);
     if let Some(grid) = document.grids.iter().find(has_loads) {
         line(&mut text, &format!("\n{}, 16-byte keys and 100-byte values, one thread; speed a second:\n", grid.title));
@@ -190,7 +195,7 @@ mod tests {
             new.starts_with("# A\n<!-- report -->\nMeasured 2") && new.ends_with("<!-- /report -->\nlast\n"),
             "{new}"
         );
-        assert!(new.contains("- open to first get, empty tail at 1 M keys: 3 ms, the budget is <= 2 ms"), "{new}");
+        assert!(new.contains("| open to first get, empty tail | 1 M | 3 ms | <= 2 ms | 1.5 |"), "{new}");
         assert_eq!(with_summary(&new, &document).unwrap(), new);
         assert_eq!(with_summary("# A\n", &document), None);
     }

@@ -12,10 +12,14 @@ use crate::{Error, Result};
 
 mod ahead;
 mod collect;
+mod found;
 mod job;
 mod order;
+mod pieces;
 mod recent;
 mod retain;
+mod spare;
+mod tail;
 mod ticket;
 
 pub use ticket::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Phase};

@@ -130,7 +130,7 @@ pub(crate) struct Commit<'a> {
     count: u32,
     offsets: &'a [u8],
     /// Whether names that are removed come behind the offsets.
-    is_removing: bool,
+    pub(crate) is_removing: bool,
 }
 
 impl<'a> Record<'a> {

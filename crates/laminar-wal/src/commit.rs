@@ -26,7 +26,7 @@ const LONGEST_HOLD: Duration = Duration::from_millis(2);
 /// Whose turn it is to sync, and who waits.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
-    leading: bool,
+    pub(crate) leading: bool,
     holding: bool,
     closed: bool,
     /// What blocked threads wait for.
@@ -38,7 +38,9 @@ pub(crate) struct Turn {
     next_id: u64,
     /// How many the next sync may hope to serve.
     expected: usize,
-    sync_time: Duration,
+    pub(crate) sync_time: Duration,
+    /// So many waits to come are asleep, whatever the disk: see `awake.rs`.
+    pub(crate) dozes: u32,
     /// When the last sync ended, by the environment's clock.
     pub(crate) synced_at: Duration,
 }
@@ -59,8 +61,13 @@ struct Task {
 }
 
 impl Turn {
-    fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.threads.len() + self.tasks.len()
+    }
+
+    /// Whether fewer wait than the next sync may hope to serve.
+    pub(crate) fn is_short(&self) -> bool {
+        self.waiting() < self.expected
     }
 
     fn forget_thread(&mut self, target: u64) {
@@ -84,6 +91,7 @@ impl Log {
     /// Blocks until everything before `target` is durable, syncing where nobody else does.
     pub(crate) fn wait_durable(&self, target: u64) -> Result<()> {
         let mut turn = self.turn.lock();
+        let mut is_awake = true;
         loop {
             if self.durable.load(Ordering::Acquire) >= target {
                 return Ok(());
@@ -94,10 +102,13 @@ impl Log {
             }
             turn.threads.push(target);
             if turn.leading {
-                if turn.holding && turn.waiting() >= turn.expected {
+                if turn.holding && !turn.is_short() {
                     self.arrived.notify_one();
                 }
-                self.progress.wait(&mut turn);
+                match self.wait_for_news(turn, target, &mut is_awake) {
+                    Some(again) => turn = again,
+                    None => return Ok(()),
+                }
             } else {
                 turn.leading = true;
                 self.hold(&mut turn);
@@ -105,7 +116,7 @@ impl Log {
                 if !matches!(led, Ok(Led::HandedOn)) {
                     turn.leading = false;
                     // The others try themselves: each gets its own answer, and none hangs.
-                    self.progress.notify_all();
+                    self.tell_all();
                 }
                 if let Err(error) = led {
                     turn.forget_thread(target);
@@ -118,13 +129,13 @@ impl Log {
 
     fn hold(&self, turn: &mut MutexGuard<'_, Turn>) {
         let limit = (turn.sync_time / HOLDS).min(LONGEST_HOLD);
-        if turn.waiting() >= turn.expected || limit.is_zero() {
+        if !turn.is_short() || limit.is_zero() {
             return;
         }
         turn.holding = true;
         let (mut holds, mut seen) = (0, turn.waiting());
-        while turn.waiting() < turn.expected && self.poison.get().is_none() {
-            if self.arrived.wait_for(turn, limit).timed_out() {
+        while turn.is_short() && self.poison.get().is_none() {
+            if !self.wait_for_arrivals(turn, limit) {
                 holds += 1;
                 let came = turn.waiting() > seen;
                 if !came || holds == HOLDS {
@@ -193,7 +204,7 @@ impl Log {
                 task.lsn > to
             });
             count(&self.counters.waits_served, (before - turn.waiting()) as u64);
-            self.progress.notify_all();
+            self.tell_all();
             wakers
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -203,11 +214,17 @@ impl Log {
         Ok(())
     }
 
+    /// Tells the threads that wait, asleep and awake. Under `turn`.
+    fn tell_all(&self) {
+        self.news.fetch_add(1, Ordering::Release);
+        self.progress.notify_all();
+    }
+
     /// Tells everyone who waits that something changed for all: poison, or the end.
     pub(crate) fn wake_everyone(&self) {
         let wakers = {
             let mut turn = self.turn.lock();
-            self.progress.notify_all();
+            self.tell_all();
             self.arrived.notify_all();
             turn.take_all_wakers()
         };

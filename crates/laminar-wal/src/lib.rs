@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod awake;
 mod buffer;
 mod close;
 mod coming;

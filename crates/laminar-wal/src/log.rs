@@ -61,6 +61,8 @@ pub(crate) struct Log {
     pub(crate) turn: Mutex<Turn>,
     /// Signalled with `turn`: something became durable, or nothing will any more.
     pub(crate) progress: Condvar,
+    /// Counts what `progress` signals, for those who wait awake; changes under `turn`.
+    pub(crate) news: AtomicU64,
     /// Signalled with `turn`: one more waits, for a leader that holds for it.
     pub(crate) arrived: Condvar,
     /// `retain.rs`: the identity as it was last published.

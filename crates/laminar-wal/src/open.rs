@@ -288,6 +288,7 @@ fn assemble(dir: Dir, options: &WalOptions, recovered: Recovered, lock: Lock) ->
             sync: Mutex::new(()),
             turn: Mutex::new(Turn::default()),
             progress: Condvar::new(),
+            news: AtomicU64::new(0),
             arrived: Condvar::new(),
             retain: Mutex::new(identity),
             segments: Mutex::new(segments),

@@ -144,6 +144,18 @@ impl LogView {
         frame.get(FRAMING..).ok_or_else(corrupt)
     }
 
+    /// Where reading in order enters a segment, ascending, behind where the view starts: the records from one of these to the next can be read
+    /// on their own. Only who reads one record further, too, verifies that nothing is missing between them.
+    pub fn segments(&self) -> impl Iterator<Item = Lsn> {
+        let shared = &*self.shared;
+        let entered = |first: u64| shared.parts.iter().find(|part| part.segment.first() == first);
+        let next = move |part: &&Part| match part.cut {
+            Some((from, target)) if from < part.segment.end() => entered(target),
+            _ => entered(part.segment.end()),
+        };
+        std::iter::successors(shared.parts.first(), next).skip(1).map(|part| Lsn::new(part.segment.first()))
+    }
+
     /// Fetches the first bytes of records into the processor's caches. Who reads records out of the order in which they lie waits
     /// for memory at each; here the waits of all the records that are named run side by side. Those outside of the view are
     /// passed over.

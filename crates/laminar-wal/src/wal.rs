@@ -72,7 +72,7 @@ pub struct Stats {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Wal {
-    log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
     #[expect(dead_code, reason = "held for its Drop")]
     handles: Arc<Handles>,
 }
@@ -187,6 +187,9 @@ impl Wal {
     /// Makes everything appended so far durable. Threads that call this at one time share a sync. Returns the end of
     /// what this call made durable.
     ///
+    /// Where the last sync took no more than 250 us, a thread waits awake for the sync of another: for twice that time at most, giving way to
+    /// every thread that can run, and no longer where one has more to do. It is told sooner than a thread that sleeps can be woken.
+    ///
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn sync(&self) -> Result<Lsn> {
@@ -199,7 +202,7 @@ impl Wal {
     }
 
     /// Blocks until the record at `lsn`, or everything before the end `lsn`, is durable, syncing itself where nobody
-    /// else does. What is not appended yet is not waited for.
+    /// else does. What is not appended yet is not waited for. Awake for a while, as [`sync`](Self::sync).
     ///
     /// # Errors
     /// As [`commit`](Self::commit).

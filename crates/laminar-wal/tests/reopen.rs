@@ -40,6 +40,17 @@ fn payload(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((number * 31 + at * 7) % 251).unwrap()).collect()
 }
 
+/// The records of a view, each segment of it read on its own.
+fn by_segments(view: &LogView) -> Vec<Lsn> {
+    let starts: Vec<_> = std::iter::once(view.from()).chain(view.segments()).chain([view.to()]).collect();
+    assert!(starts.is_sorted());
+    let of = |(from, to): (&Lsn, &Lsn)| {
+        let records = view.records_from(*from).unwrap().map(|record| record.unwrap().lsn);
+        records.take_while(|lsn| lsn < to).collect::<Vec<_>>()
+    };
+    starts.iter().zip(starts.iter().skip(1)).flat_map(of).collect()
+}
+
 struct Model {
     records: Vec<(Lsn, Vec<u8>, bool)>,
     committed: usize,
@@ -72,6 +83,7 @@ impl Model {
             for (lsn, payload, _) in &expected {
                 assert_eq!(view.record_at(*lsn).unwrap(), payload.as_slice());
             }
+            assert_eq!(by_segments(&view), seen);
         }
     }
 
@@ -289,6 +301,32 @@ fn positions_outside_the_log_or_inside_a_record_are_refused() {
     assert_eq!(view.records().unwrap().count(), 1, "a view ends where it was told to");
     assert!(matches!(view.record_at(range.end), Err(Error::BadPosition { .. })));
     assert!(matches!(view.record_at(inside), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_replay_that_a_truncation_overtakes_ends_with_an_error() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    for _ in 0..100 {
+        wal.append(&[7; 1000]).unwrap();
+    }
+    let end = wal.sync().unwrap();
+    let view = wal.view(Lsn::ZERO..end).unwrap();
+    let mut records = wal.replay(Lsn::ZERO).unwrap();
+    records.next().unwrap().unwrap();
+    wal.truncate_below(end).unwrap();
+    let mut more = 0;
+    let error = loop {
+        match records.next() {
+            Ok(record) => {
+                more += usize::from(record.expect("it does not end as if that were all").payload == [7; 1000])
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::BadPosition { start, .. } if start == wal.start_lsn()), "{error}");
+    assert!(more < 20, "{more} records behind the first, of one segment");
+    assert_eq!(view.records().unwrap().filter(Result::is_ok).count(), 100, "a view stays whole");
 }
 
 #[test]

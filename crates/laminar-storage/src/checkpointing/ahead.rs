@@ -1,4 +1,4 @@
-//! Reads the changes of a run ahead of whoever writes them, on a thread that has only what nobody else wants of the processors.
+//! Reads the changes of a run ahead of whoever writes them, on a spare thread.
 //!
 //! The records lie all over the log: to read one in the order of the keys waits for memory, and verifies a checksum, a third of the
 //! work of a run. A thread of the lowest priority may stand still for as long as the processors are busy, so the writer of the run waits
@@ -6,11 +6,9 @@
 //! end of a run it never blocks on a lock that the reader may have.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-use laminar_vfs::{Job, Spawn, Step, Worker};
 
 use super::collect::{Change, Sorted};
+use super::spare::Work;
 use crate::Result;
 use crate::sync::Mutex;
 
@@ -130,15 +128,21 @@ impl Reading {
         }
     }
 
+    pub(super) fn is_worth_a_thread(&self) -> bool {
+        self.batches() >= FEWEST
+    }
+
     /// Whether the reader has something to do, and not just for one batch.
-    fn is_worth_a_wake(&self) -> bool {
+    pub(super) fn is_worth_a_wake(&self) -> bool {
         let is_worth_it =
             |progress: &Progress| progress.ready.len() <= MOST_READY / 2 && progress.next < self.batches();
         self.progress.try_lock().is_some_and(|progress| is_worth_it(&progress))
     }
+}
 
-    /// Reads the next batch ahead, and says whether there was one to read.
-    fn read_next(&self) -> bool {
+impl Work for Reading {
+    /// Reads the next batch ahead.
+    fn next(&self) -> bool {
         let (number, mut batch) = {
             let mut progress = self.progress.lock();
             let number = progress.next;
@@ -155,62 +159,6 @@ impl Reading {
         } else {
             progress.spent.push(batch);
         }
-        true
-    }
-}
-
-/// The reader, from the side of the writer of runs.
-#[derive(Default)]
-pub(super) struct ReadAhead {
-    now: Arc<Mutex<Option<Arc<Reading>>>>,
-    worker: Option<Arc<dyn Worker>>,
-}
-
-impl ReadAhead {
-    /// Has the batches of this run read from now on, and of no other. Where no thread can be had, none is.
-    pub(super) fn begin(&mut self, spawn: &dyn Spawn, reading: &Arc<Reading>) {
-        if reading.batches() < FEWEST {
-            return;
-        }
-        *self.now.lock() = Some(Arc::clone(reading));
-        if self.worker.is_none() {
-            self.worker = spawn.spawn("read-ahead", Box::new(Reader { now: Arc::clone(&self.now) })).ok();
-        }
-        // One that has no thread would only be stepped by who waits for it, and nobody does.
-        self.go_on(reading);
-    }
-
-    /// Says that batches were taken.
-    pub(super) fn go_on(&self, reading: &Reading) {
-        if let Some(worker) = self.worker.as_ref().filter(|_| reading.is_worth_a_wake()) {
-            worker.wake();
-        }
-    }
-
-    /// Nothing more is to be read.
-    pub(super) fn end(&self) {
-        *self.now.lock() = None;
-    }
-}
-
-impl Drop for ReadAhead {
-    /// The end of a spare thread is not waited for, and what it would read is much memory.
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-struct Reader {
-    now: Arc<Mutex<Option<Arc<Reading>>>>,
-}
-
-impl Job for Reader {
-    fn step(&mut self) -> Step {
-        let now = self.now.lock().clone();
-        if now.is_some_and(|reading| reading.read_next()) { Step::Again } else { Step::Wait(None) }
-    }
-
-    fn is_spare(&self) -> bool {
         true
     }
 }
@@ -236,6 +184,7 @@ pub(super) fn for_each(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use laminar_vfs::Env;
     use laminar_vfs::sim::SimDisk;
@@ -243,6 +192,7 @@ mod tests {
 
     use super::super::RunLimits;
     use super::super::collect::Collector;
+    use super::super::spare::Spare;
     use super::*;
     use crate::{StateStore, StoreOptions, WalStateStore};
 
@@ -269,7 +219,7 @@ mod tests {
         while collector.end().is_none() {
             collector.scan(1000, &mut BTreeMap::new()).unwrap();
         }
-        let sorted = collector.into_sorted().unwrap();
+        let sorted = collector.into_pieces().next().unwrap().unwrap();
         let owned = |change: Change<'_>| (change.key.to_vec(), change.value.map(<[u8]>::to_vec));
         let expected = sorted.changes(0..sorted.len()).map(|change| owned(change.unwrap())).collect();
         (Arc::new(Reading::new(sorted)), expected)
@@ -296,7 +246,7 @@ mod tests {
         for most in [0, 1, 3, 20] {
             let (reading, _) = reading(20_000);
             let mut reads = 0;
-            let all = written(&reading, |_| reads += (0..rng.usize(..=most)).filter(|_| reading.read_next()).count());
+            let all = written(&reading, |_| reads += (0..rng.usize(..=most)).filter(|_| reading.next()).count());
             assert_eq!(all, expected);
             assert_eq!(reads > 0, most > 0);
         }
@@ -305,13 +255,13 @@ mod tests {
     #[test]
     fn the_reader_stays_a_few_batches_ahead() {
         let (reading, _) = reading(20_000);
-        assert_eq!((0..100).filter(|_| reading.read_next()).count(), MOST_READY);
-        assert!(reading.take(0).is_some() && !reading.read_next(), "the first is not written yet");
+        assert_eq!((0..100).filter(|_| reading.next()).count(), MOST_READY);
+        assert!(reading.take(0).is_some() && !reading.next(), "the first is not written yet");
         reading.written(0, None);
-        assert!(reading.read_next() && !reading.read_next());
+        assert!(reading.next() && !reading.next());
         // What was passed over is not read any more, and what the writer passes over is no reason to stop.
         (1..20).for_each(|number| reading.written(number, reading.take(number)));
-        assert!(reading.read_next() && reading.take(20).is_some());
+        assert!(reading.next() && reading.take(20).is_some());
     }
 
     #[test]
@@ -326,7 +276,7 @@ mod tests {
                 if std::mem::take(&mut is_first) {
                     // The reader had begun with it, and comes to its end now.
                     reading.progress.lock().next = number;
-                    reading.read_next();
+                    reading.next();
                 }
                 Ok(())
             })
@@ -344,7 +294,7 @@ mod tests {
         assert_eq!(written(&reading, |_| {}), expected);
         drop(held);
         // What it reads now is too late, and is not taken for something else.
-        assert!(reading.read_next() && reading.take(5).is_none());
+        assert!(reading.next() && reading.take(5).is_none());
         assert!(reading.progress.lock().ready.is_empty());
     }
 
@@ -352,7 +302,7 @@ mod tests {
     fn long_batches_take_no_memory() {
         let (reading, _) = reading(20_000);
         (0..reading.batches()).for_each(|number| {
-            reading.read_next();
+            reading.next();
             reading.written(number, reading.take(number));
         });
         let progress = reading.progress.lock();
@@ -364,8 +314,8 @@ mod tests {
     fn a_thread_reads_ahead() {
         let (reading, expected) = reading(60_000);
         let Env { clock, spawn, .. } = Env::real();
-        let mut read_ahead = ReadAhead::default();
-        read_ahead.begin(&*spawn, &reading);
+        let mut spare = Spare::default();
+        spare.begin(&*spawn, Arc::clone(&reading) as Arc<dyn Work>);
         let (mut all, mut taken) = (0, 0);
         for number in 0..reading.batches() {
             // With the lowest priority it may take its time, but nothing else is to be done here. It is woken for more than it had at first.
@@ -374,7 +324,9 @@ mod tests {
                 && taken <= MOST_READY
                 && clock.now() - begun < PATIENCE
             {
-                read_ahead.go_on(&reading);
+                if reading.is_worth_a_wake() {
+                    spare.wake();
+                }
                 std::thread::yield_now();
             }
             let batch = reading.take(number);
@@ -386,7 +338,7 @@ mod tests {
         }
         assert_eq!(all, expected.len());
         assert!(taken > MOST_READY, "{taken} batches were read ahead");
-        drop(read_ahead);
+        drop(spare);
         // Soon the thread lets go of it too.
         let begun = clock.now();
         while Arc::strong_count(&reading) > 1 && clock.now() - begun < PATIENCE {

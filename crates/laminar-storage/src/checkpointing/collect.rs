@@ -1,15 +1,16 @@
-//! What a stretch of the log changed: the newest record of each key, in the order of the keys. Keeps the head of a key and
-//! the record's position, 24 bytes a key that is not seen again soon; everything else stays in the log.
+//! What a stretch of the log changed: the newest record of each key, in the order of the keys.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use laminar_vfs::planted;
 use laminar_wal::{LogView, Lsn};
 
 use super::RunLimits;
-use super::order::{Slot, ends_within, head, keep_newest};
-use super::recent::Recent;
+use super::found::{Found, PIECE};
+use super::order::Slot;
+use super::pieces::{BUCKET, Pieces};
+use super::tail::{Front, Tail};
 use crate::format::Record;
 use crate::{Error, Result};
 
@@ -33,8 +34,8 @@ pub(crate) struct Collector {
     /// The view has no record behind the cursor. Where it ends is no position to go on from: that may be within what recovery cut.
     is_exhausted: bool,
     cut: Lsn,
-    slots: Vec<Slot>,
-    recent: Recent,
+    pub(super) found: Found,
+    pub(super) front: Front,
     /// Where the run ends, once that is known: always just past a commit.
     end: Option<Lsn>,
 }
@@ -43,8 +44,9 @@ impl Collector {
     /// Collects from `from`, at most up to `cut`, both of which lie just past a commit. `view` covers a stretch from `from` on: where it
     /// turns out to end before the run does, it [`wants_more`](Self::wants_more).
     pub(crate) fn new(view: LogView, from: Lsn, cut: Lsn, limits: RunLimits) -> Self {
-        let recent = Recent::new(limits.records);
-        Self { view, limits, from, cursor: from, is_exhausted: false, cut, slots: Vec::new(), recent, end: None }
+        let found = Found::new(limits.records, PIECE);
+        let front = Front::default();
+        Self { view, limits, from, cursor: from, is_exhausted: false, cut, found, front, end: None }
     }
 
     /// The position that the scan has reached.
@@ -80,6 +82,17 @@ impl Collector {
         self.is_exhausted = false;
     }
 
+    /// Leaves what is still far away to somebody else, if that is much and all of it certainly belongs to the run. Once at most.
+    pub(super) fn split(&mut self) -> Option<Arc<Tail>> {
+        let (scanned, all) = (self.cursor.get() - self.from.get(), self.cut.get() - self.from.get());
+        let expected = self.found.len() as u64 * (all / scanned.max(1));
+        let is_one_run = all < self.limits.log_bytes && expected < self.limits.records as u64;
+        if self.end.is_some() || self.view.to() < self.cut || !is_one_run {
+            return None;
+        }
+        self.front.split(&self.view, self.cursor, self.limits.records)
+    }
+
     /// Scans up to `records` records further; adds the source offsets of the commits it passes.
     pub(crate) fn scan(&mut self, records: usize, offsets: &mut BTreeMap<String, u64>) -> Result<()> {
         let mut log = self.view.records_from(self.cursor)?;
@@ -89,41 +102,31 @@ impl Collector {
                 self.end = (self.view.to() >= self.cut).then_some(self.cut);
                 return Ok(());
             };
+            // It is known to follow what was scanned: that is verified as it is read.
+            if self.front.is_at(record.lsn) && self.front.meet(&mut self.found, offsets) {
+                (self.cursor, self.end) = (self.cut, Some(self.cut));
+                return Ok(());
+            }
             self.cursor = record.end;
-            match Record::decode(record.payload) {
-                Some(Record::Put { key, .. } | Record::Delete { key }) => {
-                    let (view, slots) = (&self.view, &mut self.slots);
-                    let new = Slot { head: head(key, 0), lsn: record.lsn.get() };
-                    let is_same = |at| is_of(view, slots.get(at), new.head, key);
-                    match self.recent.find_or_note(key, slots.len(), is_same)?.and_then(|at| slots.get_mut(at)) {
-                        Some(_) if planted("checkpoint-passes-over-what-comes-again") => {}
-                        Some(older) => older.lsn = new.lsn,
-                        None => slots.push(new),
-                    }
+            if let Some(commit) = self.found.take(&self.view, &record)? {
+                commit.apply(offsets).ok_or_else(|| not_ours(&self.view, record.lsn))?;
+                let log_bytes = record.end.get() - self.from.get();
+                if log_bytes >= self.limits.log_bytes || self.found.len() >= self.limits.records {
+                    self.end = Some(record.end);
+                    return Ok(());
                 }
-                Some(Record::Commit(commit)) => {
-                    commit.apply(offsets).ok_or_else(|| not_ours(&self.view, record.lsn))?;
-                    let log_bytes = record.end.get() - self.from.get();
-                    if log_bytes >= self.limits.log_bytes || self.slots.len() >= self.limits.records {
-                        self.end = Some(record.end);
-                        return Ok(());
-                    }
-                }
-                None => return Err(not_ours(&self.view, record.lsn)),
             }
         }
         Ok(())
     }
 
-    /// Sorts what was scanned, and keeps the newest record of each key.
-    pub(crate) fn into_sorted(self) -> Result<Sorted> {
-        let Self { view, mut slots, .. } = self;
-        keep_newest(&view, &mut slots)?;
-        Ok(Sorted { view, slots })
+    /// What was found.
+    pub(super) fn into_pieces(self) -> Pieces {
+        Pieces::new(self.view, self.found.into_pieces(), BUCKET)
     }
 }
 
-/// What a run will hold: the newest change of each key, still in the log.
+/// What a stretch of a run will hold: the newest change of each key, still in the log.
 #[derive(Debug)]
 pub(crate) struct Sorted {
     view: LogView,
@@ -131,6 +134,11 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
+    /// Of slots in the order of their keys, one a key.
+    pub(super) fn new(view: LogView, slots: Vec<Slot>) -> Self {
+        Self { view, slots }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -144,12 +152,6 @@ impl Sorted {
             change_at(&self.view, slot.lsn)
         })
     }
-}
-
-/// Whether a slot is that of `key`, which has this head.
-fn is_of(view: &LogView, slot: Option<&Slot>, head: [u64; 2], key: &[u8]) -> Result<bool> {
-    let Some(slot) = slot.filter(|slot| slot.head == head) else { return Ok(false) };
-    Ok(ends_within(head) || change_at(view, slot.lsn)?.key == key)
 }
 
 /// Fetches what will be read soon by someone who reads the records of `slots` in turn: they lie all over the log.
@@ -169,7 +171,7 @@ pub(super) fn change_at(view: &LogView, lsn: u64) -> Result<Change<'_>> {
     }
 }
 
-fn not_ours(view: &LogView, lsn: Lsn) -> Error {
+pub(super) fn not_ours(view: &LogView, lsn: Lsn) -> Error {
     Error::Corrupt {
         path: view.dir().to_owned(),
         offset: lsn.get(),

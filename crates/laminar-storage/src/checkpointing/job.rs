@@ -8,9 +8,11 @@ use laminar_checkpoint::{Checkpoint, CheckpointManager, Draft, MergeJob, MergePl
 use laminar_vfs::{Completer, Env, Job, Step, planted};
 use laminar_wal::{LogView, Lsn, Wal};
 
-use super::ahead::{self, ReadAhead, Reading};
+use super::ahead::{self, Reading};
 use super::collect::Collector;
+use super::pieces::Pieces;
 use super::retain::retire;
+use super::spare::{Spare, Work};
 use super::ticket::{CheckpointInfo, Counter, Phase};
 use super::{Mailbox, Request, RunLimits};
 use crate::merging::LiveKeys;
@@ -37,7 +39,7 @@ pub(super) struct CheckpointJob {
     waiting: Option<Completer<Result<CheckpointInfo>>>,
     merging: Option<MergeJob>,
     merged: Option<MergedRun>,
-    read_ahead: ReadAhead,
+    spare: Spare,
     /// The id of the checkpoint for which room was made, or could not be.
     room_made_for: Option<u64>,
     /// A step has panicked: what this job holds is not to be relied on, and every request fails with this.
@@ -62,7 +64,7 @@ impl CheckpointJob {
             waiting: None,
             merging: None,
             merged: None,
-            read_ahead: ReadAhead::default(),
+            spare: Spare::default(),
             room_made_for: None,
             broken: None,
         }
@@ -70,7 +72,7 @@ impl CheckpointJob {
 
     /// Ends the checkpoint that was being made: tells the writer, then whoever waits, then cleans up behind it.
     fn finish(&mut self, result: Result<(Checkpoint, CheckpointInfo)>) {
-        self.read_ahead.end();
+        self.spare.end();
         {
             let mut mailbox = self.mailbox.lock();
             if let Err(error) = &result {
@@ -177,7 +179,7 @@ impl Job for CheckpointJob {
         let error = Error::Panicked { message: message.to_owned() };
         self.broken = Some(error.clone());
         (self.current, self.merging, self.merged) = (None, None, None);
-        self.read_ahead.end();
+        self.spare.end();
         self.mailbox.lock().upkeep_error = Some(error.clone());
         if let Some(waiting) = self.waiting.take() {
             waiting.complete(Err(error));
@@ -204,11 +206,21 @@ enum Stage {
     /// Reading a stretch of the log.
     Scan { draft: Draft, collector: Collector },
     /// Writing it as a run. The writer is dropped before the right to its file, which is the draft's.
-    Write { writer: RunWriter, draft: Draft, reading: Arc<Reading>, next: usize, end: Lsn },
+    Write { writer: RunWriter, draft: Draft, writing: Writing },
     /// Everything is written.
     Publish { draft: Draft },
     /// Over, whichever way.
     Ended,
+}
+
+/// A run being written.
+struct Writing {
+    /// What is left of it.
+    pieces: Pieces,
+    /// The bucket that is written, and its next batch.
+    now: Option<(Arc<Reading>, usize)>,
+    written: usize,
+    end: Lsn,
 }
 
 impl Making {
@@ -221,9 +233,7 @@ impl Making {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Begin => self.begin(job)?,
             Stage::Scan { draft, collector } => self.scan(job, draft, collector)?,
-            Stage::Write { writer, draft, reading, next, end } => {
-                self.write(job, draft, reading, writer, next, end)?;
-            }
+            Stage::Write { writer, draft, writing } => self.write(job, draft, writer, writing)?,
             Stage::Publish { draft } => return self.publish(job, draft).map(Some),
             Stage::Ended => unreachable!("a checkpoint that ended is not stepped"),
         }
@@ -278,47 +288,67 @@ impl Making {
         let done = collector.cursor().get() - collector.from().get();
         self.progress().set(Phase::Scanning, done, self.cut.get() - collector.from().get());
         let Some(end) = collector.end() else {
+            if let Some(tail) = collector.split() {
+                job.spare.begin(&*job.env.spawn, tail);
+            }
             self.stage = Stage::Scan { draft, collector };
             return Ok(());
         };
+        job.spare.end();
         // The oldest run has nothing below it that a tombstone could hide.
         let is_oldest = draft.is_empty() || planted("run-drops-tombstones");
         let position = if draft.is_empty() { 0 } else { collector.from().get() };
-        let reading = Arc::new(Reading::new(collector.into_sorted()?));
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
-        self.progress().set(Phase::Writing, 0, reading.sorted.len() as u64);
-        job.read_ahead.begin(&*job.env.spawn, &reading);
-        self.stage = Stage::Write { writer, draft, reading, next: 0, end };
+        let writing = Writing { pieces: collector.into_pieces(), now: None, written: 0, end };
+        self.stage = Stage::Write { writer, draft, writing };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
         Ok(())
     }
 
-    /// Writes the next few batches, from number `next` on.
+    /// Writes the next few batches, or merges the next bucket.
     fn write(
         &mut self,
-        job: &CheckpointJob,
+        job: &mut CheckpointJob,
         mut draft: Draft,
-        reading: Arc<Reading>,
         mut writer: RunWriter,
-        next: usize,
-        end: Lsn,
+        mut writing: Writing,
     ) -> Result<()> {
-        let total = reading.sorted.len();
-        let until = (next + STEP_BATCHES).min(reading.batches());
-        for number in next..until {
-            job.read_ahead.go_on(&reading);
-            ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
+        match writing.now.take() {
+            Some((reading, next)) => {
+                let until = (next + STEP_BATCHES).min(reading.batches());
+                for number in next..until {
+                    if reading.is_worth_a_wake() {
+                        job.spare.wake();
+                    }
+                    ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
+                    writing.written += ahead::range_of(number, reading.sorted.len()).len();
+                }
+                if until < reading.batches() {
+                    writing.now = Some((reading, until));
+                } else {
+                    job.spare.end();
+                }
+            }
+            None => {
+                let Some(sorted) = writing.pieces.next()? else {
+                    draft.add_run(writer.finish()?)?;
+                    self.stage = self.next_stretch(job, draft, writing.end)?;
+                    return Ok(());
+                };
+                let reading = Arc::new(Reading::new(sorted));
+                if reading.is_worth_a_thread() {
+                    job.spare.begin(&*job.env.spawn, Arc::clone(&reading) as Arc<dyn Work>);
+                }
+                writing.now = Some((reading, 0));
+            }
         }
-        let written = ahead::range_of(until, total).start;
-        self.progress().set(Phase::Writing, written as u64, total as u64);
-        if written < total {
-            self.stage = Stage::Write { writer, draft, reading, next: until, end };
-            return Ok(());
-        }
-        job.read_ahead.end();
-        drop(reading);
-        draft.add_run(writer.finish()?)?;
-        self.stage = self.next_stretch(job, draft, end)?;
+        let in_bucket = writing
+            .now
+            .as_ref()
+            .map_or(0, |(reading, next)| reading.sorted.len() - ahead::range_of(*next, reading.sorted.len()).start);
+        let total = writing.written + in_bucket + writing.pieces.len();
+        self.progress().set(Phase::Writing, writing.written as u64, total as u64);
+        self.stage = Stage::Write { writer, draft, writing };
         Ok(())
     }
 

@@ -1,5 +1,4 @@
-//! Puts what a checkpoint collected into the order of the keys, and keeps the newest record of each. In place, because the memory of a
-//! checkpoint is promised by the record.
+//! Puts what a checkpoint found into the order of the keys, and keeps the newest record of each.
 
 use std::ops::Range;
 
@@ -48,12 +47,11 @@ struct Stretch {
     start: usize,
 }
 
-/// Sorts the slots, whose heads are those of their keys, and drops all but the newest of each key.
+/// Puts slots that are sorted by their heads, those of their keys, into the order of the keys, and drops all but the newest of each key.
 ///
 /// Heads decide alone where they can. Keys that have one head are read from the log, each once, and are sorted by what they hold behind
 /// the bytes that all of them begin with; and so on. Comparing them with one another would read each a dozen times, from all over the log.
 pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
-    sort(slots);
     // In which slots with one head can be of several keys.
     let mut stretches = vec![Stretch { range: 0..slots.len(), start: 0 }];
     while let Some(Stretch { mut range, start }) = stretches.pop() {
@@ -73,15 +71,24 @@ pub(super) fn keep_newest(view: &LogView, slots: &mut Vec<Slot>) -> Result<()> {
     Ok(())
 }
 
-/// By head. The order of those with one head is left open: a comparison of two numbers, without a branch, takes a quarter off the sort.
+/// The head as one number: to compare two without a branch takes a quarter off a sort. The order of slots with one head is left open.
+fn number(slot: &Slot) -> u128 {
+    let [high, low] = slot.head;
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// The largest head first.
 ///
 /// The standard library's sort is the fastest that was tried: dealing the slots out by one byte of the head after the other, in place,
 /// waits for memory more than it saves.
-fn sort(slots: &mut [Slot]) {
-    slots.sort_unstable_by_key(|slot| {
-        let [high, low] = slot.head;
-        u128::from(high) << 64 | u128::from(low)
-    });
+pub(super) fn sort_descending(slots: &mut [Slot]) {
+    slots.sort_unstable_by_key(|slot| !number(slot));
+}
+
+/// The smallest head first, of slots that are in order from one to the next for long stretches. If there are many more than `usual`, in place:
+/// to merge the stretches takes memory for as many again.
+pub(super) fn sort_ascending(slots: &mut [Slot], usual: usize) {
+    if slots.len() <= usual.saturating_mul(2) { slots.sort_by_key(number) } else { slots.sort_unstable_by_key(number) }
 }
 
 /// Of the slots of one key the newest stays.
@@ -100,7 +107,7 @@ fn sort_behind(view: &LogView, slots: &mut [Slot], start: usize) -> Result<Optio
     if !is_told_apart {
         read_heads(view, slots, start)?;
     }
-    sort(slots);
+    slots.sort_unstable_by_key(number);
     Ok(Some(start))
 }
 
