@@ -14,11 +14,11 @@ use crate::sync::{MutexGuard, Ordering, yield_now};
 const FAST: Duration = Duration::from_micros(250);
 
 /// Who does not get the processor back in this time has given it to somebody with more to do than to look whether a sync is over.
-const TAKEN: Duration = Duration::from_micros(100);
+const TAKEN: Duration = Duration::from_micros(500);
 
-/// So many waits are asleep then. To give way to a thread that computes can take milliseconds, because the scheduler counts it as having
-/// had one's turn; one wait in a thousand finds out whether it still does.
-const DOZES: u32 = 1000;
+/// So many waits are asleep then, and twice as many each time that it happens again soon. To give way to a thread that computes can take
+/// milliseconds, because the scheduler counts it as having had one's turn; now and then a wait finds out whether it still does.
+const DOZES: std::ops::RangeInclusive<u32> = 1 << 10..=1 << 17;
 
 /// What it came to, to wait awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,22 @@ impl Turn {
     fn awake_limit(&self) -> Option<Duration> {
         let is_worth_it = self.dozes == 0 && !self.sync_time.is_zero() && self.sync_time <= FAST;
         is_worth_it.then(|| self.sync_time * 2)
+    }
+
+    /// Somebody who waited awake had to wait for the processor.
+    fn doze(&mut self) {
+        // Where several had to, it is the same reason.
+        if self.dozes == 0 {
+            self.doze_length = (self.doze_length * 2).clamp(*DOZES.start(), *DOZES.end());
+            self.dozes = self.doze_length;
+        }
+    }
+
+    /// A sync has ended.
+    pub(crate) fn note_sync(&mut self) {
+        if self.dozes == 0 {
+            self.doze_length = self.doze_length.saturating_sub(1);
+        }
     }
 }
 
@@ -63,7 +79,7 @@ impl Log {
         let mut turn = self.turn.lock();
         *is_awake = wake == Wake::Over;
         if wake == Wake::Displaced {
-            turn.dozes = DOZES;
+            turn.doze();
         }
         Some(turn)
     }
@@ -197,6 +213,25 @@ mod tests {
         turn.sync_time = FAST;
         // Nothing ever comes: who waits becomes tired, and knows it himself, or is displaced, and tells all.
         let turn = wal.log.wait_for_news(turn, u64::MAX, &mut is_awake).unwrap();
-        assert!(!is_awake && [0, DOZES].contains(&turn.dozes));
+        assert!(!is_awake && [0, *DOZES.start()].contains(&turn.dozes));
+    }
+
+    #[test]
+    fn it_dozes_longer_where_processors_stay_busy() {
+        let mut turn = Turn::default();
+        let doze = |turn: &mut Turn| {
+            turn.dozes = 0;
+            (0..8).for_each(|_| turn.doze());
+            turn.dozes
+        };
+        assert_eq!([doze(&mut turn), doze(&mut turn), doze(&mut turn)], [1 << 10, 1 << 11, 1 << 12]);
+        let lengths = (0..10).map(|_| doze(&mut turn));
+        assert_eq!(lengths.max(), Some(*DOZES.end()));
+        // Syncs that were waited for asleep say nothing.
+        (0..1 << 18).for_each(|_| turn.note_sync());
+        assert_eq!(doze(&mut turn), *DOZES.end());
+        turn.dozes = 0;
+        (0..1 << 18).for_each(|_| turn.note_sync());
+        assert_eq!(doze(&mut turn), *DOZES.start());
     }
 }

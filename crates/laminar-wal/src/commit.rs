@@ -41,6 +41,7 @@ pub(crate) struct Turn {
     pub(crate) sync_time: Duration,
     /// So many waits to come are asleep, whatever the disk: see `awake.rs`.
     pub(crate) dozes: u32,
+    pub(crate) doze_length: u32,
     /// When the last sync ended, by the environment's clock.
     pub(crate) synced_at: Duration,
 }
@@ -192,6 +193,7 @@ impl Log {
             let mut turn = self.turn.lock();
             turn.sync_time = ended.saturating_sub(started);
             turn.synced_at = ended;
+            turn.note_sync();
             turn.leading &= !leads;
             let before = turn.waiting();
             turn.expected = before;
