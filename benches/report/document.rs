@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::plots::{self, Plot};
 
 /// Headings of the table of what is missed.
-pub(crate) const SHORTFALL_COLUMNS: [&str; 5] = ["missed", "keys", "measured", "budget", "measured over budget"];
+pub(crate) const SHORTFALL_COLUMNS: [&str; 5] = ["missed", "keys", "measured", "budget", "measured / budget"];
 
 /// Headings of the table of budgets.
 pub(crate) const BUDGET_COLUMNS: [&str; 7] = ["what", "budget", "keys", "measured", "held against", "ratio", "verdict"];
@@ -44,7 +44,11 @@ impl Line {
         let Finding { keys, unit, measured, limit, .. } = &self.finding;
         let quantity = |value: &Option<f64>| value.map(|value| quantity::with_unit(value, unit)).unwrap_or_default();
         let sense = self.rule.split(' ').next().unwrap_or_default();
-        let share = measured.zip(*limit).map(|(measured, limit)| quantity::ratio(measured / limit));
+        let share = measured.zip(*limit).map(|(measured, limit)| match measured / limit {
+            // Else it looks as if it were met.
+            share if (share - 1.0).abs() < 0.01 => format!("{share:.3}"),
+            share => quantity::ratio(share),
+        });
         let (measured, limit) = (quantity(measured), format!("{sense} {}", quantity(limit)));
         [self.text.clone(), size(*keys), measured, limit, share.unwrap_or_default()]
     }
@@ -167,6 +171,24 @@ pub(crate) mod tests {
             figures.rows.insert("peers-stores", Row::of_one("get/hit", store, 1_000_000, "ops/s", value));
         }
         figures
+    }
+
+    pub(crate) fn figures_of_two_sizes() -> Figures {
+        let mut figures = figures();
+        for (store, value) in [(LAMINAR, 5.0), ("lmdb", 4.0)] {
+            figures.rows.insert("peers-stores", Row::of_one("get/hit", store, 10_000_000, "ops/s", value));
+        }
+        figures
+    }
+
+    #[test]
+    fn what_is_just_missed_does_not_look_met() {
+        let mut figures = Figures::default();
+        figures.rows.insert("recovery", Row::of_one("open/empty-tail", LAMINAR, 7, "ns", 2.006e6));
+        let document = Document::new(figures);
+        let missed: Vec<_> = document.missed().map(Line::shortfall).collect();
+        assert_eq!(missed.len(), 1);
+        assert_eq!(missed.iter().flatten().last().map(String::as_str), Some("1.003"));
     }
 
     #[test]

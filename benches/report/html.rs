@@ -62,7 +62,8 @@ fn budgets(document: &Document) -> String {
         }
         rows.push(budget(line));
         // Once, below the last of several sizes.
-        let is_told_below = document.lines.get(at + 1).is_some_and(|next| next.text == line.text && next.is_missed());
+        let is_told_below =
+            document.lines.iter().skip(at + 1).any(|later| later.text == line.text && later.is_missed());
         if let Some(because) = line.because().filter(|_| !is_told_below) {
             rows.push(format!("<tr class=\"because\"><td colspan=\"7\">{}</td></tr>", escaped(because)));
         }
@@ -143,7 +144,7 @@ pub(crate) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::tests::figures;
+    use crate::document::tests::{figures, figures_of_two_sizes};
 
     #[test]
     fn signs_are_no_tags() {
@@ -156,5 +157,12 @@ mod tests {
         let (budgets, plots) = (text.find("<h2>Budgets").unwrap(), text.find("<h2>Wins and losses").unwrap());
         assert!(budgets < plots);
         assert!(text.contains("&#10007; MISSED") && text.contains("class=\"because\""));
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let document = Document::new(figures_of_two_sizes());
+        assert_eq!(document.missed().filter(|line| line.text == "get, hit, in memory, against LMDB").count(), 2);
+        assert_eq!(render(&document).matches("class=\"because\"").count(), document.reasons().len());
     }
 }

@@ -183,6 +183,7 @@ mod tests {
     use laminar_benches::Figures;
 
     use super::*;
+    use crate::document::tests::figures_of_two_sizes;
 
     #[test]
     fn the_readme_keeps_what_is_not_of_the_report() {
@@ -198,5 +199,11 @@ mod tests {
         assert!(new.contains("| open to first get, empty tail | 1 M | 3 ms | <= 2 ms | 1.5 |"), "{new}");
         assert_eq!(with_summary(&new, &document).unwrap(), new);
         assert_eq!(with_summary("# A\n", &document), None);
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let text = render(&Document::new(figures_of_two_sizes()));
+        assert_eq!(text.matches("\n**get, hit, in memory, against LMDB.** ").count(), 1, "{text}");
     }
 }

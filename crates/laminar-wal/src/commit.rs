@@ -37,11 +37,12 @@ pub(crate) struct Turn {
     watchers: BTreeMap<u64, Waker>,
     next_id: u64,
     /// How many the next sync may hope to serve.
-    expected: usize,
+    pub(crate) expected: usize,
     pub(crate) sync_time: Duration,
-    /// So many waits to come are asleep, whatever the disk: see `awake.rs`.
-    pub(crate) dozes: u32,
-    pub(crate) doze_length: u32,
+    /// `awake.rs`: so many waits to come are asleep, whatever the disk.
+    pub(crate) waits_asleep: u32,
+    /// How many they were at first, less one for each sync since that was waited for awake.
+    pub(crate) last_asleep: u32,
     /// When the last sync ended, by the environment's clock.
     pub(crate) synced_at: Duration,
 }
@@ -92,7 +93,7 @@ impl Log {
     /// Blocks until everything before `target` is durable, syncing where nobody else does.
     pub(crate) fn wait_durable(&self, target: u64) -> Result<()> {
         let mut turn = self.turn.lock();
-        let mut is_awake = true;
+        let mut awake_until = None;
         loop {
             if self.durable.load(Ordering::Acquire) >= target {
                 return Ok(());
@@ -106,7 +107,7 @@ impl Log {
                 if turn.holding && !turn.is_short() {
                     self.arrived.notify_one();
                 }
-                match self.wait_for_news(turn, target, &mut is_awake) {
+                match self.wait_for_news(turn, target, &mut awake_until) {
                     Some(again) => turn = again,
                     None => return Ok(()),
                 }
@@ -193,7 +194,7 @@ impl Log {
             let mut turn = self.turn.lock();
             turn.sync_time = ended.saturating_sub(started);
             turn.synced_at = ended;
-            turn.note_sync();
+            turn.not_displaced();
             turn.leading &= !leads;
             let before = turn.waiting();
             turn.expected = before;
@@ -216,8 +217,8 @@ impl Log {
         Ok(())
     }
 
-    /// Tells the threads that wait, asleep and awake. Under `turn`.
-    fn tell_all(&self) {
+    /// Tells the threads that wait for durability, asleep and awake. Under `turn`.
+    pub(crate) fn tell_all(&self) {
         self.news.fetch_add(1, Ordering::Release);
         self.progress.notify_all();
     }
@@ -243,6 +244,7 @@ impl Log {
         if self.eager_followers.load(Ordering::Acquire) > 0 {
             let wakers: Vec<_> = {
                 let mut turn = self.turn.lock();
+                // No news for those who wait for durability.
                 self.progress.notify_all();
                 std::mem::take(&mut turn.watchers).into_values().collect()
             };
@@ -378,7 +380,7 @@ impl Future for DurableWait {
             self.id = Some(id);
             let task = Task { lsn: self.lsn, waker: context.waker().clone(), failed: None };
             turn.tasks.insert(id, task);
-            if turn.holding && turn.waiting() >= turn.expected {
+            if turn.holding && !turn.is_short() {
                 log.arrived.notify_one();
             }
         }

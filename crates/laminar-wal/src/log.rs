@@ -61,7 +61,7 @@ pub(crate) struct Log {
     pub(crate) turn: Mutex<Turn>,
     /// Signalled with `turn`: something became durable, or nothing will any more.
     pub(crate) progress: Condvar,
-    /// Counts what `progress` signals, for those who wait awake; changes under `turn`.
+    /// Counts what is told to those who wait for durability, for those of them who wait awake; changes under `turn`.
     pub(crate) news: AtomicU64,
     /// Signalled with `turn`: one more waits, for a leader that holds for it.
     pub(crate) arrived: Condvar,

@@ -56,6 +56,12 @@ impl Part {
 }
 
 impl Shared {
+    /// The part that begins at a position.
+    fn part_from(&self, first: u64) -> Option<&Part> {
+        let at = self.parts.binary_search_by_key(&first, |part| part.segment.first()).ok()?;
+        self.parts.get(at)
+    }
+
     /// The part that holds a position, and the offset in its file.
     #[inline]
     fn place(&self, position: u64) -> Option<(&Part, u64)> {
@@ -145,10 +151,10 @@ impl LogView {
     }
 
     /// Where reading in order enters a segment, ascending, behind where the view starts: the records from one of these to the next can be read
-    /// on their own. Only who reads one record further, too, verifies that nothing is missing between them.
+    /// on their own, if there are any. Only who reads one record further, too, verifies that nothing is missing between them.
     pub fn segments(&self) -> impl Iterator<Item = Lsn> {
         let shared = &*self.shared;
-        let entered = |first: u64| shared.parts.iter().find(|part| part.segment.first() == first);
+        let entered = |first: u64| shared.part_from(first);
         let next = move |part: &&Part| match part.cut {
             Some((from, target)) if from < part.segment.end() => entered(target),
             _ => entered(part.segment.end()),
@@ -201,7 +207,7 @@ impl LogView {
         if !(shared.from..=shared.to).contains(&from.get()) {
             return Err(misplaced());
         }
-        let part = shared.parts.iter().find(|part| part.segment.end() > from.get());
+        let part = shared.parts.get(shared.parts.partition_point(|part| part.segment.end() <= from.get()));
         let trail = match part {
             None => None,
             Some(part) => {
@@ -244,7 +250,7 @@ impl<'a> ViewRecords<'a> {
                 }
                 Stop::End => return Ok(None),
                 Stop::Enter(first, chain) => {
-                    let next = shared.parts.iter().find(|part| part.segment.first() == first);
+                    let next = shared.part_from(first);
                     self.trail = next.map(|part| (part, Trail::new(part.segment, part.cut, chain)));
                 }
             }

@@ -187,7 +187,7 @@ impl Wal {
     /// Makes everything appended so far durable. Threads that call this at one time share a sync. Returns the end of
     /// what this call made durable.
     ///
-    /// Where the last sync took no more than 250 us, a thread waits awake for the sync of another: for twice that time at most, giving way to
+    /// Where the last sync took no more than 250 us, a thread waits awake for the sync of another: for four times that time at most, giving way to
     /// every thread that can run, and no longer where one has more to do. It is told sooner than a thread that sleeps can be woken.
     ///
     /// # Errors

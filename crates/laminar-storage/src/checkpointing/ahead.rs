@@ -3,7 +3,7 @@
 //! The records lie all over the log: to read one in the order of the keys waits for memory, and verifies a checksum, a third of the
 //! work of a run. A thread of the lowest priority may stand still for as long as the processors are busy, so the writer of the run waits
 //! for no batch: one that is not ready it reads itself, also one that the reader is in the middle of; and between the beginning and the
-//! end of a run it never blocks on a lock that the reader may have.
+//! end of a bucket it never blocks on a lock that the reader may have.
 
 use std::collections::VecDeque;
 
@@ -81,7 +81,7 @@ pub(super) fn range_of(number: usize, of: usize) -> std::ops::Range<usize> {
     start..(start + BATCH).min(of)
 }
 
-/// The changes of a run, and what of them was read ahead.
+/// The changes of a bucket of a run, and what of them was read ahead.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) sorted: Sorted,
@@ -136,7 +136,7 @@ impl Reading {
     pub(super) fn is_worth_a_wake(&self) -> bool {
         let is_worth_it =
             |progress: &Progress| progress.ready.len() <= MOST_READY / 2 && progress.next < self.batches();
-        self.progress.try_lock().is_some_and(|progress| is_worth_it(&progress))
+        self.is_worth_a_thread() && self.progress.try_lock().is_some_and(|progress| is_worth_it(&progress))
     }
 }
 

@@ -82,11 +82,12 @@ impl Collector {
         self.is_exhausted = false;
     }
 
-    /// Leaves what is still far away to somebody else, if that is much and all of it certainly belongs to the run. Once at most.
+    /// Leaves what is still far away to somebody else, if that is much and all of it belongs to the run, as far as can be told from what was
+    /// scanned. Once at most.
     pub(super) fn split(&mut self) -> Option<Arc<Tail>> {
         let (scanned, all) = (self.cursor.get() - self.from.get(), self.cut.get() - self.from.get());
-        let expected = self.found.len() as u64 * (all / scanned.max(1));
-        let is_one_run = all < self.limits.log_bytes && expected < self.limits.records as u64;
+        let expected = self.found.len() as u128 * u128::from(all) / u128::from(scanned.max(1));
+        let is_one_run = all < self.limits.log_bytes && expected < self.limits.records as u128;
         if self.end.is_some() || self.view.to() < self.cut || !is_one_run {
             return None;
         }
@@ -103,7 +104,7 @@ impl Collector {
                 return Ok(());
             };
             // It is known to follow what was scanned: that is verified as it is read.
-            if self.front.is_at(record.lsn) && self.front.meet(&mut self.found, offsets) {
+            if self.front.is_at(record.lsn) && self.front.meet(record.lsn, &mut self.found, offsets) {
                 (self.cursor, self.end) = (self.cut, Some(self.cut));
                 return Ok(());
             }

@@ -77,6 +77,7 @@ impl Found {
     /// Pieces, each in descending order of the heads.
     pub(super) fn into_pieces(mut self) -> Vec<Vec<Slot>> {
         if !self.slots.is_empty() {
+            self.slots.shrink_to_fit();
             self.end_piece();
         }
         self.pieces

@@ -19,7 +19,7 @@ use crate::merging::LiveKeys;
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// Records scanned in one step, and batches of entries written: a few milliseconds of work.
+/// Records scanned in one step, and batches of entries written: a few milliseconds of work, as it is to sort a piece or to merge a bucket.
 const STEP_RECORDS: usize = 16 << 10;
 const STEP_BATCHES: usize = STEP_RECORDS / ahead::BATCH;
 

@@ -7,7 +7,7 @@ use laminar_vfs::{Job, Spawn, Step, Worker};
 
 use crate::sync::Mutex;
 
-/// Work in pieces, each of some milliseconds at most.
+/// Work in pieces, which end soon where nobody wants them any more.
 pub(super) trait Work: Send + Sync {
     /// Does the next piece, and says whether there was one.
     fn next(&self) -> bool;
@@ -23,7 +23,7 @@ pub(super) struct Spare {
 impl Spare {
     /// Has this work done from now on, and no other. Where no thread can be had, none is.
     pub(super) fn begin(&mut self, spawn: &dyn Spawn, work: Arc<dyn Work>) {
-        *self.now.lock() = Some(work);
+        self.exchange(Some(work));
         if self.worker.is_none() {
             self.worker = spawn.spawn("log-reader", Box::new(Hand { now: Arc::clone(&self.now) })).ok();
         }
@@ -38,7 +38,13 @@ impl Spare {
 
     /// Nothing more is to be done.
     pub(super) fn end(&self) {
-        *self.now.lock() = None;
+        self.exchange(None);
+    }
+
+    fn exchange(&self, work: Option<Arc<dyn Work>>) {
+        // What there was goes without the lock, which the thread may want.
+        let before = std::mem::replace(&mut *self.now.lock(), work);
+        drop(before);
     }
 }
 
