@@ -223,6 +223,17 @@ struct Writing {
     end: Lsn,
 }
 
+impl Writing {
+    /// Records that are left to write, or fewer.
+    fn left(&self) -> usize {
+        let in_bucket = self.now.as_ref().map_or(0, |(reading, next)| {
+            let records = reading.sorted.len();
+            records - ahead::range_of(*next, records).start
+        });
+        in_bucket + self.pieces.len()
+    }
+}
+
 impl Making {
     fn new(base: Option<Checkpoint>, cut: Lsn, progress: Arc<Counter>, begun: Duration) -> Self {
         Self { base, cut, progress, begun, stage: Stage::Begin, offsets: BTreeMap::new(), bytes_merged: 0 }
@@ -305,7 +316,7 @@ impl Making {
         Ok(())
     }
 
-    /// Writes the next few batches, or merges the next bucket.
+    /// Writes the next few batches, of the next bucket if that before is written.
     fn write(
         &mut self,
         job: &mut CheckpointJob,
@@ -313,42 +324,37 @@ impl Making {
         mut writer: RunWriter,
         mut writing: Writing,
     ) -> Result<()> {
-        match writing.now.take() {
-            Some((reading, next)) => {
-                let until = (next + STEP_BATCHES).min(reading.batches());
-                for number in next..until {
-                    if reading.is_worth_a_wake() {
-                        job.spare.wake();
-                    }
-                    ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
-                    writing.written += ahead::range_of(number, reading.sorted.len()).len();
-                }
-                if until < reading.batches() {
-                    writing.now = Some((reading, until));
-                } else {
-                    job.spare.end();
-                }
+        if writing.now.is_none()
+            && let Some(sorted) = writing.pieces.next()?
+        {
+            let reading = Arc::new(Reading::new(sorted));
+            if reading.is_worth_a_thread() {
+                job.spare.begin(&*job.env.spawn, Arc::clone(&reading) as Arc<dyn Work>);
             }
-            None => {
-                let Some(sorted) = writing.pieces.next()? else {
-                    draft.add_run(writer.finish()?)?;
-                    self.stage = self.next_stretch(job, draft, writing.end)?;
-                    return Ok(());
-                };
-                let reading = Arc::new(Reading::new(sorted));
-                if reading.is_worth_a_thread() {
-                    job.spare.begin(&*job.env.spawn, Arc::clone(&reading) as Arc<dyn Work>);
+            writing.now = Some((reading, 0));
+        }
+        if let Some((reading, next)) = writing.now.take() {
+            let until = (next + STEP_BATCHES).min(reading.batches());
+            for number in next..until {
+                if reading.is_worth_a_wake() {
+                    job.spare.wake();
                 }
-                writing.now = Some((reading, 0));
+                ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
+                writing.written += ahead::range_of(number, reading.sorted.len()).len();
+            }
+            if until < reading.batches() {
+                writing.now = Some((reading, until));
+            } else {
+                job.spare.end();
             }
         }
-        let in_bucket = writing
-            .now
-            .as_ref()
-            .map_or(0, |(reading, next)| reading.sorted.len() - ahead::range_of(*next, reading.sorted.len()).start);
-        let total = writing.written + in_bucket + writing.pieces.len();
-        self.progress().set(Phase::Writing, writing.written as u64, total as u64);
-        self.stage = Stage::Write { writer, draft, writing };
+        self.progress().set(Phase::Writing, writing.written as u64, (writing.written + writing.left()) as u64);
+        if writing.left() == 0 {
+            draft.add_run(writer.finish()?)?;
+            self.stage = self.next_stretch(job, draft, writing.end)?;
+        } else {
+            self.stage = Stage::Write { writer, draft, writing };
+        }
         Ok(())
     }
 
