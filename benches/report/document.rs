@@ -53,13 +53,9 @@ impl Line {
         [self.text.clone(), size(*keys), measured, limit, share.unwrap_or_default()]
     }
 
-    /// What stands below its line: why it is missed.
+    /// Why it is missed.
     pub(crate) fn because(&self) -> Option<&str> {
-        self.is_missed().then(|| self.reason())
-    }
-
-    fn reason(&self) -> &str {
-        self.because.as_deref().unwrap_or(UNEXPLAINED)
+        self.is_missed().then(|| self.because.as_deref().unwrap_or(UNEXPLAINED))
     }
 
     pub(crate) fn cells(&self) -> [String; 7] {
@@ -111,12 +107,18 @@ impl Document {
         self.lines.iter().filter(|line| line.is_missed())
     }
 
+    /// The lines, and behind the last that is missed of each budget the reason.
+    pub(crate) fn explained(&self) -> impl Iterator<Item = (&Line, Option<&str>)> {
+        self.lines.iter().enumerate().map(|(at, line)| {
+            let is_told_below =
+                || self.lines.iter().skip(at + 1).any(|later| later.text == line.text && later.is_missed());
+            (line, line.because().filter(|_| !is_told_below()))
+        })
+    }
+
     /// Why budgets are missed: the words of each, once, and the reason.
-    pub(crate) fn reasons(&self) -> Vec<(&str, &str)> {
-        let mut reasons: Vec<_> = self.missed().map(|line| (line.text.as_str(), line.reason())).collect();
-        // Those of several sizes follow one another.
-        reasons.dedup();
-        reasons
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.explained().filter_map(|(line, because)| Some((line.text.as_str(), because?)))
     }
 
     /// How many budgets are met, missed and not measured.

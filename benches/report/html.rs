@@ -55,16 +55,13 @@ fn machine(document: &Document) -> String {
 fn budgets(document: &Document) -> String {
     let mut rows = vec![heads(BUDGET_COLUMNS.iter().map(|head| (*head).to_owned()))];
     let mut section = "";
-    for (at, line) in document.lines.iter().enumerate() {
+    for (line, because) in document.explained() {
         if line.section != section {
             section = line.section;
             rows.push(format!("<tr class=\"section\"><th colspan=\"7\">{section}</th></tr>"));
         }
         rows.push(budget(line));
-        // Once, below the last of several sizes.
-        let is_told_below =
-            document.lines.iter().skip(at + 1).any(|later| later.text == line.text && later.is_missed());
-        if let Some(because) = line.because().filter(|_| !is_told_below) {
+        if let Some(because) = because {
             rows.push(format!("<tr class=\"because\"><td colspan=\"7\">{}</td></tr>", escaped(because)));
         }
     }
@@ -163,6 +160,6 @@ mod tests {
     fn a_reason_is_told_once() {
         let document = Document::new(figures_of_two_sizes());
         assert_eq!(document.missed().filter(|line| line.text == "get, hit, in memory, against LMDB").count(), 2);
-        assert_eq!(render(&document).matches("class=\"because\"").count(), document.reasons().len());
+        assert_eq!(render(&document).matches("class=\"because\"").count(), document.reasons().count());
     }
 }

@@ -154,10 +154,9 @@ impl LogView {
     /// on their own, if there are any. Only who reads one record further, too, verifies that nothing is missing between them.
     pub fn segments(&self) -> impl Iterator<Item = Lsn> {
         let shared = &*self.shared;
-        let entered = |first: u64| shared.part_from(first);
-        let next = move |part: &&Part| match part.cut {
-            Some((from, target)) if from < part.segment.end() => entered(target),
-            _ => entered(part.segment.end()),
+        let next = |part: &&Part| match part.cut {
+            Some((from, target)) if from < part.segment.end() => shared.part_from(target),
+            _ => shared.part_from(part.segment.end()),
         };
         std::iter::successors(shared.parts.first(), next).skip(1).map(|part| Lsn::new(part.segment.first()))
     }

@@ -53,11 +53,12 @@ impl Pieces {
 
     /// The slots whose heads are below a bound, or all of them: of each piece those in ascending order.
     fn take_below(&mut self, bound: Option<[u64; 2]>) -> Vec<Slot> {
-        let kept = |piece: &[Slot]| bound.map_or(0, |bound| piece.partition_point(|slot| slot.head >= bound));
-        let all = self.pieces.iter().map(|piece| piece.len() - kept(piece)).sum();
+        let kept = |piece: &Vec<Slot>| bound.map_or(0, |bound| piece.partition_point(|slot| slot.head >= bound));
+        let kept: Vec<usize> = self.pieces.iter().map(kept).collect();
+        let all = self.len() - kept.iter().sum::<usize>();
         let mut slots = Vec::with_capacity(all);
-        for piece in &mut self.pieces {
-            slots.extend(piece.drain(kept(piece)..).rev());
+        for (piece, kept) in self.pieces.iter_mut().zip(kept) {
+            slots.extend(piece.drain(kept..).rev());
             // At once where it is much: the bucket has it now.
             if all > 2 * self.bucket || piece.len() <= piece.capacity() / 2 {
                 piece.shrink_to_fit();
