@@ -14,9 +14,9 @@ use crate::format::bytes::index;
 use crate::format::manifest::{MANIFEST_MAGIC, MAX_MANIFEST_BYTES, Manifest, RunRecord};
 use crate::format::twin;
 use crate::key::{Key, KeyBuf};
-use crate::name::{MANIFEST_NAME, run_name};
+use crate::name::MANIFEST_NAME;
 use crate::report::{Healed, Part};
-use crate::run::{Found, Run, RunFile, VerifyAhead, open_exact};
+use crate::run::{Found, Parts, Run, RunFile, VerifyAhead, open_exact};
 use crate::scan::Scan;
 use crate::section::SectionFile;
 use crate::sync::{Arc, Mutex, Weak};
@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     dir: PathBuf,
     pub(crate) manifest: Manifest,
     runs: Vec<Run>,
+    parts: Parts,
     sections: Vec<SectionFile>,
     healed: Option<Healed>,
     manifest_bytes: u64,
@@ -154,10 +155,16 @@ impl Checkpoint {
             return Err(Error::Foreign { path: dir.join(MANIFEST_NAME), why: "it is of another lineage" });
         }
         let mut runs = Vec::with_capacity(manifest.runs.len());
-        for record in &manifest.runs {
-            let path = dir.join(run_name(record.from, record.to));
+        for (record, name) in manifest.runs.iter().zip(manifest.run_names()) {
+            let path = dir.join(name);
             runs.push(Run::new(registry.open(vfs, &path, record, options.read_mode)?, &path));
         }
+        let parts = runs.get(..manifest.parts()).unwrap_or_default();
+        if !parts.windows(2).all(|pair| matches!(pair, [a, b] if a.last_key() < b.first_key())) {
+            let path = dir.join(MANIFEST_NAME);
+            return Err(Error::corrupt(&path, 0, Reason::Mismatch, "parts of a run in the order of their keys"));
+        }
+        let parts = Parts::of(parts);
         let mut sections = Vec::with_capacity(manifest.sections.len());
         for record in &manifest.sections {
             sections.push(SectionFile::open(vfs, dir, record, options.read_mode)?);
@@ -165,7 +172,7 @@ impl Checkpoint {
         let manifest_bytes = bytes.len() as u64;
         let hash_seed = options.hash_seed.or_else(|| runs.last().map(Run::hash_seed)).unwrap_or(0);
         let dir = dir.to_owned();
-        Ok(Self(Arc::new(Inner { dir, manifest, runs, sections, healed, manifest_bytes, hash_seed, stats })))
+        Ok(Self(Arc::new(Inner { dir, manifest, runs, parts, sections, healed, manifest_bytes, hash_seed, stats })))
     }
 
     /// The number of the checkpoint: above that of every checkpoint made before it in the same directory.
@@ -216,10 +223,23 @@ impl Checkpoint {
         self.0.stats
     }
 
-    /// The runs, oldest first.
+    /// The files of the runs, oldest run first. The oldest may lie in several *parts*, files of its keys one behind the other, which
+    /// [begin](Run::from) at the same position; all others lie in one.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.0.runs
+    }
+
+    /// How many runs there are, with all parts of the oldest as one: so many a look-up has to ask at most.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let (parts, later) = self.layers();
+        later.len() + usize::from(!parts.is_empty())
+    }
+
+    /// The parts of the oldest run, in the order of their keys, and the later runs, oldest first.
+    pub(crate) fn layers(&self) -> (&[Run], &[Run]) {
+        self.0.runs.split_at(self.0.parts.count())
     }
 
     /// The value of `key`, in place; it begins on a 16-byte boundary.
@@ -252,13 +272,14 @@ impl Checkpoint {
     #[inline(never)]
     fn get_in_several(&self, hash: u64, space: u64, name: &[u8]) -> Result<Option<&[u8]>> {
         let key = Key::from_parts((space, name));
-        let Some((oldest, newer)) = self.0.runs.split_first() else { return Ok(None) };
+        let (parts, later) = self.layers();
+        let Some(oldest) = self.0.parts.for_key(parts, key) else { return Ok(None) };
         // Most entries lie in the oldest. The first line of it is fetched while the filters of the others are asked, also for a key that
         // turns out to lie in one of these.
         let hash_for_oldest = self.hash_for(oldest, key, hash);
         let start = oldest.file.start(hash_for_oldest, key);
         start.inspect(|start| start.fetch());
-        for run in newer.iter().rev() {
+        for run in later.iter().rev() {
             if let Some(found) = run.file.get(self.hash_for(run, key, hash), key)? {
                 return Ok(found.value());
             }
@@ -271,7 +292,9 @@ impl Checkpoint {
     #[must_use]
     pub fn may_contain(&self, key: Key<'_>, hash: u64) -> bool {
         let asked = if planted("filters-of-older-runs-ignored") { 1 } else { usize::MAX };
-        self.0.runs.iter().rev().take(asked).any(|run| run.file.may_contain(self.hash_for(run, key, hash), key))
+        let (parts, later) = self.layers();
+        let runs = later.iter().rev().chain(self.0.parts.for_key(parts, key));
+        runs.take(asked).any(|run| run.file.may_contain(self.hash_for(run, key, hash), key))
     }
 
     /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
@@ -301,14 +324,16 @@ impl Checkpoint {
     pub fn prefix(&self, prefix: &[u8]) -> Scan<'_> {
         let end = KeyBuf::above(prefix);
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        Scan::new(&self.0.runs, Bound::Included(prefix), upper)
+        let (parts, later) = self.layers();
+        Scan::new(parts, later, Bound::Included(prefix), upper)
     }
 
     /// The entries within `bounds`, in ascending order: `range(..)` for all, `range(&b"a"[..]..)` from a key on. Bounds
     /// that cross give none.
     #[must_use]
     pub fn range<'k>(&self, bounds: impl RangeBounds<&'k [u8]>) -> Scan<'_> {
-        Scan::new(&self.0.runs, bounds.start_bound().cloned(), bounds.end_bound().cloned())
+        let (parts, later) = self.layers();
+        Scan::new(parts, later, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
     /// The number of keys that have a value. Counts by scanning, unless there is only one run.
@@ -316,11 +341,11 @@ impl Checkpoint {
     /// # Errors
     /// As a scan.
     pub fn len(&self) -> Result<u64> {
-        if let [run] = self.runs() {
-            return Ok(run.entries() - run.tombstones());
+        if self.depth() <= 1 {
+            return Ok(self.entries_upper_bound());
         }
         let mut count = 0;
-        for entry in Scan::new(&self.0.runs, Bound::Unbounded, Bound::Unbounded) {
+        for entry in self.range(..) {
             entry?;
             count += 1;
         }
@@ -332,7 +357,7 @@ impl Checkpoint {
     /// # Errors
     /// As a scan.
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(Scan::new(&self.0.runs, Bound::Unbounded, Bound::Unbounded).next().transpose()?.is_none())
+        Ok(self.range(..).next().transpose()?.is_none())
     }
 
     /// The entries of all runs together, at no cost: a key that several runs have counts several times.

@@ -60,6 +60,12 @@ pub(crate) struct Busy {
     pub(crate) path: PathBuf,
 }
 
+impl Busy {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.shared.busy.lock().remove(&self.path);

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoints::CheckpointManager;
 use crate::draft::{Draft, Meta};
 use crate::merge::{MergeJob, MergedRun};
-use crate::run::{Run, RunWriter};
+use crate::run::RunWriter;
 use crate::section::NewSection;
 use crate::sync::Arc;
 use crate::{Error, Result};
@@ -152,15 +152,16 @@ struct Creation<'a> {
     writer: Option<RunWriter>,
     draft: Option<Draft>,
     merge: Option<Box<MergeJob>>,
-    /// The base's runs that are still to be linked.
-    links: Vec<Run>,
+    merged: Option<MergedRun>,
+    /// The base whose runs are still to be taken over.
+    base: Option<Checkpoint>,
     new_run: Option<(u64, u64, bool)>,
 }
 
 impl<'a> Creation<'a> {
     fn new(manager: &CheckpointManager, create: Create<'a>) -> Self {
         let manager = manager.clone();
-        Self { manager, create, writer: None, draft: None, merge: None, links: Vec::new(), new_run: None }
+        Self { manager, create, writer: None, draft: None, merge: None, merged: None, base: None, new_run: None }
     }
 
     /// Does the next piece; returns the checkpoint once it is published.
@@ -169,17 +170,14 @@ impl<'a> Creation<'a> {
         if let Some(job) = self.merge.take() {
             match merge_some(job) {
                 Ok(Merging::On(job)) => self.merge = Some(job),
-                Ok(Merging::Done(merged)) => {
-                    self.links.retain(|run| run.to() <= merged.from() || run.from() >= merged.to());
-                    draft.adopt(*merged)?;
-                }
+                Ok(Merging::Done(merged)) => self.merged = Some(*merged),
                 // A merge only saves work later. Without it, also where a run is damaged, the checkpoint can be made.
                 Err(_) => draft.note_failed_merge(),
             }
             return Ok(None);
         }
-        for run in self.links.drain(..) {
-            draft.link_run(&run)?;
+        if let Some(base) = self.base.take() {
+            draft.take_over(&base, self.merged.take())?;
         }
         if let Some((from, to, is_lowest)) = self.new_run.take() {
             self.writer = Some(draft.run_writer(from, to, !is_lowest)?);
@@ -208,7 +206,7 @@ impl<'a> Creation<'a> {
         }
         let mut draft = self.manager.draft()?;
         if let Some(base) = &self.create.base {
-            self.links = base.runs().to_vec();
+            self.base = Some(base.clone());
             if let Some(plan) = self.manager.plan_merge(base).filter(|_| self.create.merges) {
                 match self.manager.merge(plan, Box::new(|_| true)) {
                     Ok(job) => self.merge = Some(Box::new(job)),

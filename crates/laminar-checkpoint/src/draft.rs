@@ -9,10 +9,10 @@ use laminar_vfs::{OpenMode, planted};
 use crate::archive::ToSection;
 use crate::checkpoint::{Checkpoint, CheckpointStats};
 use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
-use crate::format::manifest::{Manifest, RunRecord, SectionRecord};
+use crate::format::manifest::{Manifest, RunRecord, SectionRecord, run_file_name};
 use crate::format::run::Identity;
 use crate::merge::MergedRun;
-use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name, run_name};
+use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name};
 use crate::output::Output;
 use crate::retain::remove_tree;
 use crate::run::{FinishedRun, Run, RunWriter};
@@ -155,7 +155,7 @@ impl Draft {
     /// # Errors
     /// Those of the disk.
     pub fn link_run(&mut self, run: &Run) -> Result<()> {
-        let to = self.dir().join(run_name(run.from(), run.to()));
+        let to = self.path_of(run.from(), run.to());
         let mut record = run.file.record.clone();
         match self.shared.vfs().hard_link(run.path(), &to) {
             Ok(()) => self.stats.linked += 1,
@@ -169,6 +169,11 @@ impl Draft {
         self.hash_seed = self.hash_seed.or(Some(run.hash_seed()));
         self.runs.push(record);
         Ok(())
+    }
+
+    /// Where the file of the next run goes, if it is one of these positions.
+    fn path_of(&self, from: u64, to: u64) -> PathBuf {
+        self.dir().join(run_file_name(&self.runs, from, to))
     }
 
     fn copy(&self, from: &Path, to: &Path) -> Result<u64> {
@@ -206,7 +211,7 @@ impl Draft {
         let options = &self.shared.options;
         let hash_seed = *self.hash_seed.get_or_insert_with(|| random_seed(options.env.random.id()));
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: !tombstones };
-        RunWriter::create(&options.env, &self.dir().join(run_name(from, to)), identity, options.read_back)
+        RunWriter::create(&options.env, &self.path_of(from, to), identity, options.read_back)
     }
 
     /// Adds a run that was written for this draft.
@@ -224,19 +229,49 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes over a merged run in place of the runs it was made of, which are then not linked.
+    /// Takes over a merged run in place of the runs it was made of, which are then not linked. Where it stands for some parts of the oldest
+    /// run, the others are linked before and behind it, in the order of their keys, and all later runs that one of them does not hold.
+    /// [`take_over`](Self::take_over) sees to all that.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn adopt(&mut self, merged: MergedRun) -> Result<()> {
-        let (record, inputs) = (merged.record().clone(), merged.inputs() as u64);
-        let to = self.dir().join(run_name(record.from, record.to));
-        merged.move_to(&to)?;
-        self.stats.bytes_written += record.file_bytes;
-        self.stats.entries_written += record.entries;
-        self.stats.merged += inputs;
-        self.runs.push(RunRecord { first_checkpoint: self.id, ..record });
-        Ok(())
+        self.stats.merged += merged.inputs() as u64;
+        let (dir, id) = (self.dir().to_owned(), self.id);
+        let Self { runs, stats, .. } = self;
+        merged.move_to(|record| {
+            let path = dir.join(run_file_name(runs, record.from, record.to));
+            stats.bytes_written += record.file_bytes;
+            stats.entries_written += record.entries;
+            runs.push(RunRecord { first_checkpoint: id, ..record.clone() });
+            path
+        })
+    }
+
+    /// Takes over all runs of `base`, with `merged` in place of what it was made of, if that is still there. Returns how many bytes of it
+    /// were taken.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn take_over(&mut self, base: &Checkpoint, merged: Option<MergedRun>) -> Result<u64> {
+        let mut merged = merged.filter(|merged| merged.replaces(base));
+        let (parts, later) = base.layers();
+        let replaced: Vec<bool> =
+            base.runs().iter().map(|run| merged.as_ref().is_some_and(|merged| merged.stands_for(run))).collect();
+        let merged_to = merged.as_ref().map_or(0, MergedRun::to);
+        // What all parts of the oldest run hold by now does not lie behind it any more.
+        let ends = parts.iter().zip(&replaced).map(|(part, &is_replaced)| if is_replaced { merged_to } else { part.to() });
+        let end = ends.min().unwrap_or(0);
+        let mut bytes = 0;
+        for (number, (run, is_replaced)) in parts.iter().chain(later).zip(replaced).enumerate() {
+            if !is_replaced && (number < parts.len() || run.to() > end) {
+                self.link_run(run)?;
+            } else if is_replaced && let Some(merged) = merged.take() {
+                bytes = merged.bytes();
+                self.adopt(merged)?;
+            }
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn note_failed_merge(&mut self) {
@@ -273,14 +308,16 @@ impl Draft {
 
     /// Publishes the checkpoint: when this returns, it is there whole and survives a power cut; if it fails, nothing is
     /// there, unless all that failed was to open it again after it was there. The runs must cover the positions up to
-    /// that of `meta` without gap or overlap.
+    /// that of `meta` without gap or overlap. Several that begin where the oldest does are its parts: they were added in the order of
+    /// their keys, and none is empty.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] where the runs do not fit together, and those of the disk.
     pub fn publish(mut self, meta: Meta) -> Result<Checkpoint> {
         let manifest = self.manifest(meta);
         if !manifest.is_tiling() {
-            let why = "they must follow one another without gap or overlap, up to the checkpoint's position";
+            let why = "they must follow one another without gap or overlap, in positions or, as parts of the oldest, in keys, \
+                       up to the checkpoint's position";
             return Err(Error::InvalidOption { name: "runs", why });
         }
         self.stats.bytes_written += self.write_manifest(&manifest)?;

@@ -1,8 +1,8 @@
-//! Merges neighbouring runs into one, in steps, beside whatever else goes on.
+//! Merges runs, in steps, beside whatever else goes on.
 
 use std::fmt;
-use std::ops::{Bound, Range};
-use std::path::Path;
+use std::ops::{Bound, Deref, Range};
+use std::path::PathBuf;
 
 use laminar_vfs::planted;
 
@@ -11,9 +11,11 @@ use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
 use crate::draft::random_seed;
 use crate::format::manifest::RunRecord;
 use crate::format::run::Identity;
+use crate::key::KeyBuf;
+use crate::merge::policy::{Choice, Span};
 use crate::name::merge_name;
-use crate::run::{Run, RunWriter};
-use crate::scan::Newest;
+use crate::run::{FinishedRun, Run, RunWriter};
+use crate::scan::{Newest, chains};
 use crate::sync::Arc;
 use crate::verify::Progress;
 use crate::{Error, Result};
@@ -27,39 +29,100 @@ const STEP_BYTES: u64 = 1 << 20;
 /// Says which keys a merge keeps.
 pub type Keep = Box<dyn Fn(&[u8]) -> bool + Send>;
 
-/// Neighbouring runs that are worth merging.
+/// Runs that are worth merging: neighbours, or the oldest, in whole or in part, and those that follow it.
 #[derive(Debug, Clone)]
 pub struct MergePlan {
-    /// Oldest first; at least two.
-    runs: Vec<Run>,
+    /// The parts of the oldest run that are merged, neighbours in the order of their keys; none if it is left alone.
+    parts: Vec<Run>,
+    /// The later runs, oldest first.
+    later: Vec<Run>,
+    /// The keys that are merged: all, unless other parts of the oldest run lie before or behind.
+    range: (Bound<KeyBuf>, Bound<KeyBuf>),
+    input_bytes: u64,
+    /// What is merged ends a part with about so many bytes, and goes on in another.
+    part_bytes: u64,
     /// Nothing lies below the oldest.
     is_base: bool,
 }
 
 impl MergePlan {
-    /// The first position that the merged run will cover.
+    /// Merges these parts of the oldest run with so many of the later ones.
+    fn of_oldest(checkpoint: &Checkpoint, parts: Range<usize>, later: usize, part_bytes: u64) -> Option<Self> {
+        let (all, all_later) = checkpoint.layers();
+        let first_key = |part: &Run| part.first_key().unwrap_or_default().into();
+        let lower = if parts.start == 0 { Bound::Unbounded } else { Bound::Included(first_key(all.get(parts.start)?)) };
+        let upper = all.get(parts.end).map_or(Bound::Unbounded, |next| Bound::Excluded(first_key(next)));
+        let (parts, later) = (all.get(parts)?, all_later.get(..later)?);
+        // Of the later runs only what lies in the range is read: about as much as of the oldest.
+        let share = u128::from(bytes(later)) * u128::from(bytes(parts)) / u128::from(bytes(all).max(1));
+        Some(Self {
+            input_bytes: bytes(parts) + u64::try_from(share).unwrap_or(u64::MAX),
+            // An eighth more, so that no short one is left over where it has not grown.
+            part_bytes: (bytes(all) / 32 * 9).max(part_bytes),
+            parts: parts.to_vec(),
+            later: later.to_vec(),
+            range: (lower, upper),
+            is_base: true,
+        })
+    }
+
+    /// Merges these later runs.
+    fn of_later(checkpoint: &Checkpoint, window: Range<usize>) -> Option<Self> {
+        let (_, later) = checkpoint.layers();
+        let later = later.get(window)?.to_vec();
+        let (input_bytes, is_base) = (bytes(&later), planted("merge-drops-tombstones"));
+        let range = (Bound::Unbounded, Bound::Unbounded);
+        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base })
+    }
+
+    /// The first position that what is merged will cover.
     #[must_use]
     pub fn from(&self) -> u64 {
-        self.runs.first().map_or(0, Run::from)
+        self.runs().next().map_or(0, Run::from)
     }
 
-    /// The position just past what the merged run will cover.
+    /// The position just past what it will cover.
     #[must_use]
     pub fn to(&self) -> u64 {
-        self.runs.last().map_or(0, Run::to)
+        self.runs().last().map_or(0, Run::to)
     }
 
-    /// The number of runs that become one.
+    /// The number of files that are read, in whole or in part.
     #[must_use]
     pub fn inputs(&self) -> usize {
-        self.runs.len()
+        self.runs().count()
     }
 
-    /// The bytes of the files that are read.
+    /// The bytes that are read, about.
     #[must_use]
     pub fn input_bytes(&self) -> u64 {
-        self.runs.iter().map(Run::bytes).sum()
+        self.input_bytes
     }
+
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.parts.iter().chain(&self.later)
+    }
+
+    /// Whether all keys are merged, so that something has to stand for them even if none is left.
+    fn is_whole(&self) -> bool {
+        matches!(self.range, (Bound::Unbounded, Bound::Unbounded))
+    }
+
+    /// A file for what is merged, or for the next part of it.
+    fn create(&self, shared: &Arc<Shared>, part: usize) -> Result<(RunWriter, Busy)> {
+        let path = shared.dir.join(merge_name(self.from(), self.to(), part));
+        let busy = shared.begin(path).ok_or(Error::InvalidOption { name: "plan", why: "this merge is under way" })?;
+        crate::retain::remove_tree(shared.vfs(), &busy.path)?;
+        let options = &shared.options;
+        let hash_seed = self.runs().next().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
+        let (from, to, is_base) = (self.from(), self.to(), self.is_base);
+        let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base };
+        Ok((RunWriter::create(&options.env, &busy.path, identity, options.read_back)?, busy))
+    }
+}
+
+fn bytes(runs: &[Run]) -> u64 {
+    runs.iter().map(Run::bytes).sum()
 }
 
 impl CheckpointManager {
@@ -67,57 +130,71 @@ impl CheckpointManager {
     /// [FORMAT.md](crate::format), section "Merging".
     #[must_use]
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        plan(checkpoint, policy::window)
+        let (parts, later) = checkpoint.layers();
+        match policy::choose(&spans(parts), &spans(later))? {
+            Choice::Oldest { parts, later } => {
+                MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)
+            }
+            Choice::Later(window) => MergePlan::of_later(checkpoint, window),
+        }
     }
 
     /// What to merge before the next checkpoint is made, which would else have more than 16 runs: because the process that
     /// planned a merge ended before it was done. The cheapest merge that will do, which leaves the oldest run alone; nothing if there is room.
     #[must_use]
     pub fn plan_room(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        plan(checkpoint, policy::window_for_room)
+        let (parts, later) = checkpoint.layers();
+        MergePlan::of_later(checkpoint, policy::window_for_room(&spans(parts), &spans(later))?)
     }
 
     /// A plan that merges all runs into one, whatever it costs; nothing if there are fewer than two.
     #[must_use]
     pub fn plan_full_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        let runs = checkpoint.runs().to_vec();
-        (runs.len() > 1).then_some(MergePlan { runs, is_base: true })
+        let (parts, later) = checkpoint.layers();
+        if later.is_empty() {
+            return None;
+        }
+        MergePlan::of_oldest(checkpoint, 0..parts.len(), later.len(), self.shared.options.part_bytes)
     }
 
     /// Begins a merge. Keys that `keep` refuses are left out, whatever they held, and must never be asked for again: an
     /// older run may still hold them. Where the plan begins at the oldest run, tombstones are left out.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::InvalidOption`] where the same merge is under way, and those of the disk.
+    /// [`Error::Locked`], [`Error::InvalidOption`] where the same positions are being merged, and those of the disk.
     pub fn merge(&self, plan: MergePlan, keep: Keep) -> Result<MergeJob> {
-        let shared = &self.shared;
-        let owner = shared.own()?;
-        let path = shared.dir.join(merge_name(plan.from(), plan.to()));
-        let busy = shared.begin(path).ok_or(Error::InvalidOption { name: "plan", why: "this merge is under way" })?;
-        crate::retain::remove_tree(shared.vfs(), &busy.path)?;
-        let options = &shared.options;
-        let hash_seed = plan.runs.first().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
-        let (from, to) = (plan.from(), plan.to());
-        let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: plan.is_base };
-        let writer = RunWriter::create(&options.env, &busy.path, identity, options.read_back)?;
-        let place = Place { shared: Arc::clone(shared), _owner: owner, busy };
-        Ok(MergeJob { writer, place, plan, keep, done: Bound::Unbounded, read: 0, is_done: false })
+        let owner = self.shared.own()?;
+        let (writer, busy) = plan.create(&self.shared, 0)?;
+        let (shared, lower) = (Arc::clone(&self.shared), plan.range.0.clone());
+        let place = Place { shared, _owner: owner };
+        Ok(MergeJob { writer, busy, finished: Vec::new(), place, plan, keep, lower, read: 0, is_done: false })
     }
 }
 
-fn plan(checkpoint: &Checkpoint, rule: impl Fn(&[u64]) -> Option<Range<usize>>) -> Option<MergePlan> {
-    let sizes: Vec<u64> = checkpoint.runs().iter().map(Run::bytes).collect();
-    let window = rule(&sizes)?;
-    let is_base = window.start == 0 || planted("merge-drops-tombstones");
-    let runs = checkpoint.runs().get(window)?.to_vec();
-    Some(MergePlan { runs, is_base })
+fn spans(runs: &[Run]) -> Vec<Span> {
+    runs.iter().map(|run| Span { bytes: run.bytes(), to: run.to() }).collect()
 }
 
 /// Where the merged run is written, and the right to do so.
 struct Place {
     shared: Arc<Shared>,
     _owner: Owner,
+}
+
+/// The file of a merged run, or of a part of it. It goes away if no checkpoint takes it up.
+struct Piece {
+    record: RunRecord,
     busy: Busy,
+    is_moved: bool,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if !self.is_moved {
+            // Best effort: it is a temporary, and the next sweep removes it if this can't.
+            drop(self.busy.shared().vfs().remove_file(&self.busy.path));
+        }
+    }
 }
 
 /// A merge under way. Dropped before it is done, it leaves nothing behind.
@@ -139,11 +216,14 @@ struct Place {
 pub struct MergeJob {
     /// Dropped before the right to its file.
     writer: RunWriter,
+    busy: Busy,
+    /// The parts that are written, and closed before they are removed.
+    finished: Vec<(FinishedRun, Piece)>,
     place: Place,
     plan: MergePlan,
     keep: Keep,
     /// The lower bound of what is left: just above the last key that was merged.
-    done: Bound<Vec<u8>>,
+    lower: Bound<KeyBuf>,
     /// Entries merged so far.
     read: u64,
     is_done: bool,
@@ -155,16 +235,15 @@ impl MergeJob {
     /// # Errors
     /// [`Error::Corrupt`] where an input is damaged beyond repair, and those of the disk. The merge is of no more use.
     pub fn step(&mut self) -> Result<bool> {
-        let lower = self.done.as_ref().map(Vec::as_slice);
-        let limit = self.writer.bytes() + STEP_BYTES;
-        let mut last = None;
-        let backwards: Vec<Run>;
-        let mut runs = &self.plan.runs;
-        if planted("merge-takes-older-value") {
-            backwards = runs.iter().rev().cloned().collect();
-            runs = &backwards;
+        if self.writer.bytes() >= self.plan.part_bytes {
+            self.begin_part()?;
         }
-        let mut entries = Newest::new(runs, lower, Bound::Unbounded);
+        let limit = self.plan.part_bytes.min(self.writer.bytes() + STEP_BYTES);
+        let (lower, upper) = (self.lower.as_ref().map(Deref::deref), self.plan.range.1.as_ref().map(Deref::deref));
+        let runs = chains(&self.plan.parts, &self.plan.later, lower, upper);
+        let mut entries =
+            if planted("merge-takes-older-value") { Newest::of(runs.rev()) } else { Newest::of(runs) };
+        let mut last = None;
         for _ in 0..STEP_ENTRIES {
             if self.is_done || self.writer.bytes() >= limit {
                 break;
@@ -181,9 +260,17 @@ impl MergeJob {
             last = Some(key);
         }
         if let Some(last) = last {
-            self.done = Bound::Excluded(last.to_vec());
+            self.lower = Bound::Excluded(last.into());
         }
         Ok(self.is_done)
+    }
+
+    /// Ends the part that is written, and begins another.
+    fn begin_part(&mut self) -> Result<()> {
+        let (writer, busy) = self.plan.create(&self.place.shared, self.finished.len() + 1)?;
+        let written = (std::mem::replace(&mut self.writer, writer), std::mem::replace(&mut self.busy, busy));
+        self.finished.push(finish_part(written)?);
+        Ok(())
     }
 
     /// Merges what is left, syncs the merged run and reads it back from disk.
@@ -192,12 +279,16 @@ impl MergeJob {
     /// Those of [`step`](Self::step). Nothing is left behind.
     pub fn finish(mut self) -> Result<MergedRun> {
         while !self.step()? {}
-        let inputs = self.plan.runs.iter().map(|run| run.file.record.run_id).collect();
-        let mut finished = self.writer.finish()?;
-        let merged = MergedRun { record: finished.record.clone(), place: self.place, inputs, is_moved: false };
-        // In this order also after an error: the file is closed before it is removed and the right to it goes.
-        let synced = finished.sync();
-        synced.and_then(|()| finished.verify())?;
+        let Self { writer, busy, mut finished, place, plan, .. } = self;
+        // Where nothing is left in a range of keys, the parts before or behind it will do.
+        if !writer.is_empty() || finished.is_empty() && plan.is_whole() {
+            finished.push(finish_part((writer, busy))?);
+        }
+        let (mut runs, pieces): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
+        let merged = MergedRun { pieces, place, plan };
+        // In this order also after an error: the files are closed before they are removed and the right to them goes.
+        let synced = runs.iter_mut().try_for_each(FinishedRun::sync);
+        synced.and_then(|()| runs.into_iter().try_for_each(FinishedRun::verify))?;
         Ok(merged)
     }
 
@@ -206,7 +297,11 @@ impl MergeJob {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let total_bytes = self.plan.input_bytes();
-        let entries: u64 = self.plan.runs.iter().map(Run::entries).sum();
+        let of_parts: u64 = self.plan.parts.iter().map(Run::entries).sum();
+        let of_all = of_parts + self.plan.later.iter().map(Run::entries).sum::<u64>();
+        // As with their bytes.
+        let files = u128::from(self.plan.runs().map(Run::bytes).sum::<u64>().max(1));
+        let entries = u64::try_from(u128::from(of_all) * u128::from(total_bytes) / files).unwrap_or(u64::MAX);
         let done = if self.is_done { entries } else { self.read.min(entries) };
         let done_bytes = u128::from(total_bytes) * u128::from(done) / u128::from(entries.max(1));
         let done_bytes = if entries == 0 { total_bytes } else { u64::try_from(done_bytes).unwrap_or(total_bytes) };
@@ -220,64 +315,72 @@ impl fmt::Debug for MergeJob {
     }
 }
 
-/// A merged run that waits for the next checkpoint to [adopt](crate::Draft::adopt) it. Dropped before that, it goes away.
+/// Closes the file of a part, which is then to be synced.
+fn finish_part((writer, busy): (RunWriter, Busy)) -> Result<(FinishedRun, Piece)> {
+    let finished = writer.finish()?;
+    let record = finished.record.clone();
+    Ok((finished, Piece { record, busy, is_moved: false }))
+}
+
+/// A merged run, in one part or in several, that waits for the next checkpoint to [adopt](crate::Draft::adopt) it. Dropped before that, it
+/// goes away.
 pub struct MergedRun {
+    pieces: Vec<Piece>,
     place: Place,
-    record: RunRecord,
-    /// The ids of the runs that it was made of, oldest first.
-    inputs: Vec<u128>,
-    is_moved: bool,
+    plan: MergePlan,
 }
 
 impl MergedRun {
     /// The first position that it covers.
     #[must_use]
     pub fn from(&self) -> u64 {
-        self.record().from
+        self.plan.from()
     }
 
     /// The position just past what it covers.
     #[must_use]
     pub fn to(&self) -> u64 {
-        self.record().to
+        self.plan.to()
     }
 
-    /// The number of runs that it was made of.
+    /// The number of files that it was made of.
     #[must_use]
     pub fn inputs(&self) -> usize {
-        self.inputs.len()
+        self.plan.inputs()
     }
 
-    /// Whether the runs that it was made of are still neighbours in `checkpoint`, so that it can stand in for them there.
+    /// Whether what it was made of is still there in `checkpoint`, and nothing between, so that it can stand in for that.
     #[must_use]
     pub fn replaces(&self, checkpoint: &Checkpoint) -> bool {
-        let ids: Vec<u128> = checkpoint.runs().iter().map(Run::id).collect();
-        ids.windows(self.inputs.len()).any(|window| window == self.inputs)
+        let (parts, later) = checkpoint.layers();
+        let place_of = |runs: &[Run], inputs: &[Run]| {
+            runs.windows(inputs.len().max(1)).position(|window| window.iter().map(Run::id).eq(inputs.iter().map(Run::id)))
+        };
+        if self.plan.parts.is_empty() {
+            return place_of(later, &self.plan.later).is_some();
+        }
+        place_of(parts, &self.plan.parts).is_some() && place_of(later, &self.plan.later) == Some(0)
     }
 
-    /// The file's length in bytes.
+    /// Whether `run` is one of the parts, or of the later runs if there are no parts, in whose place this one goes.
+    pub(crate) fn stands_for(&self, run: &Run) -> bool {
+        let replaced = if self.plan.parts.is_empty() { &self.plan.later } else { &self.plan.parts };
+        replaced.iter().any(|input| input.id() == run.id())
+    }
+
+    /// The length of all its files in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.record.file_bytes
+        self.pieces.iter().map(|piece| piece.record.file_bytes).sum()
     }
 
-    pub(crate) fn record(&self) -> &RunRecord {
-        &self.record
-    }
-
-    pub(crate) fn move_to(mut self, path: &Path) -> Result<()> {
-        self.place.shared.vfs().rename(&self.place.busy.path, path)?;
-        self.is_moved = true;
-        Ok(())
-    }
-}
-
-impl Drop for MergedRun {
-    fn drop(&mut self) {
-        if !self.is_moved {
-            // Best effort: it is a temporary, and the next sweep removes it if this can't.
-            drop(self.place.shared.vfs().remove_file(&self.place.busy.path));
+    /// Moves the files into the directory `dir`, each to the name that is made for it.
+    pub(crate) fn move_to(mut self, mut path: impl FnMut(&RunRecord) -> PathBuf) -> Result<()> {
+        for piece in &mut self.pieces {
+            self.place.shared.vfs().rename(&piece.busy.path, &path(&piece.record))?;
+            piece.is_moved = true;
         }
+        Ok(())
     }
 }
 

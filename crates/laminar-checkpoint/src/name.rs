@@ -38,12 +38,13 @@ pub(crate) fn removed_name(id: u64) -> String {
     format!("{REMOVED}{id:020}{TEMPORARY}")
 }
 
-pub(crate) fn merge_name(from: u64, to: u64) -> String {
-    format!("{MERGE}{}{TEMPORARY}", run_name(from, to))
+pub(crate) fn merge_name(from: u64, to: u64, part: usize) -> String {
+    format!("{MERGE}{}{TEMPORARY}", run_name(from, to, part))
 }
 
-pub(crate) fn run_name(from: u64, to: u64) -> String {
-    format!("{from:020}-{to:020}{RUN}")
+/// The file of a run, or of a part of one: `part` says how many parts of the same positions lie before it.
+pub(crate) fn run_name(from: u64, to: u64, part: usize) -> String {
+    if part == 0 { format!("{from:020}-{to:020}{RUN}") } else { format!("{from:020}-{to:020}-{part:04}{RUN}") }
 }
 
 /// Reads a number of exactly twenty digits.
@@ -64,7 +65,9 @@ pub(crate) fn parse(name: &OsStr) -> Option<Name> {
         return number(id).map(Name::Removed);
     }
     let (from, to) = temporary.strip_prefix(MERGE)?.strip_suffix(RUN)?.split_once('-')?;
-    number(from).and(number(to)).map(|_| Name::Merge)
+    let (to, part) = to.split_once('-').unwrap_or((to, "0001"));
+    let is_part = part.len() >= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    number(from).and(number(to)).filter(|_| is_part).map(|_| Name::Merge)
 }
 
 /// The file of a section. Everything but lower-case letters, digits, `_` and `-` is escaped, so that names that differ
@@ -97,12 +100,16 @@ mod tests {
             assert_eq!(parse(checkpoint_name(id)), Some(Name::Checkpoint(id)));
             assert_eq!(parse(draft_name(id)), Some(Name::Draft(id)));
             assert_eq!(parse(removed_name(id)), Some(Name::Removed(id)));
-            assert_eq!(parse(merge_name(id, id)), Some(Name::Merge));
+            for part in [0, 1, 12_345] {
+                assert_eq!(parse(merge_name(id, id, part)), Some(Name::Merge));
+            }
         }
         for foreign in ["checkpoint-7", "checkpoint-7.tmp", "notes.tmp", "LOCK", "", "checkpoint-+0000000000000000001"]
         {
             assert_eq!(parse(foreign.to_owned()), None, "{foreign}");
         }
+        let part = |part: &str| parse(merge_name(1, 2, 7).replace("-0007", part));
+        assert_eq!((part("-0007"), part("-7"), part("-000x"), part("-0007-0007")), (Some(Name::Merge), None, None, None));
         assert_eq!(parse("checkpoint-99999999999999999999".to_owned()), None, "beyond 64 bits");
     }
 

@@ -18,6 +18,8 @@ pub enum Verify {
     All,
 }
 
+const DEFAULT_PART_BYTES: u64 = 128 << 20;
+
 /// How checkpoints are made and opened.
 ///
 /// ```
@@ -40,6 +42,7 @@ pub struct CheckpointOptions {
     pub(crate) hold_lock: bool,
     pub(crate) verify: Verify,
     pub(crate) read_back: bool,
+    pub(crate) part_bytes: u64,
 }
 
 impl Default for CheckpointOptions {
@@ -68,6 +71,7 @@ impl CheckpointOptions {
             hold_lock: true,
             verify: Verify::default(),
             read_back: true,
+            part_bytes: DEFAULT_PART_BYTES,
         }
     }
 
@@ -139,9 +143,20 @@ impl CheckpointOptions {
         self
     }
 
+    /// The least size of a part, at least 1 byte: where the oldest run is merged, it is cut into about four, or into fewer so that none is
+    /// smaller. A small one is quicker to read in one. Default: 128 MiB.
+    #[must_use]
+    pub fn part_bytes(mut self, bytes: u64) -> Self {
+        self.part_bytes = bytes;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         if self.max_retained == 0 {
             return Err(Error::InvalidOption { name: "max_retained", why: "at least one checkpoint must be kept" });
+        }
+        if self.part_bytes == 0 {
+            return Err(Error::InvalidOption { name: "part_bytes", why: "it must be above zero" });
         }
         if self.interval.is_zero() {
             return Err(Error::InvalidOption { name: "interval", why: "it must be above zero" });

@@ -15,6 +15,7 @@ mod find;
 mod guide;
 mod heal;
 mod iter;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -25,6 +26,7 @@ pub(crate) use ahead::VerifyAhead;
 pub(crate) use file::{RunFile, open_exact};
 pub(crate) use iter::KeyValue;
 pub use iter::RunIter;
+pub(crate) use parts::{Parts, parts_from};
 pub(crate) use verify::verify;
 pub use writer::{FinishedRun, RunWriter};
 

@@ -4,11 +4,43 @@ use std::fmt;
 use std::ops::Bound;
 
 use crate::Result;
-use crate::run::{KeyValue, Run, RunIter};
+use crate::run::{KeyValue, Run, RunIter, parts_from};
+
+/// The entries of one run, in as many parts as it has, in order.
+pub(crate) struct Chain<'a> {
+    iter: RunIter<'a>,
+    /// The parts behind.
+    rest: &'a [Run],
+}
+
+impl<'a> Chain<'a> {
+    /// The entries between two bounds of a run in these parts, in the order of their keys; nothing if there are none.
+    pub(crate) fn new(parts: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Option<Self> {
+        let (first, rest) = parts_from(parts, lower).split_first()?;
+        Some(Self { iter: first.range(lower, upper), rest })
+    }
+}
+
+impl<'a> Iterator for Chain<'a> {
+    type Item = Result<KeyValue<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = self.iter.next();
+            if next.is_some() {
+                return next;
+            }
+            let (first, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            self.iter.go_on_in(&first.file);
+        }
+    }
+}
 
 /// One run's next entry, and what comes after.
 struct Source<'a> {
-    iter: RunIter<'a>,
+    iter: Chain<'a>,
     next: Option<KeyValue<'a>>,
 }
 
@@ -21,11 +53,11 @@ pub(crate) struct Newest<'a> {
 }
 
 impl<'a> Newest<'a> {
-    /// The entries of `runs`, oldest first, between two bounds.
-    pub(crate) fn new(runs: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
-        let mut newest = Self { sources: Vec::with_capacity(runs.len()), error: None };
-        for run in runs.iter().rev() {
-            let mut source = Source { iter: run.range(lower, upper), next: None };
+    /// The entries of these runs, the newest first.
+    pub(crate) fn of(runs: impl IntoIterator<Item = Chain<'a>>) -> Self {
+        let mut newest = Self { sources: Vec::new(), error: None };
+        for iter in runs {
+            let mut source = Source { iter, next: None };
             if newest.advance(&mut source) {
                 newest.sources.push(source);
             }
@@ -53,6 +85,17 @@ impl<'a> Newest<'a> {
         self.sources = sources;
         Some((key, value))
     }
+}
+
+/// The runs' entries between two bounds, the newest run first.
+pub(crate) fn chains<'a>(
+    parts: &'a [Run],
+    later: &'a [Run],
+    lower: Bound<&[u8]>,
+    upper: Bound<&[u8]>,
+) -> impl DoubleEndedIterator<Item = Chain<'a>> {
+    let later = later.iter().rev().map(std::slice::from_ref);
+    later.chain([parts]).filter_map(move |run| Chain::new(run, lower, upper))
 }
 
 impl<'a> Iterator for Newest<'a> {
@@ -85,18 +128,18 @@ pub struct Scan<'a>(Inner<'a>);
 
 enum Inner<'a> {
     /// The usual checkpoint of a fresh or merged state: nothing to compare.
-    One(RunIter<'a>),
+    One(Chain<'a>),
     Many(Newest<'a>),
     Done,
 }
 
 impl<'a> Scan<'a> {
-    /// The live entries of `runs`, oldest first, between two bounds.
-    pub(crate) fn new(runs: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
-        Self(match runs {
-            [run] => Inner::One(run.range(lower, upper)),
-            runs => Inner::Many(Newest::new(runs, lower, upper)),
-        })
+    /// The live entries between two bounds of a run in `parts`, and of `later` ones, oldest first.
+    pub(crate) fn new(parts: &'a [Run], later: &'a [Run], lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
+        if later.is_empty() {
+            return Self(Chain::new(parts, lower, upper).map_or(Inner::Done, Inner::One));
+        }
+        Self(Inner::Many(Newest::of(chains(parts, later, lower, upper))))
     }
 }
 

@@ -27,11 +27,12 @@ pub use ticket::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Phase};
 use job::CheckpointJob;
 use ticket::Counter;
 
-/// How much of the log goes into one run.
+/// How much of the log goes into one run, and the least size of a part of the first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {
     pub(crate) log_bytes: u64,
     pub(crate) records: usize,
+    pub(crate) part_bytes: u64,
 }
 
 /// A checkpoint to be made: everything that was logged before `cut`, on top of `base`.

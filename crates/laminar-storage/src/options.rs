@@ -32,6 +32,7 @@ pub struct StoreOptions {
     pub(crate) max_retained: usize,
     pub(crate) run_log_bytes: u64,
     pub(crate) run_records: usize,
+    pub(crate) part_bytes: u64,
     pub(crate) memory_budget: Option<u64>,
     pub(crate) table_limit_bytes: u64,
 }
@@ -60,6 +61,7 @@ impl StoreOptions {
             max_retained: 2,
             run_log_bytes: 2 << 30,
             run_records: 16 << 20,
+            part_bytes: 128 << 20,
             memory_budget: None,
             table_limit_bytes: MAX_TABLE_BYTES,
         }
@@ -166,6 +168,15 @@ impl StoreOptions {
         self
     }
 
+    /// The least size of a part: the oldest run of a checkpoint lies in about four files, one behind the other in the order of the keys, or in fewer
+    /// so that none is smaller than this. Merging goes by half of it at a time, and only that half is there twice while the checkpoint
+    /// before is kept: a large state takes at most about two times and a half its size. Default 128 MiB, at least 1 byte.
+    #[must_use]
+    pub fn part_bytes(mut self, bytes: u64) -> Self {
+        self.part_bytes = bytes;
+        self
+    }
+
     /// The most bytes of memory that the table may hold on to. Above it, entries that the attached checkpoint holds too leave the
     /// table and are read from there; with periodic checkpoints, one is due after a quarter of this in bytes of log; and a recovery
     /// that would replay more log than this turns it into a checkpoint first. The table exceeds the budget as long as no checkpoint
@@ -199,6 +210,7 @@ impl StoreOptions {
                 (8 << 20..=MAX_TABLE_BYTES).contains(&self.table_limit_bytes),
                 "from 8 MiB to 63 GiB",
             ),
+            ("part_bytes", self.part_bytes >= 1, "at least 1"),
             ("run_limits", self.run_log_bytes >= 1 && self.run_records >= 1, "at least 1 each"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {

@@ -107,6 +107,7 @@ pub(crate) fn checkpoint_options(options: &StoreOptions, identity: Identity) -> 
         .hash_seed(identity.hash_seed)
         .read_mode(options.read_mode)
         .verify(options.verify)
+        .part_bytes(options.part_bytes)
         .hold_lock(false)
 }
 
@@ -254,7 +255,7 @@ impl Replayed {
 }
 
 fn run_limits(options: &StoreOptions) -> RunLimits {
-    RunLimits { log_bytes: options.run_log_bytes, records: options.run_records }
+    RunLimits { log_bytes: options.run_log_bytes, records: options.run_records, part_bytes: options.part_bytes }
 }
 
 /// What a store is put together from.

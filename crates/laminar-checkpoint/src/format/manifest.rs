@@ -6,6 +6,7 @@ use super::bytes::{Decoder, Encode, count32};
 use super::twin;
 use super::{Fault, PAGE};
 use crate::error::Reason;
+use crate::name::run_name;
 
 pub(crate) const MANIFEST_MAGIC: &[u8; 8] = b"laminMAN";
 /// How much of a run's first and last key the manifest repeats, for people and for tools.
@@ -25,7 +26,7 @@ pub(crate) struct Manifest {
     /// Every file was read back from disk after it was synced, by the checkpoint that wrote it.
     pub(crate) is_verified: bool,
     pub(crate) source_offsets: BTreeMap<String, u64>,
-    /// Oldest first.
+    /// Oldest first; the parts of the oldest in the order of their keys.
     pub(crate) runs: Vec<RunRecord>,
     /// In the order of their names.
     pub(crate) sections: Vec<SectionRecord>,
@@ -66,6 +67,11 @@ pub(crate) struct SectionRecord {
 /// As much of a key as the manifest repeats.
 pub(crate) fn shown_key(key: &[u8]) -> Vec<u8> {
     key.get(..SHOWN_KEY).unwrap_or(key).to_vec()
+}
+
+/// The name of the file of a run of these positions in a checkpoint, given the runs that come before it.
+pub(crate) fn run_file_name(before: &[RunRecord], from: u64, to: u64) -> String {
+    run_name(from, to, before.iter().filter(|run| (run.from, run.to) == (from, to)).count())
 }
 
 impl RunRecord {
@@ -190,9 +196,33 @@ impl Manifest {
         (flags & !FLAG_VERIFIED == 0 && fields.remaining() == 0 && ascends && manifest.is_tiling()).then_some(manifest)
     }
 
-    /// Whether the runs follow one another without gap or overlap, up to the checkpoint's position.
+    /// How many runs, from the first on, are the parts of the oldest: those that begin where it does.
+    pub(crate) fn parts(&self) -> usize {
+        let first = self.runs.first().map(|run| run.from);
+        self.runs.iter().take_while(|run| Some(run.from) == first).count()
+    }
+
+    /// Whether the runs tile the positions up to the checkpoint's, and the parts of the oldest the keys: the later runs follow one another
+    /// without gap or overlap from where the least advanced part ends, and each part ends where one of them begins, or behind them all.
     pub(crate) fn is_tiling(&self) -> bool {
-        let neighbours = self.runs.windows(2).all(|pair| matches!(pair, [a, b] if a.to == b.from));
-        neighbours && self.runs.last().is_none_or(|last| last.to == self.wal_position)
+        let (parts, later) = self.runs.split_at(self.parts());
+        let Some(mut end) = parts.iter().map(|part| part.to).min() else { return true };
+        let mut ends = vec![end];
+        for run in later {
+            if run.from != end {
+                return false;
+            }
+            end = run.to;
+            ends.push(end);
+        }
+        // The keys are shown in part, so that neighbours may look alike; whole ones are compared when the runs are opened.
+        let is_ascending = |pair: &[RunRecord]| matches!(pair, [a, b] if a.last_key <= b.first_key && a.entries > 0 && b.entries > 0);
+        end == self.wal_position && parts.iter().all(|part| ends.contains(&part.to)) && parts.windows(2).all(is_ascending)
+    }
+
+    /// The name of each run's file.
+    pub(crate) fn run_names(&self) -> Vec<String> {
+        let before = |at: usize| self.runs.get(..at).unwrap_or_default();
+        self.runs.iter().enumerate().map(|(at, run)| run_file_name(before(at), run.from, run.to)).collect()
     }
 }

@@ -1,117 +1,312 @@
-//! Which neighbouring runs are worth merging. A pure function of their sizes.
+//! Which runs are worth merging. A pure function of their sizes, and of how far the parts of the oldest have come.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
-/// A checkpoint never has more runs than this, if what is planned is merged before the next one is made.
+/// A checkpoint never has more runs than this, the parts of the oldest counted as one, if what is planned is merged before the next one is
+/// made.
 pub(crate) const MAX_RUNS: usize = 16;
 
-/// The runs to merge into one, given the sizes of all, oldest first; nothing if there is no need.
+/// A run, or a part of the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) bytes: u64,
+    /// The position up to which it holds what was written.
+    pub(super) to: u64,
+}
+
+/// What is to be merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// These parts of the oldest run, and so many later runs, the oldest of them.
+    Oldest { parts: Range<usize>, later: usize },
+    /// These later runs.
+    Later(Range<usize>),
+}
+
+/// What to merge, given the parts of the oldest run in the order of their keys, and the later runs, oldest first; nothing if there is no
+/// need.
 ///
-/// Two rules. *Space*: once all later runs together are half as large as the oldest, everything becomes one run: what
-/// was overwritten or deleted goes away, and the space taken stays within about one and a half times the state. *Count*:
-/// once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs
+/// Two rules. *Space*: once all later runs together are a little more than half as large as the oldest, they are merged into it: what was
+/// overwritten or deleted goes away, and the space taken stays within about one and a half times the state. Where the oldest lies in parts, that is
+/// done by half of it at a time, and the later runs go with the last: so long as the checkpoint before is kept, only what was merged for this one
+/// is there twice. *Count*: once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs
 /// the fewest bytes for each run that it saves; of equals the longest. It saves no more runs than can still come before the
-/// first rule makes one of everything: what is merged for later than that is written once for nothing.
+/// first rule takes all of them: what is merged for later than that is written once for nothing.
 ///
 /// Runs of like size are therefore merged all at once, and the runs that come out of that fall from large to small, as
 /// in a binomial schedule: of `n` new runs of one size, with 14 places behind the oldest, each is written a second time
 /// only once `n` exceeds 14, and a third time only once it exceeds about 100.
-pub(super) fn window(sizes: &[u64]) -> Option<Range<usize>> {
-    let (oldest, later) = sizes.split_first()?;
-    let by_space = !later.is_empty() && later.iter().sum::<u64>() >= oldest / 2;
-    if by_space { Some(0..sizes.len()) } else { window_for_room(sizes) }
+pub(super) fn choose(parts: &[Span], later: &[Span]) -> Option<Choice> {
+    let lead = parts.iter().map(|part| part.to).max()?;
+    let is_under_way = parts.iter().any(|part| part.to < lead);
+    let by_space = later.last().filter(|_| left(parts, later) == 0).map(|last| last.to);
+    let target = if is_under_way { Some(lead) } else { by_space };
+    let Some(target) = target else {
+        return window_for_room(parts, later).map(Choice::Later);
+    };
+    let steps = steps(parts, target);
+    let first = steps.first()?.clone();
+    // Only the last step takes runs away, and one comes with each that is made before.
+    if let Some(window) = window_for(steps.len(), MAX_RUNS + 1, parts, later) {
+        return Some(Choice::Later(window));
+    }
+    Some(Choice::Oldest { parts: first, later: later.iter().take_while(|run| run.to <= target).count() })
 }
 
 /// The window of the second rule alone, which leaves room for one more run; nothing if there is room.
-pub(super) fn window_for_room(sizes: &[u64]) -> Option<Range<usize>> {
-    let (oldest, later) = sizes.split_first()?;
-    let excess = sizes.len().checked_sub(MAX_RUNS)?;
-    let later_sum: u64 = later.iter().sum();
-    // Runs are expected to go on coming in the size of the smallest, so that their number is not taken too low.
-    let smallest = later.iter().copied().min().unwrap_or(0).max(1);
-    let to_come = usize::try_from((oldest / 2).saturating_sub(later_sum).div_ceil(smallest)).unwrap_or(usize::MAX);
-    let shortest = excess + 2;
-    let longest = to_come.saturating_add(1).max(shortest);
-    let windows = (1..sizes.len() - 1).flat_map(|start| (start + 2..=sizes.len()).map(move |end| start..end));
-    let windows = windows.filter(|window| (shortest..=longest).contains(&window.len()));
+pub(super) fn window_for_room(parts: &[Span], later: &[Span]) -> Option<Range<usize>> {
+    window_for(1, MAX_RUNS, parts, later)
+}
+
+fn bytes(runs: &[Span]) -> u64 {
+    runs.iter().map(|run| run.bytes).sum()
+}
+
+/// How many runs are left to come until all of them are 14/25 as large as the oldest. They are expected to go on coming in the size of the
+/// smallest, so that their number is not taken too low.
+///
+/// The share is the smallest with which, of what changes at random, a byte is written 2.75 times in the first hundred checkpoints of a
+/// hundredth each (see the test): at a half the runs become so many just before that they are merged once more for it.
+fn left(parts: &[Span], later: &[Span]) -> usize {
+    let smallest = later.iter().map(|run| run.bytes).min().unwrap_or(0).max(1);
+    let missing = (bytes(parts) / 25 * 14).saturating_sub(bytes(later));
+    usize::try_from(missing.div_ceil(smallest)).unwrap_or(usize::MAX)
+}
+
+/// The parts that are not as far as `target`, in the groups of neighbours that are merged at a time: about half of all, or one part.
+fn steps(parts: &[Span], target: u64) -> Vec<Range<usize>> {
+    // A little more than half, because no part is exactly a quarter.
+    let most = bytes(parts) / 8 * 5;
+    let mut steps: Vec<Range<usize>> = Vec::new();
+    for (number, part) in parts.iter().enumerate().filter(|(_, part)| part.to < target) {
+        match steps.last_mut() {
+            Some(step) if step.end == number && bytes(parts.get(step.clone()).unwrap_or_default()) + part.bytes <= most => {
+                step.end += 1;
+            }
+            _ => steps.push(number..number + 1),
+        }
+    }
+    steps
+}
+
+/// The window of later runs to merge so that `to_come` more have room, if there are `too_many` with those; nothing if not, or where there
+/// is no window.
+fn window_for(to_come: usize, too_many: usize, parts: &[Span], later: &[Span]) -> Option<Range<usize>> {
+    let all = 1 + later.len() + to_come;
+    if all <= too_many {
+        return None;
+    }
+    let shortest = 1 + all - MAX_RUNS;
+    // Those that come beside the steps of the first rule need room too.
+    let longest = left(parts, later).saturating_add(steps(parts, u64::MAX).len()).max(shortest);
+    let windows = (0..later.len()).flat_map(|start| (start + 2..=later.len()).map(move |end| start..end));
+    let windows = windows.filter(|window| window.len() <= longest && is_between_ends(parts, later, window));
     windows.min_by_key(|window| {
-        let cost: u64 = sizes.get(window.clone()).unwrap_or_default().iter().sum();
-        let saved = window.len() as u64 - 1;
-        // Bytes for each run saved, in fixed point; of equals the longest window.
-        (u128::from(cost) * 1024 / u128::from(saved), std::cmp::Reverse(saved))
+        let cost = bytes(later.get(window.clone()).unwrap_or_default());
+        let saved = window.len() - 1;
+        // First of all the room. Then bytes for each run saved, in fixed point; of equals the longest window.
+        let missing = shortest.saturating_sub(window.len());
+        (missing, u128::from(cost) * 1024 / saved.max(1) as u128, Reverse(saved))
     })
+}
+
+/// Whether no part of the oldest run ends within the window: the runs that are merged into the other parts must stay apart from the rest.
+fn is_between_ends(parts: &[Span], later: &[Span], window: &Range<usize>) -> bool {
+    let inner = later.get(window.start..window.end - 1).unwrap_or_default();
+    !inner.iter().any(|run| parts.iter().any(|part| part.to == run.to))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Adds `count` runs of `size` behind a state of `base`, merging as planned; returns the most runs there were, the
-    /// bytes written per byte added, and the mean of all bytes over the state's.
-    fn simulate(base: u64, size: u64, count: u64, grows: bool) -> (usize, f64, f64) {
-        let (mut sizes, mut state) = (vec![base], base);
-        let (mut most, mut written, mut space) = (0, 0, 0.0);
-        for _ in 0..count {
-            if let Some(window) = window(&sizes) {
-                let sum: u64 = sizes[window.clone()].iter().sum();
-                let merged = if window.start == 0 && !grows { state.min(sum) } else { sum };
-                written += merged;
-                sizes.splice(window, [merged]);
-            }
-            sizes.push(size);
-            written += size;
-            state += if grows { size } else { 0 };
-            most = most.max(sizes.len());
-            space += sizes.iter().sum::<u64>() as f64 / state as f64;
+    /// Runs of these sizes, one behind the other, the parts of the oldest up to 0.
+    fn spans(parts: &[u64], later: &[u64]) -> (Vec<Span>, Vec<Span>) {
+        let parts = parts.iter().map(|&bytes| Span { bytes, to: 0 }).collect();
+        (parts, (1..).zip(later).map(|(to, &bytes)| Span { bytes, to }).collect())
+    }
+
+    fn choose_of(parts: &[u64], later: &[u64]) -> Option<Choice> {
+        let (parts, later) = spans(parts, later);
+        choose(&parts, &later)
+    }
+
+    fn room_of(oldest: u64, later: &[u64]) -> Option<Range<usize>> {
+        let (parts, later) = spans(&[oldest], later);
+        window_for_room(&parts, &later)
+    }
+
+    /// A state of `base` bytes, behind which runs of `size` are added.
+    #[derive(Debug, Clone, Copy)]
+    struct State {
+        base: u64,
+        size: u64,
+        /// Whether it grows by each run; else a run changes what is there.
+        grows: bool,
+        /// How many parts the oldest run has at first, and whether it is cut into more.
+        parts: usize,
+        is_cut: bool,
+    }
+
+    /// What many checkpoints come to.
+    #[derive(Debug, Default)]
+    struct Course {
+        most_runs: usize,
+        most_parts: usize,
+        /// Bytes written per byte added.
+        written: f64,
+        /// The mean of all bytes over the state's.
+        space: f64,
+        /// The most, with what was merged for a checkpoint there twice.
+        peak: f64,
+    }
+
+    impl State {
+        /// The bytes of a run into which so many were merged: of what changes at random some is the same.
+        fn run_bytes(self, count: u64) -> u64 {
+            let add = |sum, _| sum + if self.grows { self.size } else { self.size * (self.base - sum) / self.base };
+            (0..count).fold(0, add)
         }
-        (most, written as f64 / (size * count) as f64, space / count as f64)
+
+        /// Adds `count` runs, merging as planned.
+        fn course(self, count: u64) -> Course {
+            let (mut parts, mut later) = spans(&vec![self.base / self.parts as u64; self.parts], &[]);
+            let (mut state, mut at_first, mut written) = (self.base, self.base, 0);
+            let mut course = Course::default();
+            for position in 1..=count {
+                let mut replaced = 0;
+                match choose(&parts, &later) {
+                    Some(Choice::Oldest { parts: step, later: taken }) => {
+                        let to = later[taken - 1].to;
+                        let (old, all) = (bytes(&parts[step.clone()]), bytes(&parts));
+                        if parts.iter().all(|part| part.to == parts[0].to) {
+                            at_first = all;
+                        }
+                        let new = if self.grows { old + bytes(&later[..taken]) * old / at_first } else { old };
+                        // As a merge does: a part ends with a quarter of all, and an eighth of that.
+                        let longest = if self.is_cut { all / 32 * 9 } else { u64::MAX };
+                        let pieces = new.div_ceil(longest);
+                        let piece = |at| if at + 1 < pieces { longest } else { new - longest * (pieces - 1) };
+                        parts.splice(step, (0..pieces).map(|at| Span { bytes: piece(at), to }));
+                        let end = parts.iter().map(|part| part.to).min().unwrap();
+                        let gone = later.iter().take_while(|run| run.to <= end).count();
+                        replaced = old + later.drain(..gone).map(|run| run.bytes).sum::<u64>();
+                        written += new;
+                    }
+                    Some(Choice::Later(window)) => {
+                        let from = later[..window.start].last().or(parts.iter().min_by_key(|part| part.to)).unwrap().to;
+                        let to = later[window.end - 1].to;
+                        replaced = bytes(&later[window.clone()]);
+                        later.splice(window, [Span { bytes: self.run_bytes(to - from), to }]);
+                        written += self.run_bytes(to - from);
+                    }
+                    None => {}
+                }
+                later.push(Span { bytes: self.size, to: position });
+                written += self.size;
+                state += if self.grows { self.size } else { 0 };
+                let space = (bytes(&parts) + bytes(&later)) as f64 / state as f64;
+                course.most_runs = course.most_runs.max(1 + later.len());
+                course.most_parts = course.most_parts.max(parts.len());
+                course.space += space / count as f64;
+                course.peak = course.peak.max(space + replaced as f64 / state as f64);
+            }
+            course.written = written as f64 / (self.size * count) as f64;
+            course
+        }
     }
 
     #[test]
     fn runs_stay_few_and_are_rarely_rewritten() {
         // Base, new runs, how many, whether the state grows by them; then the limits of rewriting and of space.
         for (base, size, count, grows, rewritten, space) in [
-            (1_000_000, 10_000, 100, false, 2.8, 1.3),
-            (1_000_000, 10_000, 1000, false, 3.8, 1.3),
-            (1_000_000, 1_000, 1000, false, 6.1, 1.3),
+            (1_000_000, 10_000, 100, false, 2.75, 1.3),
+            (1_000_000, 10_000, 1000, false, 3.5, 1.3),
+            (1_000_000, 1_000, 1000, false, 5.8, 1.3),
             (1_000_000, 10_000, 1000, true, 5.5, 1.1),
             (1_000, 1_000, 1000, true, 5.3, 1.1),
         ] {
-            let (most, written, bytes) = simulate(base, size, count, grows);
-            assert!(most <= MAX_RUNS, "{most} runs");
-            assert!(written <= rewritten, "{count} runs of {size} on {base}: every byte written {written:.2} times");
-            assert!(bytes <= space, "{count} runs of {size} on {base}: {bytes:.2} times the space");
+            for (parts, is_cut) in [(1, false), (1, true), (4, true)] {
+                let state = State { base, size, grows, parts, is_cut };
+                let course = state.course(count);
+                assert!(course.most_runs <= MAX_RUNS, "{state:?}: {course:?}");
+                assert!(course.most_parts <= if is_cut { 8 } else { 1 }, "{state:?}: {course:?}");
+                assert!(course.written <= rewritten && course.space <= space, "{state:?}: {course:?}");
+                // The inputs of a merge of everything, and all again; or else of half of it.
+                let peak = if parts == 1 { 2.6 } else { 2.1 };
+                assert!(course.peak <= peak, "{state:?}: {course:?}");
+            }
         }
     }
 
     #[test]
     fn few_small_runs_are_left_alone() {
-        assert_eq!(window(&[]), None);
-        assert_eq!(window(&[5]), None);
-        assert_eq!(window(&[100, 10, 10, 10]), None);
-        assert_eq!(window(&[100, 10, 40]), Some(0..3));
+        assert_eq!(choose_of(&[], &[]), None);
+        assert_eq!(choose_of(&[5], &[]), None);
+        assert_eq!(choose_of(&[100], &[10, 10, 10]), None);
+        assert_eq!(choose_of(&[100], &[10, 50]), Some(Choice::Oldest { parts: 0..1, later: 2 }));
+        assert_eq!(choose_of(&[25; 4], &[10, 50]), Some(Choice::Oldest { parts: 0..2, later: 2 }));
     }
 
     #[test]
     fn room_is_made_behind_the_oldest_however_many_there_are() {
-        assert_eq!(window_for_room(&[100; 15]), None);
-        for count in 16..100 {
-            let mut sizes = vec![1_000_000];
-            sizes.extend((1..count).map(|number| 1000 + number % 7));
-            let window = window_for_room(&sizes).unwrap();
-            assert!(window.start > 0, "{window:?}");
-            assert!(sizes.len() - (window.len() - 1) < MAX_RUNS, "{count} runs, {window:?}");
+        assert_eq!(room_of(100, &[100; 14]), None);
+        for count in 15..100 {
+            let later: Vec<u64> = (1..=count).map(|number| 1000 + number % 7).collect();
             // Also where the first rule would have all of them.
-            sizes[0] = 10;
-            let window = window_for_room(&sizes).unwrap();
-            assert!(window.start > 0 && sizes.len() - (window.len() - 1) < MAX_RUNS, "{count} runs, {window:?}");
+            for oldest in [1_000_000, 10] {
+                let window = room_of(oldest, &later).unwrap();
+                assert!(1 + later.len() - (window.len() - 1) < MAX_RUNS, "{count} runs, {window:?}");
+            }
         }
     }
 
     #[test]
     fn runs_of_like_size_go_together() {
-        let mut sizes = vec![1_000_000, 15_000];
-        sizes.extend([1000; 14]);
-        assert_eq!(window(&sizes), Some(2..16));
+        let later: Vec<u64> = [15_000].into_iter().chain([1000; 14]).collect();
+        assert_eq!(choose_of(&[1_000_000], &later), Some(Choice::Later(1..15)));
+    }
+
+    #[test]
+    fn what_was_begun_with_one_part_is_ended_with_the_others() {
+        let (mut parts, later) = spans(&[10; 5], &[1, 1, 1, 1]);
+        // The second part is as far as the second of the later runs.
+        parts[1].to = 2;
+        let next = |parts: &[Span]| choose(parts, &later);
+        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 0..1, later: 2 }));
+        parts[0].to = 2;
+        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 2..5, later: 2 }));
+        parts[2].to = 2;
+        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 3..5, later: 2 }));
+        parts.iter_mut().for_each(|part| part.to = 2);
+        assert_eq!(next(&parts), None);
+    }
+
+    #[test]
+    fn runs_that_some_parts_hold_stay_apart_from_the_rest() {
+        for end in 1..=20 {
+            let (mut parts, later) = spans(&[1_000_000; 2], &[1; 20]);
+            parts[0].to = end;
+            let mut left = later.clone();
+            let mut windows = 0;
+            while let Some(window) = window_for_room(&parts, &left) {
+                assert!(window.len() > 1 && windows < 20);
+                let merged = Span { bytes: window.len() as u64, to: left[window.end - 1].to };
+                left.splice(window, [merged]);
+                assert!(left.iter().any(|run| run.to == end), "a run ends where the part does: {left:?}");
+                windows += 1;
+            }
+            assert!(left.len() < MAX_RUNS - 1, "{left:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_what_comes_while_a_half_is_merged() {
+        let later: Vec<u64> = [40_000].into_iter().chain([1500; 14]).collect();
+        let Some(Choice::Later(window)) = choose_of(&[25_000; 4], &later) else { panic!("there are too many") };
+        assert_eq!(window.len(), 3, "the next comes, and one beside the first half");
+        assert_eq!(choose_of(&[25_000; 4], &later[1..]), None);
+        assert!(matches!(choose_of(&[100_000], &later), Some(Choice::Oldest { .. })), "all at once needs no room");
     }
 }

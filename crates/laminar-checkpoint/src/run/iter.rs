@@ -99,6 +99,15 @@ impl<'a> RunIter<'a> {
         iter
     }
 
+    /// The entries of another run up to the same bound.
+    pub(crate) fn go_on_in(&mut self, run: &'a RunFile) {
+        let upper = std::mem::replace(&mut self.upper.bound, Bound::Unbounded);
+        let upper = Upper { bound: upper, is_near: false, prefix: 0, head: 0 };
+        let (data, lost) = (Data::NONE, None);
+        *self = Self { run, data, entry: 0, chapter: 0, unit: 0, upper, lost, is_done: false };
+        self.enter_chapter();
+    }
+
     /// Goes to the first entry at or above `key`, or above it.
     fn begin(&mut self, key: &[u8], is_excluded: bool) -> Result<()> {
         let spot = self.run.seek(Key::from(key))?;

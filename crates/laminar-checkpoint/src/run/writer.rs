@@ -205,6 +205,12 @@ impl RunWriter {
         !self.identity.is_base
     }
 
+    /// Whether there are no entries so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.entries == 0
+    }
+
     /// Bytes of output so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {

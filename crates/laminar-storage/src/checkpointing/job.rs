@@ -23,6 +23,9 @@ use crate::{Error, Result};
 const STEP_RECORDS: usize = 16 << 10;
 const STEP_BATCHES: usize = STEP_RECORDS / ahead::BATCH;
 
+/// The first run of a store is cut into so many parts, if they are large enough: as when it is merged.
+const MOST_PARTS: usize = 4;
+
 /// With this many runs a merge that is under way comes before the next checkpoint, and one is begun if there is none: else, where
 /// checkpoints follow one another without a pause, or processes that die soon, it would never end, and every read would pay for
 /// it. As in the rule of merging of `laminar-checkpoint`.
@@ -114,7 +117,7 @@ impl CheckpointJob {
     /// The checkpoint to be made next; nothing so long as a merge comes first.
     fn next_request(&mut self) -> Option<Request> {
         let base = self.mailbox.lock().request.as_ref()?.base.clone();
-        if let Some(base) = base.filter(|base| base.runs().len() >= MANY_RUNS) {
+        if let Some(base) = base.filter(|base| base.depth() >= MANY_RUNS) {
             if self.merging.is_none()
                 && self.merged.is_none()
                 && self.room_made_for.replace(base.id()) != Some(base.id())
@@ -220,10 +223,16 @@ struct Writing {
     /// The bucket that is written, and its next batch.
     now: Option<(Arc<Reading>, usize)>,
     written: usize,
+    from: u64,
     end: Lsn,
+    /// So many records make a part, unless that is smaller than parts are to be.
+    part_records: usize,
+    /// Those of the part that is written.
+    in_part: usize,
 }
 
 impl Writing {
+
     /// Records that are left to write, or fewer.
     fn left(&self) -> usize {
         let in_bucket = self.now.as_ref().map_or(0, |(reading, next)| {
@@ -267,7 +276,7 @@ impl Making {
                 self.offsets = base.source_offsets().clone();
             }
             from = Lsn::new(base.wal_position());
-            self.bytes_merged = take_over(&mut draft, base, job.merged.take())?;
+            self.bytes_merged = draft.take_over(base, job.merged.take())?;
         }
         self.stage = self.next_stretch(job, draft, from)?;
         Ok(())
@@ -310,7 +319,9 @@ impl Making {
         let is_oldest = draft.is_empty() || planted("run-drops-tombstones");
         let position = if draft.is_empty() { 0 } else { collector.from().get() };
         let writer = draft.run_writer(position, end.get(), !is_oldest)?;
-        let writing = Writing { pieces: collector.into_pieces(), now: None, written: 0, end };
+        let pieces = collector.into_pieces();
+        let part_records = if draft.is_empty() { pieces.len().div_ceil(MOST_PARTS) } else { usize::MAX };
+        let writing = Writing { pieces, now: None, written: 0, from: position, end, part_records, in_part: 0 };
         self.stage = Stage::Write { writer, draft, writing };
         debug_assert!(job.wal.durable_lsn() >= end, "a run is never ahead of the durable log");
         Ok(())
@@ -340,7 +351,9 @@ impl Making {
                     job.spare.wake();
                 }
                 ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
-                writing.written += ahead::range_of(number, reading.sorted.len()).len();
+                let written = ahead::range_of(number, reading.sorted.len()).len();
+                writing.written += written;
+                writing.in_part += written;
             }
             if until < reading.batches() {
                 writing.now = Some((reading, until));
@@ -352,9 +365,14 @@ impl Making {
         if writing.left() == 0 {
             draft.add_run(writer.finish()?)?;
             self.stage = self.next_stretch(job, draft, writing.end)?;
-        } else {
-            self.stage = Stage::Write { writer, draft, writing };
+            return Ok(());
         }
+        if writing.in_part >= writing.part_records && writer.bytes() >= job.limits.part_bytes {
+            draft.add_run(writer.finish()?)?;
+            writer = draft.run_writer(writing.from, writing.end.get(), false)?;
+            writing.in_part = 0;
+        }
+        self.stage = Stage::Write { writer, draft, writing };
         Ok(())
     }
 
@@ -368,32 +386,12 @@ impl Making {
         let info = CheckpointInfo {
             id: checkpoint.id(),
             wal_position: self.cut,
-            runs: checkpoint.runs().len(),
+            runs: checkpoint.depth(),
             entries_written: checkpoint.stats().entries_written,
             bytes_written: checkpoint.stats().bytes_written - self.bytes_merged,
             bytes_merged: self.bytes_merged,
             duration: job.env.clock.now().saturating_sub(self.begun),
         };
         Ok((checkpoint, info))
-    }
-}
-
-/// Puts the runs of `base` into the draft, a finished merge in place of its inputs if those are still neighbours there.
-/// Returns the bytes of the merge that was taken.
-fn take_over(draft: &mut Draft, base: &Checkpoint, merged: Option<MergedRun>) -> Result<u64> {
-    let merged = merged.filter(|merged| merged.replaces(base));
-    let covered = merged.as_ref().map(|merged| merged.from()..merged.to());
-    for run in base.runs() {
-        if !covered.as_ref().is_some_and(|covered| covered.contains(&run.from())) {
-            draft.link_run(run)?;
-        }
-    }
-    match merged {
-        Some(merged) => {
-            let bytes = merged.bytes();
-            draft.adopt(merged)?;
-            Ok(bytes)
-        }
-        None => Ok(0),
     }
 }

@@ -112,7 +112,7 @@ mod tests {
         store.commit().unwrap().wait().unwrap();
         let cut = store.wal.durable_lsn();
         let view = store.wal.view(Lsn::ZERO..cut).unwrap();
-        let limits = RunLimits { log_bytes: u64::MAX, records: 1 << 20 };
+        let limits = RunLimits { log_bytes: u64::MAX, records: 1 << 20, part_bytes: u64::MAX };
         let mut collector = Collector::new(view.clone(), Lsn::ZERO, cut, limits);
         // Little is recent, so that pieces have keys in common.
         collector.found = Found::new(1, longest);

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::{StateStore, StoreOptions, WalStateStore};
 
-    const LIMITS: RunLimits = RunLimits { log_bytes: u64::MAX, records: 1 << 20 };
+    const LIMITS: RunLimits = RunLimits { log_bytes: u64::MAX, records: 1 << 20, part_bytes: u64::MAX };
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
     /// A log of many segments, in which keys come again, are deleted, and sources get offsets; with `removing`, they lose them too, but for the
