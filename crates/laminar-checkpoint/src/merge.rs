@@ -43,6 +43,7 @@ pub struct MergePlan {
     part_bytes: u64,
     /// Nothing lies below the oldest.
     is_base: bool,
+    steps_behind: usize,
 }
 
 impl MergePlan {
@@ -63,6 +64,7 @@ impl MergePlan {
             later: later.to_vec(),
             range: (lower, upper),
             is_base: true,
+            steps_behind: 0,
         })
     }
 
@@ -72,7 +74,7 @@ impl MergePlan {
         let later = later.get(window)?.to_vec();
         let (input_bytes, is_base) = (bytes(&later), planted("merge-drops-tombstones"));
         let range = (Bound::Unbounded, Bound::Unbounded);
-        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base })
+        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base, steps_behind: 0 })
     }
 
     /// The first position that what is merged will cover.
@@ -132,8 +134,9 @@ impl CheckpointManager {
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
         let (parts, later) = checkpoint.layers();
         match policy::choose(&spans(parts), &spans(later))? {
-            Choice::Oldest { parts, later } => {
-                MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)
+            Choice::Oldest { parts, later, steps_behind } => {
+                let plan = MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)?;
+                Some(MergePlan { steps_behind, ..plan })
             }
             Choice::Later(window) => MergePlan::of_later(checkpoint, window),
         }
@@ -290,6 +293,12 @@ impl MergeJob {
         let synced = runs.iter_mut().try_for_each(FinishedRun::sync);
         synced.and_then(|()| runs.into_iter().try_for_each(FinishedRun::verify))?;
         Ok(merged)
+    }
+
+    /// How many merges follow before the later runs that it takes in go away: it is one of several steps by which the oldest run is merged.
+    #[must_use]
+    pub fn steps_behind(&self) -> usize {
+        self.plan.steps_behind
     }
 
     /// How far it has come, with the entries of the inputs taken as all of one size. Entries that hide older ones count

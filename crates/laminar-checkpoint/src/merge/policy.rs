@@ -18,8 +18,8 @@ pub(super) struct Span {
 /// What is to be merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// These parts of the oldest run, and so many later runs, the oldest of them.
-    Oldest { parts: Range<usize>, later: usize },
+    /// These parts of the oldest run, and so many later runs, the oldest of them; so many times more before those go away.
+    Oldest { parts: Range<usize>, later: usize, steps_behind: usize },
     /// These later runs.
     Later(Range<usize>),
 }
@@ -51,7 +51,8 @@ pub(super) fn choose(parts: &[Span], later: &[Span]) -> Option<Choice> {
     if let Some(window) = window_for(steps.len(), MAX_RUNS + 1, parts, later) {
         return Some(Choice::Later(window));
     }
-    Some(Choice::Oldest { parts: first, later: later.iter().take_while(|run| run.to <= target).count() })
+    let later = later.iter().take_while(|run| run.to <= target).count();
+    Some(Choice::Oldest { parts: first, later, steps_behind: steps.len() - 1 })
 }
 
 /// The window of the second rule alone, which leaves room for one more run; nothing if there is room.
@@ -177,7 +178,7 @@ mod tests {
             for position in 1..=count {
                 let mut replaced = 0;
                 match choose(&parts, &later) {
-                    Some(Choice::Oldest { parts: step, later: taken }) => {
+                    Some(Choice::Oldest { parts: step, later: taken, .. }) => {
                         let to = later[taken - 1].to;
                         let (old, all) = (bytes(&parts[step.clone()]), bytes(&parts));
                         if parts.iter().all(|part| part.to == parts[0].to) {
@@ -245,8 +246,9 @@ mod tests {
         assert_eq!(choose_of(&[], &[]), None);
         assert_eq!(choose_of(&[5], &[]), None);
         assert_eq!(choose_of(&[100], &[10, 10, 10]), None);
-        assert_eq!(choose_of(&[100], &[10, 50]), Some(Choice::Oldest { parts: 0..1, later: 2 }));
-        assert_eq!(choose_of(&[25; 4], &[10, 50]), Some(Choice::Oldest { parts: 0..2, later: 2 }));
+        assert_eq!(choose_of(&[100], &[10, 50]), Some(Choice::Oldest { parts: 0..1, later: 2, steps_behind: 0 }));
+        let half = Choice::Oldest { parts: 0..2, later: 2, steps_behind: 1 };
+        assert_eq!(choose_of(&[25; 4], &[10, 50]), Some(half));
     }
 
     #[test]
@@ -274,11 +276,12 @@ mod tests {
         // The second part is as far as the second of the later runs.
         parts[1].to = 2;
         let next = |parts: &[Span]| choose(parts, &later);
-        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 0..1, later: 2 }));
+        let step = |parts, steps_behind| Some(Choice::Oldest { parts, later: 2, steps_behind });
+        assert_eq!(next(&parts), step(0..1, 1));
         parts[0].to = 2;
-        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 2..5, later: 2 }));
+        assert_eq!(next(&parts), step(2..5, 0));
         parts[2].to = 2;
-        assert_eq!(next(&parts), Some(Choice::Oldest { parts: 3..5, later: 2 }));
+        assert_eq!(next(&parts), step(3..5, 0));
         parts.iter_mut().for_each(|part| part.to = 2);
         assert_eq!(next(&parts), None);
     }
