@@ -132,8 +132,8 @@ impl CheckpointManager {
     /// [FORMAT.md](crate::format), section "Merging".
     #[must_use]
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        let (parts, later) = checkpoint.layers();
-        match policy::choose(&spans(parts), &spans(later))? {
+        let (parts, later) = spans(checkpoint);
+        match policy::choose(&parts, &later)? {
             Choice::Oldest { parts, later, steps_behind } => {
                 let plan = MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)?;
                 Some(MergePlan { steps_behind, ..plan })
@@ -146,8 +146,8 @@ impl CheckpointManager {
     /// planned a merge ended before it was done. The cheapest merge that will do, which leaves the oldest run alone; nothing if there is room.
     #[must_use]
     pub fn plan_room(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
-        let (parts, later) = checkpoint.layers();
-        MergePlan::of_later(checkpoint, policy::window_for_room(&spans(parts), &spans(later))?)
+        let (parts, later) = spans(checkpoint);
+        MergePlan::of_later(checkpoint, policy::window_for_room(&parts, &later)?)
     }
 
     /// A plan that merges all runs into one, whatever it costs; nothing if there are fewer than two.
@@ -174,8 +174,15 @@ impl CheckpointManager {
     }
 }
 
-fn spans(runs: &[Run]) -> Vec<Span> {
-    runs.iter().map(|run| Span { bytes: run.bytes(), to: run.to() }).collect()
+/// The parts of the oldest run, and the later runs, as the rules see them.
+fn spans(checkpoint: &Checkpoint) -> (Vec<Span>, Vec<Span>) {
+    let manifest = &checkpoint.0.manifest;
+    let span = |run: &RunRecord| {
+        Span { bytes: run.file_bytes, to: run.to, is_new: run.first_checkpoint == manifest.id }
+    };
+    let mut parts: Vec<Span> = manifest.runs.iter().map(span).collect();
+    let later = parts.split_off(manifest.parts());
+    (parts, later)
 }
 
 /// Where the merged run is written, and the right to do so.
@@ -295,10 +302,11 @@ impl MergeJob {
         Ok(merged)
     }
 
-    /// How many merges follow before the later runs that it takes in go away: it is one of several steps by which the oldest run is merged.
+    /// How many runs are expected to come before those that it takes in go away: it may be one of several steps by which the oldest run is
+    /// merged.
     #[must_use]
-    pub fn steps_behind(&self) -> usize {
-        self.plan.steps_behind
+    pub fn runs_beside(&self) -> usize {
+        policy::RUNS_BESIDE_STEP * self.plan.steps_behind
     }
 
     /// How far it has come, with the entries of the inputs taken as all of one size. Entries that hide older ones count

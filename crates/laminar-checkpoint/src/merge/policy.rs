@@ -7,12 +7,17 @@ use std::ops::Range;
 /// made.
 pub(crate) const MAX_RUNS: usize = 16;
 
+/// Only the last step of the first rule takes runs away: one comes with each that is made before, and one between it and the next.
+pub(crate) const RUNS_BESIDE_STEP: usize = 2;
+
 /// A run, or a part of the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) bytes: u64,
     /// The position up to which it holds what was written.
     pub(super) to: u64,
+    /// The newest checkpoint is the first that has it.
+    pub(super) is_new: bool,
 }
 
 /// What is to be merged.
@@ -29,8 +34,8 @@ pub(super) enum Choice {
 ///
 /// Two rules. *Space*: once all later runs together are a little more than half as large as the oldest, they are merged into it: what was
 /// overwritten or deleted goes away, and the space taken stays within about one and a half times the state. Where the oldest lies in parts, that is
-/// done by half of it at a time, and the later runs go with the last: so long as the checkpoint before is kept, only what was merged for this one
-/// is there twice. *Count*: once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs
+/// done by half of it at a time, and the later runs go with the last. Between two halves there is a checkpoint without: of those that are kept, which
+/// mostly are two, none has the half that was replaced before, so only one half is there twice. *Count*: once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs
 /// the fewest bytes for each run that it saves; of equals the longest. It saves no more runs than can still come before the
 /// first rule takes all of them: what is merged for later than that is written once for nothing.
 ///
@@ -47,9 +52,12 @@ pub(super) fn choose(parts: &[Span], later: &[Span]) -> Option<Choice> {
     };
     let steps = steps(parts, target);
     let first = steps.first()?.clone();
-    // Only the last step takes runs away, and one comes with each that is made before.
-    if let Some(window) = window_for(steps.len(), MAX_RUNS + 1, parts, later) {
+    let beside = RUNS_BESIDE_STEP * (steps.len() - 1);
+    if let Some(window) = window_for(beside + 1, MAX_RUNS + 1, parts, later) {
         return Some(Choice::Later(window));
+    }
+    if is_under_way && parts.iter().any(|part| part.is_new) {
+        return None;
     }
     let later = later.iter().take_while(|run| run.to <= target).count();
     Some(Choice::Oldest { parts: first, later, steps_behind: steps.len() - 1 })
@@ -100,7 +108,8 @@ fn window_for(to_come: usize, too_many: usize, parts: &[Span], later: &[Span]) -
     }
     let shortest = 1 + all - MAX_RUNS;
     // Those that come beside the steps of the first rule need room too.
-    let longest = left(parts, later).saturating_add(steps(parts, u64::MAX).len()).max(shortest);
+    let beside = RUNS_BESIDE_STEP * steps(parts, u64::MAX).len().saturating_sub(1);
+    let longest = left(parts, later).saturating_add(beside + 1).max(shortest);
     let windows = (0..later.len()).flat_map(|start| (start + 2..=later.len()).map(move |end| start..end));
     let windows = windows.filter(|window| window.len() <= longest && is_between_ends(parts, later, window));
     windows.min_by_key(|window| {
@@ -124,8 +133,8 @@ mod tests {
 
     /// Runs of these sizes, one behind the other, the parts of the oldest up to 0.
     fn spans(parts: &[u64], later: &[u64]) -> (Vec<Span>, Vec<Span>) {
-        let parts = parts.iter().map(|&bytes| Span { bytes, to: 0 }).collect();
-        (parts, (1..).zip(later).map(|(to, &bytes)| Span { bytes, to }).collect())
+        let parts = parts.iter().map(|&bytes| Span { bytes, to: 0, is_new: false }).collect();
+        (parts, (1..).zip(later).map(|(to, &bytes)| Span { bytes, to, is_new: false }).collect())
     }
 
     fn choose_of(parts: &[u64], later: &[u64]) -> Option<Choice> {
@@ -177,7 +186,9 @@ mod tests {
             let mut course = Course::default();
             for position in 1..=count {
                 let mut replaced = 0;
-                match choose(&parts, &later) {
+                let choice = choose(&parts, &later);
+                parts.iter_mut().for_each(|part| part.is_new = false);
+                match choice {
                     Some(Choice::Oldest { parts: step, later: taken, .. }) => {
                         let to = later[taken - 1].to;
                         let (old, all) = (bytes(&parts[step.clone()]), bytes(&parts));
@@ -189,7 +200,7 @@ mod tests {
                         let longest = if self.is_cut { all / 32 * 9 } else { u64::MAX };
                         let pieces = new.div_ceil(longest);
                         let piece = |at| if at + 1 < pieces { longest } else { new - longest * (pieces - 1) };
-                        parts.splice(step, (0..pieces).map(|at| Span { bytes: piece(at), to }));
+                        parts.splice(step, (0..pieces).map(|at| Span { bytes: piece(at), to, is_new: true }));
                         let end = parts.iter().map(|part| part.to).min().unwrap();
                         let gone = later.iter().take_while(|run| run.to <= end).count();
                         replaced = old + later.drain(..gone).map(|run| run.bytes).sum::<u64>();
@@ -199,12 +210,12 @@ mod tests {
                         let from = later[..window.start].last().or(parts.iter().min_by_key(|part| part.to)).unwrap().to;
                         let to = later[window.end - 1].to;
                         replaced = bytes(&later[window.clone()]);
-                        later.splice(window, [Span { bytes: self.run_bytes(to - from), to }]);
+                        later.splice(window, [Span { bytes: self.run_bytes(to - from), to, is_new: true }]);
                         written += self.run_bytes(to - from);
                     }
                     None => {}
                 }
-                later.push(Span { bytes: self.size, to: position });
+                later.push(Span { bytes: self.size, to: position, is_new: true });
                 written += self.size;
                 state += if self.grows { self.size } else { 0 };
                 let space = (bytes(&parts) + bytes(&later)) as f64 / state as f64;
@@ -233,7 +244,9 @@ mod tests {
                 let course = state.course(count);
                 assert!(course.most_runs <= MAX_RUNS, "{state:?}: {course:?}");
                 assert!(course.most_parts <= if is_cut { 8 } else { 1 }, "{state:?}: {course:?}");
-                assert!(course.written <= rewritten && course.space <= space, "{state:?}: {course:?}");
+                // What comes beside the halves has room, and stays a little longer.
+                let more = if is_cut { 1.01 } else { 1.0 };
+                assert!(course.written <= rewritten * more && course.space <= space * more, "{state:?}: {course:?}");
                 // The inputs of a merge of everything, and all again; or else of half of it.
                 let peak = if parts == 1 { 2.6 } else { 2.1 };
                 assert!(course.peak <= peak, "{state:?}: {course:?}");
@@ -282,6 +295,8 @@ mod tests {
         assert_eq!(next(&parts), step(2..5, 0));
         parts[2].to = 2;
         assert_eq!(next(&parts), step(3..5, 0));
+        parts[2].is_new = true;
+        assert_eq!(next(&parts), None, "the checkpoint before still has what it replaced");
         parts.iter_mut().for_each(|part| part.to = 2);
         assert_eq!(next(&parts), None);
     }
@@ -295,7 +310,7 @@ mod tests {
             let mut windows = 0;
             while let Some(window) = window_for_room(&parts, &left) {
                 assert!(window.len() > 1 && windows < 20);
-                let merged = Span { bytes: window.len() as u64, to: left[window.end - 1].to };
+                let merged = Span { bytes: window.len() as u64, ..left[window.end - 1] };
                 left.splice(window, [merged]);
                 assert!(left.iter().any(|run| run.to == end), "a run ends where the part does: {left:?}");
                 windows += 1;
@@ -308,8 +323,8 @@ mod tests {
     fn there_is_room_for_what_comes_while_a_half_is_merged() {
         let later: Vec<u64> = [40_000].into_iter().chain([1500; 14]).collect();
         let Some(Choice::Later(window)) = choose_of(&[25_000; 4], &later) else { panic!("there are too many") };
-        assert_eq!(window.len(), 3, "the next comes, and one beside the first half");
-        assert_eq!(choose_of(&[25_000; 4], &later[1..]), None);
+        assert_eq!(window.len(), 4, "the next comes, one beside the first half, and one between that and the second");
+        assert!(matches!(choose_of(&[25_000; 4], &later[..13]), Some(Choice::Oldest { .. })), "there is room");
         assert!(matches!(choose_of(&[100_000], &later), Some(Choice::Oldest { .. })), "all at once needs no room");
     }
 }

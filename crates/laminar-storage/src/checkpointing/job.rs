@@ -117,9 +117,8 @@ impl CheckpointJob {
     /// The checkpoint to be made next; nothing so long as a merge comes first.
     fn next_request(&mut self) -> Option<Request> {
         let base = self.mailbox.lock().request.as_ref()?.base.clone();
-        // Only the last step of a merge takes runs away, and one more comes beside each.
-        let steps_behind = self.merging.as_ref().map_or(0, MergeJob::steps_behind);
-        if let Some(base) = base.filter(|base| base.depth() + steps_behind >= MANY_RUNS) {
+        let beside = self.merging.as_ref().map_or(0, MergeJob::runs_beside);
+        if let Some(base) = base.filter(|base| base.depth() + beside >= MANY_RUNS) {
             if self.merging.is_none()
                 && self.merged.is_none()
                 && self.room_made_for.replace(base.id()) != Some(base.id())
