@@ -12,7 +12,7 @@ use crate::draft::random_seed;
 use crate::format::manifest::RunRecord;
 use crate::format::run::Identity;
 use crate::key::KeyBuf;
-use crate::merge::policy::{Choice, Span};
+use crate::merge::policy::{Inputs, Span};
 use crate::name::merge_name;
 use crate::run::{FinishedRun, Run, RunWriter};
 use crate::scan::{Newest, chains};
@@ -43,7 +43,7 @@ pub struct MergePlan {
     part_bytes: u64,
     /// Nothing lies below the oldest.
     is_base: bool,
-    steps_behind: usize,
+    runs_beside: usize,
 }
 
 impl MergePlan {
@@ -64,7 +64,7 @@ impl MergePlan {
             later: later.to_vec(),
             range: (lower, upper),
             is_base: true,
-            steps_behind: 0,
+            runs_beside: 0,
         })
     }
 
@@ -74,7 +74,7 @@ impl MergePlan {
         let later = later.get(window)?.to_vec();
         let (input_bytes, is_base) = (bytes(&later), planted("merge-drops-tombstones"));
         let range = (Bound::Unbounded, Bound::Unbounded);
-        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base, steps_behind: 0 })
+        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base, runs_beside: 0 })
     }
 
     /// The first position that what is merged will cover.
@@ -133,13 +133,14 @@ impl CheckpointManager {
     #[must_use]
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
         let (parts, later) = spans(checkpoint);
-        match policy::choose(&parts, &later)? {
-            Choice::Oldest { parts, later, steps_behind } => {
-                let plan = MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)?;
-                Some(MergePlan { steps_behind, ..plan })
+        let choice = policy::choose(&parts, &later)?;
+        let plan = match choice.inputs {
+            Inputs::Oldest { parts, later } => {
+                MergePlan::of_oldest(checkpoint, parts, later, self.shared.options.part_bytes)
             }
-            Choice::Later(window) => MergePlan::of_later(checkpoint, window),
-        }
+            Inputs::Later(window) => MergePlan::of_later(checkpoint, window),
+        };
+        Some(MergePlan { runs_beside: choice.runs_beside, ..plan? })
     }
 
     /// What to merge before the next checkpoint is made, which would else have more than 16 runs: because the process that
@@ -302,11 +303,11 @@ impl MergeJob {
         Ok(merged)
     }
 
-    /// How many runs are expected to come before those that it takes in go away: it may be one of several steps by which the oldest run is
-    /// merged.
+    /// How many runs come once it is taken up, before others go away: it may be the first of two merges by which the oldest run takes in the
+    /// later ones.
     #[must_use]
     pub fn runs_beside(&self) -> usize {
-        policy::RUNS_BESIDE_STEP * self.plan.steps_behind
+        self.plan.runs_beside
     }
 
     /// How far it has come, with the entries of the inputs taken as all of one size. Entries that hide older ones count

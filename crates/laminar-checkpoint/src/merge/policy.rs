@@ -8,7 +8,7 @@ use std::ops::Range;
 pub(crate) const MAX_RUNS: usize = 16;
 
 /// Only the last step of the first rule takes runs away: one comes with each that is made before, and one between it and the next.
-pub(crate) const RUNS_BESIDE_STEP: usize = 2;
+const RUNS_BESIDE_STEP: usize = 2;
 
 /// A run, or a part of the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,24 @@ pub(super) struct Span {
 
 /// What is to be merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// These parts of the oldest run, and so many later runs, the oldest of them; so many times more before those go away.
-    Oldest { parts: Range<usize>, later: usize, steps_behind: usize },
+pub(super) struct Choice {
+    pub(super) inputs: Inputs,
+    /// So many runs come once it is merged, before others go away.
+    pub(super) runs_beside: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Inputs {
+    /// These parts of the oldest run, and so many later runs, the oldest of them.
+    Oldest { parts: Range<usize>, later: usize },
     /// These later runs.
     Later(Range<usize>),
+}
+
+impl Choice {
+    fn of_later(window: Range<usize>, runs_beside: usize) -> Self {
+        Self { inputs: Inputs::Later(window), runs_beside }
+    }
 }
 
 /// What to merge, given the parts of the oldest run in the order of their keys, and the later runs, oldest first; nothing if there is no
@@ -48,19 +61,19 @@ pub(super) fn choose(parts: &[Span], later: &[Span]) -> Option<Choice> {
     let by_space = later.last().filter(|_| left(parts, later) == 0).map(|last| last.to);
     let target = if is_under_way { Some(lead) } else { by_space };
     let Some(target) = target else {
-        return window_for_room(parts, later).map(Choice::Later);
+        return window_for_room(parts, later).map(|window| Choice::of_later(window, 0));
     };
     let steps = steps(parts, target);
     let first = steps.first()?.clone();
-    let beside = RUNS_BESIDE_STEP * (steps.len() - 1);
-    if let Some(window) = window_for(beside + 1, MAX_RUNS + 1, parts, later) {
-        return Some(Choice::Later(window));
+    let runs_beside = RUNS_BESIDE_STEP * (steps.len() - 1);
+    if let Some(window) = window_for(runs_beside + 1, MAX_RUNS + 1, parts, later) {
+        return Some(Choice::of_later(window, runs_beside));
     }
     if is_under_way && parts.iter().any(|part| part.is_new) {
         return None;
     }
     let later = later.iter().take_while(|run| run.to <= target).count();
-    Some(Choice::Oldest { parts: first, later, steps_behind: steps.len() - 1 })
+    Some(Choice { inputs: Inputs::Oldest { parts: first, later }, runs_beside })
 }
 
 /// The window of the second rule alone, which leaves room for one more run; nothing if there is room.
@@ -142,6 +155,10 @@ mod tests {
         choose(&parts, &later)
     }
 
+    fn oldest(parts: Range<usize>, later: usize, runs_beside: usize) -> Choice {
+        Choice { inputs: Inputs::Oldest { parts, later }, runs_beside }
+    }
+
     fn room_of(oldest: u64, later: &[u64]) -> Option<Range<usize>> {
         let (parts, later) = spans(&[oldest], later);
         window_for_room(&parts, &later)
@@ -188,8 +205,8 @@ mod tests {
                 let mut replaced = 0;
                 let choice = choose(&parts, &later);
                 parts.iter_mut().for_each(|part| part.is_new = false);
-                match choice {
-                    Some(Choice::Oldest { parts: step, later: taken, .. }) => {
+                match choice.map(|choice| choice.inputs) {
+                    Some(Inputs::Oldest { parts: step, later: taken }) => {
                         let to = later[taken - 1].to;
                         let (old, all) = (bytes(&parts[step.clone()]), bytes(&parts));
                         if parts.iter().all(|part| part.to == parts[0].to) {
@@ -206,7 +223,7 @@ mod tests {
                         replaced = old + later.drain(..gone).map(|run| run.bytes).sum::<u64>();
                         written += new;
                     }
-                    Some(Choice::Later(window)) => {
+                    Some(Inputs::Later(window)) => {
                         let from = later[..window.start].last().or(parts.iter().min_by_key(|part| part.to)).unwrap().to;
                         let to = later[window.end - 1].to;
                         replaced = bytes(&later[window.clone()]);
@@ -259,9 +276,8 @@ mod tests {
         assert_eq!(choose_of(&[], &[]), None);
         assert_eq!(choose_of(&[5], &[]), None);
         assert_eq!(choose_of(&[100], &[10, 10, 10]), None);
-        assert_eq!(choose_of(&[100], &[10, 50]), Some(Choice::Oldest { parts: 0..1, later: 2, steps_behind: 0 }));
-        let half = Choice::Oldest { parts: 0..2, later: 2, steps_behind: 1 };
-        assert_eq!(choose_of(&[25; 4], &[10, 50]), Some(half));
+        assert_eq!(choose_of(&[100], &[10, 50]), Some(oldest(0..1, 2, 0)));
+        assert_eq!(choose_of(&[25; 4], &[10, 50]), Some(oldest(0..2, 2, 2)), "one beside the half, and one behind it");
     }
 
     #[test]
@@ -280,7 +296,7 @@ mod tests {
     #[test]
     fn runs_of_like_size_go_together() {
         let later: Vec<u64> = [15_000].into_iter().chain([1000; 14]).collect();
-        assert_eq!(choose_of(&[1_000_000], &later), Some(Choice::Later(1..15)));
+        assert_eq!(choose_of(&[1_000_000], &later), Some(Choice::of_later(1..15, 0)));
     }
 
     #[test]
@@ -289,8 +305,8 @@ mod tests {
         // The second part is as far as the second of the later runs.
         parts[1].to = 2;
         let next = |parts: &[Span]| choose(parts, &later);
-        let step = |parts, steps_behind| Some(Choice::Oldest { parts, later: 2, steps_behind });
-        assert_eq!(next(&parts), step(0..1, 1));
+        let step = |parts, runs_beside| Some(oldest(parts, 2, runs_beside));
+        assert_eq!(next(&parts), step(0..1, 2));
         parts[0].to = 2;
         assert_eq!(next(&parts), step(2..5, 0));
         parts[2].to = 2;
@@ -322,9 +338,11 @@ mod tests {
     #[test]
     fn there_is_room_for_what_comes_while_a_half_is_merged() {
         let later: Vec<u64> = [40_000].into_iter().chain([1500; 14]).collect();
-        let Some(Choice::Later(window)) = choose_of(&[25_000; 4], &later) else { panic!("there are too many") };
+        let Some(Choice { inputs: Inputs::Later(window), runs_beside: 2 }) = choose_of(&[25_000; 4], &later) else {
+            panic!("there are too many")
+        };
         assert_eq!(window.len(), 4, "the next comes, one beside the first half, and one between that and the second");
-        assert!(matches!(choose_of(&[25_000; 4], &later[..13]), Some(Choice::Oldest { .. })), "there is room");
-        assert!(matches!(choose_of(&[100_000], &later), Some(Choice::Oldest { .. })), "all at once needs no room");
+        assert_eq!(choose_of(&[25_000; 4], &later[..13]), Some(oldest(0..2, 13, 2)), "there is room");
+        assert_eq!(choose_of(&[100_000], &later), Some(oldest(0..1, 15, 0)), "all at once needs no room");
     }
 }
