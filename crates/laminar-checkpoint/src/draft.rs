@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, CheckpointStats};
 use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
 use crate::format::manifest::{Manifest, RunRecord, SectionRecord, run_file_name};
 use crate::format::run::Identity;
+use crate::key::KeyBuf;
 use crate::merge::MergedRun;
 use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name};
 use crate::output::Output;
@@ -89,6 +90,8 @@ pub struct Draft {
     busy: Busy,
     id: u64,
     runs: Vec<RunRecord>,
+    /// The first and the last key of each.
+    ends: Vec<[KeyBuf; 2]>,
     sections: Vec<SectionRecord>,
     /// Those of the runs that were written for it, and are not durable yet.
     written: Vec<FinishedRun>,
@@ -123,6 +126,7 @@ impl CheckpointManager {
             busy,
             id,
             runs: Vec::new(),
+            ends: Vec::new(),
             sections: Vec::new(),
             written: Vec::new(),
             hash_seed: self.shared.options.hash_seed,
@@ -168,6 +172,7 @@ impl Draft {
         }
         self.hash_seed = self.hash_seed.or(Some(run.hash_seed()));
         self.runs.push(record);
+        self.ends.push([run.first_key(), run.last_key()].map(|key| key.unwrap_or_default().into()));
         Ok(())
     }
 
@@ -225,6 +230,7 @@ impl Draft {
         self.stats.bytes_written += run.bytes();
         self.stats.entries_written += run.entries();
         self.runs.push(RunRecord { first_checkpoint: self.id, ..run.record.clone() });
+        self.ends.push(run.ends.clone());
         self.written.push(run);
         Ok(())
     }
@@ -238,12 +244,14 @@ impl Draft {
     pub fn adopt(&mut self, merged: MergedRun) -> Result<()> {
         self.stats.merged += merged.inputs() as u64;
         let (dir, id) = (self.dir().to_owned(), self.id);
-        let Self { runs, stats, .. } = self;
-        merged.move_to(|record| {
+        let Self { runs, ends, stats, .. } = self;
+        merged.move_to(|piece| {
+            let record = &piece.record;
             let path = dir.join(run_file_name(runs, record.from, record.to));
             stats.bytes_written += record.file_bytes;
             stats.entries_written += record.entries;
             runs.push(RunRecord { first_checkpoint: id, ..record.clone() });
+            ends.push(piece.ends.clone());
             path
         })
     }
@@ -260,7 +268,8 @@ impl Draft {
             base.runs().iter().map(|run| merged.as_ref().is_some_and(|merged| merged.stands_for(run))).collect();
         let merged_to = merged.as_ref().map_or(0, MergedRun::to);
         // What all parts of the oldest run hold by now does not lie behind it any more.
-        let ends = parts.iter().zip(&replaced).map(|(part, &is_replaced)| if is_replaced { merged_to } else { part.to() });
+        let ends =
+            parts.iter().zip(&replaced).map(|(part, &is_replaced)| if is_replaced { merged_to } else { part.to() });
         let end = ends.min().unwrap_or(0);
         let mut bytes = 0;
         for (number, (run, is_replaced)) in parts.iter().chain(later).zip(replaced).enumerate() {
@@ -314,8 +323,9 @@ impl Draft {
     /// # Errors
     /// [`Error::InvalidOption`] where the runs do not fit together, and those of the disk.
     pub fn publish(mut self, meta: Meta) -> Result<Checkpoint> {
+        let are_parts_ascending = self.are_parts_ascending();
         let manifest = self.manifest(meta);
-        if !manifest.is_tiling() {
+        if !manifest.is_tiling() || !are_parts_ascending {
             let why = "they must follow one another without gap or overlap, in positions or, as parts of the oldest, in keys, \
                        up to the checkpoint's position";
             return Err(Error::InvalidOption { name: "runs", why });
@@ -329,6 +339,14 @@ impl Draft {
         }
         self.state = State::Published;
         self.shared.load(self.id, &published, self.stats)
+    }
+
+    /// Whether the parts of the oldest run were added in the order of their keys. The MANIFEST shows only the beginning of a key.
+    fn are_parts_ascending(&self) -> bool {
+        let oldest = self.runs.iter().map(|run| run.from).min();
+        let parts = self.runs.iter().zip(&self.ends).filter(|(run, _)| Some(run.from) == oldest).map(|(_, ends)| ends);
+        let parts: Vec<_> = parts.collect();
+        parts.windows(2).all(|pair| matches!(pair, [[_, last], [first, _]] if **last < **first))
     }
 
     /// Writes the MANIFEST, and makes all that is in the draft durable; returns the MANIFEST's length.

@@ -109,7 +109,10 @@ mod tests {
             assert_eq!(parse(foreign.to_owned()), None, "{foreign}");
         }
         let part = |part: &str| parse(merge_name(1, 2, 7).replace("-0007", part));
-        assert_eq!((part("-0007"), part("-7"), part("-000x"), part("-0007-0007")), (Some(Name::Merge), None, None, None));
+        assert_eq!(
+            (part("-0007"), part("-7"), part("-000x"), part("-0007-0007")),
+            (Some(Name::Merge), None, None, None)
+        );
         assert_eq!(parse("checkpoint-99999999999999999999".to_owned()), None, "beyond 64 bits");
     }
 

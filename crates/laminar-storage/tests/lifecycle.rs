@@ -557,6 +557,73 @@ fn one_checkpoint_of_a_long_log_is_several_runs() {
 }
 
 #[test]
+fn a_large_state_lies_in_parts_and_is_merged_by_halves() {
+    let disk = SimDisk::new(1);
+    let mut model: Model = (0..6000).map(|n| (key(n), vec![n as u8; 30])).collect();
+    let options = || options(&disk).part_bytes(1);
+    let (mut store, _) = WalStateStore::open(DIR, options()).unwrap();
+    for (key, value) in &model {
+        store.put(key, value).unwrap();
+    }
+    store.commit().unwrap();
+    let info = store.checkpoint().unwrap().wait().unwrap();
+    store.commit().unwrap();
+    let parts =
+        |store: &WalStateStore| store.attached_checkpoint().unwrap().runs().iter().filter(|run| run.is_base()).count();
+    assert_eq!((info.runs, parts(&store), store.attached_checkpoint().unwrap().depth()), (1, 4, 1));
+    assert_holds(&store, &model);
+    let mut was_between = false;
+    for round in 0..30_u32 {
+        for n in (round % 7..6000).step_by(9) {
+            if n % 5 == 0 {
+                store.delete(&key(n)).unwrap();
+                model.remove(&key(n));
+            } else {
+                store.put(&key(n), &[round as u8; 30]).unwrap();
+                model.insert(key(n), vec![round as u8; 30]);
+            }
+        }
+        checkpoint(&mut store);
+        let runs = store.attached_checkpoint().unwrap().runs();
+        was_between |= runs.iter().any(|run| run.is_base() && run.to() != runs[0].to());
+        if round % 4 == 3 {
+            drop(store);
+            store = WalStateStore::open(DIR, options()).unwrap().0;
+            assert_holds(&store, &model);
+        }
+    }
+    assert!(was_between && parts(&store) > 1);
+    store.commit().unwrap();
+    let newest = store.attached_checkpoint().unwrap().state_path().to_owned();
+    laminar_storage::restore(newest, "/again", options()).unwrap();
+    let (restored, _) = WalStateStore::open("/again", options()).unwrap();
+    assert_eq!(parts(&restored), parts(&store));
+    assert_holds(&restored, &model);
+}
+
+#[test]
+fn no_part_is_made_of_what_was_deleted() {
+    for gone in [0..1600, 4400..6000, 1000..5000, 0..5999, 0..6000] {
+        let disk = SimDisk::new(1);
+        let (mut store, _) = WalStateStore::open(DIR, options(&disk).part_bytes(1)).unwrap();
+        let mut model = Model::new();
+        for n in 0..6000 {
+            store.put(&key(n), b"value").unwrap();
+            model.insert(key(n), b"value".to_vec());
+        }
+        for n in gone.clone() {
+            store.delete(&key(n)).unwrap();
+            model.remove(&key(n));
+        }
+        checkpoint(&mut store);
+        let runs = store.attached_checkpoint().unwrap().runs();
+        assert!(runs.iter().all(|run| run.entries() > 0) || model.is_empty(), "{gone:?}");
+        drop(store);
+        assert_holds(&open(&disk).0, &model);
+    }
+}
+
+#[test]
 fn a_run_maps_no_more_of_a_long_log_than_it_takes_in() {
     let disk = SimDisk::new(1);
     let mut model = Model::new();

@@ -216,8 +216,11 @@ impl Manifest {
             ends.push(end);
         }
         // The keys are shown in part, so that neighbours may look alike; whole ones are compared when the runs are opened.
-        let is_ascending = |pair: &[RunRecord]| matches!(pair, [a, b] if a.last_key <= b.first_key && a.entries > 0 && b.entries > 0);
-        end == self.wal_position && parts.iter().all(|part| ends.contains(&part.to)) && parts.windows(2).all(is_ascending)
+        let is_ascending =
+            |pair: &[RunRecord]| matches!(pair, [a, b] if a.last_key <= b.first_key && a.entries > 0 && b.entries > 0);
+        end == self.wal_position
+            && parts.iter().all(|part| ends.contains(&part.to))
+            && parts.windows(2).all(is_ascending)
     }
 
     /// The name of each run's file.

@@ -103,7 +103,9 @@ fn steps(parts: &[Span], target: u64) -> Vec<Range<usize>> {
     let mut steps: Vec<Range<usize>> = Vec::new();
     for (number, part) in parts.iter().enumerate().filter(|(_, part)| part.to < target) {
         match steps.last_mut() {
-            Some(step) if step.end == number && bytes(parts.get(step.clone()).unwrap_or_default()) + part.bytes <= most => {
+            Some(step)
+                if step.end == number && bytes(parts.get(step.clone()).unwrap_or_default()) + part.bytes <= most =>
+            {
                 step.end += 1;
             }
             _ => steps.push(number..number + 1),

@@ -14,6 +14,7 @@ use crate::format::run::{
 };
 use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
 use crate::hash::{self, LINE, hash_key};
+use crate::key::KeyBuf;
 use crate::output::{Output, WriteBehind};
 use crate::sync::Arc;
 use crate::{Error, Result, filter};
@@ -108,6 +109,8 @@ impl Lane {
 pub struct FinishedRun {
     pub(crate) record: RunRecord,
     pub(crate) path: PathBuf,
+    /// The first and the last key; empty if there are none.
+    pub(crate) ends: [KeyBuf; 2],
     output: Output,
 }
 
@@ -420,7 +423,8 @@ impl RunWriter {
         };
         let output = self.output.finish()?;
         self.unfinished.is_finished = true;
-        Ok(FinishedRun { record, path: self.unfinished.path.clone(), output })
+        let ends = [self.first_key.as_slice().into(), self.last_key.as_slice().into()];
+        Ok(FinishedRun { record, path: self.unfinished.path.clone(), ends, output })
     }
 }
 

@@ -172,7 +172,11 @@ fn read_records(fields: &mut Fields<'_>, found: &mut Vec<Record>) -> Option<()> 
         let (from, to) = (u64_at(fields.bytes, at), u64_at(fields.bytes, at + 8));
         fields.blob()?;
         fields.blob()?;
-        found.push(Record { is_run: true, file: format!("{from:020}-{to:020}.run"), at });
+        // Parts of the same positions are numbered.
+        let name = format!("{from:020}-{to:020}");
+        let part = found.iter().filter(|record| record.file.starts_with(&name)).count();
+        let file = if part == 0 { format!("{name}.run") } else { format!("{name}-{part:04}.run") };
+        found.push(Record { is_run: true, file, at });
     }
     for _ in 0..fields.u32()? {
         fields.blob()?;

@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 94] = [
+pub const PLANTED: [Planted; 96] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -119,6 +119,10 @@ pub const PLANTED: [Planted; 94] = [
         "A key counts as absent when the newest run has not got it."),
     bug("healing-combines-too-little", "laminar-checkpoint", "P5", Hunt::Damage("store-closed"),
         "A damaged block is rebuilt from the parity alone."),
+    bug("half-merged-without-a-run", "laminar-checkpoint", "P4", Hunt::Seeds,
+        "Where a part of the oldest run is merged, the oldest of the later runs is left out."),
+    bug("key-looked-for-in-first-part", "laminar-checkpoint", "P4", Hunt::Seeds,
+        "Every key is looked for in the first part of the oldest run."),
     bug("length-of-file-not-checked", "laminar-checkpoint", "P10", Hunt::Damage("checkpoints"),
         "A file of a checkpoint may be shorter than its manifest says."),
     bug("manifest-not-synced", "laminar-checkpoint", "P6", Hunt::Workloads,

@@ -215,7 +215,12 @@ mod tests {
         store.commit().unwrap().wait().unwrap();
         let cut = store.wal.durable_lsn();
         let view = store.wal.view(Lsn::new(0)..cut).unwrap();
-        let mut collector = Collector::new(view, Lsn::new(0), cut, RunLimits { log_bytes: u64::MAX, records: 1 << 20, part_bytes: u64::MAX });
+        let mut collector = Collector::new(
+            view,
+            Lsn::new(0),
+            cut,
+            RunLimits { log_bytes: u64::MAX, records: 1 << 20, part_bytes: u64::MAX },
+        );
         while collector.end().is_none() {
             collector.scan(1000, &mut BTreeMap::new()).unwrap();
         }

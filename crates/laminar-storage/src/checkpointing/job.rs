@@ -233,6 +233,15 @@ struct Writing {
 }
 
 impl Writing {
+    /// Whether another part begins. No part is without entries, as one would be whose records are all tombstones.
+    fn is_part_full(&self, writer: &RunWriter, part_bytes: u64) -> bool {
+        self.in_part >= self.part_records && writer.bytes() >= part_bytes && !writer.is_empty()
+    }
+
+    /// Whether what is written goes away, because there are parts before it and nothing is in it.
+    fn is_part_void(&self, writer: &RunWriter, draft: &Draft) -> bool {
+        self.part_records < usize::MAX && writer.is_empty() && !draft.is_empty()
+    }
 
     /// Records that are left to write, or fewer.
     fn left(&self) -> usize {
@@ -345,30 +354,35 @@ impl Making {
             }
             writing.now = Some((reading, 0));
         }
-        if let Some((reading, next)) = writing.now.take() {
+        if let Some((reading, mut next)) = writing.now.take() {
             let until = (next + STEP_BATCHES).min(reading.batches());
-            for number in next..until {
+            while next < until && !writing.is_part_full(&writer, job.limits.part_bytes) {
                 if reading.is_worth_a_wake() {
                     job.spare.wake();
                 }
-                ahead::for_each(&reading, number, |change| Ok(writer.push(change.key, change.value)?))?;
-                let written = ahead::range_of(number, reading.sorted.len()).len();
+                ahead::for_each(&reading, next, |change| Ok(writer.push(change.key, change.value)?))?;
+                let written = ahead::range_of(next, reading.sorted.len()).len();
                 writing.written += written;
                 writing.in_part += written;
+                next += 1;
             }
-            if until < reading.batches() {
-                writing.now = Some((reading, until));
+            if next < reading.batches() {
+                writing.now = Some((reading, next));
             } else {
                 job.spare.end();
             }
         }
         self.progress().set(Phase::Writing, writing.written as u64, (writing.written + writing.left()) as u64);
         if writing.left() == 0 {
-            draft.add_run(writer.finish()?)?;
+            if writing.is_part_void(&writer, &draft) {
+                drop(writer);
+            } else {
+                draft.add_run(writer.finish()?)?;
+            }
             self.stage = self.next_stretch(job, draft, writing.end)?;
             return Ok(());
         }
-        if writing.in_part >= writing.part_records && writer.bytes() >= job.limits.part_bytes {
+        if writing.is_part_full(&writer, job.limits.part_bytes) {
             draft.add_run(writer.finish()?)?;
             writer = draft.run_writer(writing.from, writing.end.get(), false)?;
             writing.in_part = 0;
