@@ -113,7 +113,7 @@ fn describe(checkpoint: &Checkpoint) -> Result<(), Box<dyn Error>> {
         checkpoint.id(),
         checkpoint.wal_position(),
         checkpoint.len()?,
-        checkpoint.runs().len(),
+        checkpoint.depth(),
         checkpoint.source_offsets()
     );
     println!(

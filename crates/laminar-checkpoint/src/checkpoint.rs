@@ -30,11 +30,11 @@ pub struct CheckpointStats {
     pub bytes_written: u64,
     /// Entries in new runs, tombstones among them.
     pub entries_written: u64,
-    /// Runs shared with other checkpoints by hard link.
+    /// Files of runs shared with other checkpoints by hard link.
     pub linked: u64,
-    /// Runs copied, because the file system has no hard links.
+    /// Files of runs copied, because the file system has no hard links.
     pub copied: u64,
-    /// Runs that were merged into one.
+    /// Files of runs that were merged, in whole or in part.
     pub merged: u64,
     /// A merge was due and failed; its runs were taken over as they are.
     pub merge_failed: bool,

@@ -116,6 +116,12 @@ impl CheckpointManager {
         &self.shared.dir
     }
 
+    /// The least size of a part of the oldest run, see [`CheckpointOptions::part_bytes`].
+    #[must_use]
+    pub fn part_bytes(&self) -> u64 {
+        self.shared.options.part_bytes
+    }
+
     /// How many checkpoints are to be kept.
     #[must_use]
     pub fn max_retained(&self) -> usize {

@@ -219,13 +219,14 @@ impl Draft {
         RunWriter::create(&options.env, &self.path_of(from, to), identity, options.read_back)
     }
 
-    /// Adds a run that was written for this draft.
+    /// Adds a run that was written for this draft. Of two of the same positions, which are parts of one, the first is added before the
+    /// second is begun.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] where it was written for another.
+    /// [`Error::InvalidOption`] where it was written for another, or where another of its positions was taken over meanwhile.
     pub fn add_run(&mut self, run: FinishedRun) -> Result<()> {
-        if run.path.parent() != Some(self.dir()) {
-            return Err(Error::InvalidOption { name: "run", why: "it was written for another draft" });
+        if run.path != self.path_of(run.record.from, run.record.to) {
+            return Err(Error::InvalidOption { name: "run", why: "it was written for another draft, or place in it" });
         }
         self.stats.bytes_written += run.bytes();
         self.stats.entries_written += run.entries();
@@ -241,19 +242,17 @@ impl Draft {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn adopt(&mut self, merged: MergedRun) -> Result<()> {
+    pub fn adopt(&mut self, mut merged: MergedRun) -> Result<()> {
         self.stats.merged += merged.inputs() as u64;
-        let (dir, id) = (self.dir().to_owned(), self.id);
-        let Self { runs, ends, stats, .. } = self;
-        merged.move_to(|piece| {
-            let record = &piece.record;
-            let path = dir.join(run_file_name(runs, record.from, record.to));
-            stats.bytes_written += record.file_bytes;
-            stats.entries_written += record.entries;
-            runs.push(RunRecord { first_checkpoint: id, ..record.clone() });
-            ends.push(piece.ends.clone());
-            path
-        })
+        for piece in &mut merged.pieces {
+            let record = RunRecord { first_checkpoint: self.id, ..piece.record.clone() };
+            piece.move_to(&self.path_of(record.from, record.to))?;
+            self.stats.bytes_written += record.file_bytes;
+            self.stats.entries_written += record.entries;
+            self.runs.push(record);
+            self.ends.push(piece.ends.clone());
+        }
+        Ok(())
     }
 
     /// Takes over all runs of `base`, with `merged` in place of what it was made of, if that is still there. Returns how many bytes of it

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Bound, Deref, Range};
-use std::path::PathBuf;
+use std::path::Path;
 
 use laminar_vfs::planted;
 
@@ -59,7 +59,7 @@ impl MergePlan {
         Some(Self {
             input_bytes: bytes(parts) + u64::try_from(share).unwrap_or(u64::MAX),
             // An eighth more, so that no short one is left over where it has not grown.
-            part_bytes: (bytes(all) / 32 * 9).max(part_bytes),
+            part_bytes: (bytes(all).max(bytes(all_later)) / 32 * 9).max(part_bytes),
             parts: parts.to_vec(),
             later: later.to_vec(),
             range: (lower, upper),
@@ -105,13 +105,18 @@ impl MergePlan {
         self.parts.iter().chain(&self.later)
     }
 
+    /// Whether a part is as long as it should be. One entry there is at least.
+    fn ends_part(&self, writer: &RunWriter) -> bool {
+        writer.bytes() >= self.part_bytes && !writer.is_empty()
+    }
+
     /// Whether all keys are merged, so that something has to stand for them even if none is left.
     fn is_whole(&self) -> bool {
         matches!(self.range, (Bound::Unbounded, Bound::Unbounded))
     }
 
     /// A file for what is merged, or for the next part of it.
-    fn create(&self, shared: &Arc<Shared>, part: usize) -> Result<(RunWriter, Busy)> {
+    fn create(&self, shared: &Arc<Shared>, part: usize) -> Result<OpenPart> {
         let path = shared.dir.join(merge_name(self.from(), self.to(), part));
         let busy = shared.begin(path).ok_or(Error::InvalidOption { name: "plan", why: "this merge is under way" })?;
         crate::retain::remove_tree(shared.vfs(), &busy.path)?;
@@ -119,7 +124,7 @@ impl MergePlan {
         let hash_seed = self.runs().next().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
         let (from, to, is_base) = (self.from(), self.to(), self.is_base);
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base };
-        Ok((RunWriter::create(&options.env, &busy.path, identity, options.read_back)?, busy))
+        Ok(OpenPart { writer: RunWriter::create(&options.env, &busy.path, identity, options.read_back)?, busy })
     }
 }
 
@@ -128,8 +133,8 @@ fn bytes(runs: &[Run]) -> u64 {
 }
 
 impl CheckpointManager {
-    /// What to merge so that the next checkpoint has at most 16 runs; nothing if there is no need. The rule is that of
-    /// [FORMAT.md](crate::format), section "Merging".
+    /// What to merge so that the next checkpoint has at most 16 runs, the parts of the oldest counted as one; nothing if there is no need.
+    /// The rule is that of [FORMAT.md](crate::format), section "Merging".
     #[must_use]
     pub fn plan_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
         let (parts, later) = spans(checkpoint);
@@ -151,7 +156,7 @@ impl CheckpointManager {
         MergePlan::of_later(checkpoint, policy::window_for_room(&parts, &later)?)
     }
 
-    /// A plan that merges all runs into one, whatever it costs; nothing if there are fewer than two.
+    /// A plan that merges all runs into one, in parts where it is long, whatever it costs; nothing if there are fewer than two.
     #[must_use]
     pub fn plan_full_merge(&self, checkpoint: &Checkpoint) -> Option<MergePlan> {
         let (parts, later) = checkpoint.layers();
@@ -162,16 +167,16 @@ impl CheckpointManager {
     }
 
     /// Begins a merge. Keys that `keep` refuses are left out, whatever they held, and must never be asked for again: an
-    /// older run may still hold them. Where the plan begins at the oldest run, tombstones are left out.
+    /// older run may still hold them. Where the plan has the oldest run, or parts of it, tombstones are left out.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::InvalidOption`] where the same positions are being merged, and those of the disk.
     pub fn merge(&self, plan: MergePlan, keep: Keep) -> Result<MergeJob> {
         let owner = self.shared.own()?;
-        let (writer, busy) = plan.create(&self.shared, 0)?;
+        let open = Some(plan.create(&self.shared, 0)?);
         let (shared, lower) = (Arc::clone(&self.shared), plan.range.0.clone());
-        let place = Place { shared, _owner: owner };
-        Ok(MergeJob { writer, busy, finished: Vec::new(), place, plan, keep, lower, read: 0, is_done: false })
+        let finished = Vec::new();
+        Ok(MergeJob { open, finished, shared, owner, plan, keep, lower, read: 0, is_done: false })
     }
 }
 
@@ -185,10 +190,19 @@ fn spans(checkpoint: &Checkpoint) -> (Vec<Span>, Vec<Span>) {
     (parts, later)
 }
 
-/// Where the merged run is written, and the right to do so.
-struct Place {
-    shared: Arc<Shared>,
-    _owner: Owner,
+/// A part that is written. Dropped before the right to its file.
+struct OpenPart {
+    writer: RunWriter,
+    busy: Busy,
+}
+
+impl OpenPart {
+    /// Closes the file, which is then to be synced.
+    fn finish(self) -> Result<(FinishedRun, Piece)> {
+        let finished = self.writer.finish()?;
+        let (record, ends) = (finished.record.clone(), finished.ends.clone());
+        Ok((finished, Piece { record, ends, busy: self.busy, is_moved: false }))
+    }
 }
 
 /// The file of a merged run, or of a part of it. It goes away if no checkpoint takes it up.
@@ -197,6 +211,14 @@ pub(crate) struct Piece {
     pub(crate) ends: [KeyBuf; 2],
     busy: Busy,
     is_moved: bool,
+}
+
+impl Piece {
+    pub(crate) fn move_to(&mut self, path: &Path) -> Result<()> {
+        self.busy.shared().vfs().rename(&self.busy.path, path)?;
+        self.is_moved = true;
+        Ok(())
+    }
 }
 
 impl Drop for Piece {
@@ -225,12 +247,12 @@ impl Drop for Piece {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct MergeJob {
-    /// Dropped before the right to its file.
-    writer: RunWriter,
-    busy: Busy,
+    /// Nothing after a part could not be ended, or another not be begun.
+    open: Option<OpenPart>,
     /// The parts that are written, and closed before they are removed.
     finished: Vec<(FinishedRun, Piece)>,
-    place: Place,
+    shared: Arc<Shared>,
+    owner: Owner,
     plan: MergePlan,
     keep: Keep,
     /// The lower bound of what is left: just above the last key that was merged.
@@ -246,18 +268,20 @@ impl MergeJob {
     /// # Errors
     /// [`Error::Corrupt`] where an input is damaged beyond repair, and those of the disk. The merge is of no more use.
     pub fn step(&mut self) -> Result<bool> {
-        if self.is_part_full() {
-            self.begin_part()?;
+        let Self { open, finished, shared, plan, keep, .. } = self;
+        if !self.is_done && open.as_ref().is_some_and(|open| plan.ends_part(&open.writer)) {
+            finished.extend(open.take().map(OpenPart::finish).transpose()?);
+            *open = Some(plan.create(shared, finished.len())?);
         }
-        let limit = self.writer.bytes() + STEP_BYTES;
-        let (lower, upper) = (self.lower.as_ref().map(Deref::deref), self.plan.range.1.as_ref().map(Deref::deref));
-        let skipped = usize::from(!self.plan.is_whole() && planted("half-merged-without-a-run"));
-        let later = self.plan.later.get(skipped..).unwrap_or_default();
-        let runs = chains(&self.plan.parts, later, lower, upper);
+        let writer = &mut open.as_mut().ok_or(Error::Abandoned)?.writer;
+        let limit = writer.bytes() + STEP_BYTES;
+        let (lower, upper) = (self.lower.as_ref().map(Deref::deref), plan.range.1.as_ref().map(Deref::deref));
+        let skipped = usize::from(!plan.is_whole() && planted("half-merged-without-a-run"));
+        let runs = chains(&plan.parts, plan.later.get(skipped..).unwrap_or_default(), lower, upper);
         let mut entries = if planted("merge-takes-older-value") { Newest::of(runs.rev()) } else { Newest::of(runs) };
         let mut last = None;
         for _ in 0..STEP_ENTRIES {
-            if self.is_done || self.is_part_full() || self.writer.bytes() >= limit {
+            if self.is_done || plan.ends_part(writer) || writer.bytes() >= limit {
                 break;
             }
             let Some(entry) = entries.next() else {
@@ -265,8 +289,8 @@ impl MergeJob {
                 break;
             };
             let (key, value) = entry?;
-            if (self.keep)(key) {
-                self.writer.push(key, value)?;
+            if keep(key) {
+                writer.push(key, value)?;
             }
             self.read += 1;
             last = Some(key);
@@ -277,33 +301,20 @@ impl MergeJob {
         Ok(self.is_done)
     }
 
-    /// Whether the part that is written is as long as it should be. One entry there is at least.
-    fn is_part_full(&self) -> bool {
-        self.writer.bytes() >= self.plan.part_bytes && !self.writer.is_empty()
-    }
-
-    /// Ends the part that is written, and begins another.
-    fn begin_part(&mut self) -> Result<()> {
-        let (writer, busy) = self.plan.create(&self.place.shared, self.finished.len() + 1)?;
-        let written = (std::mem::replace(&mut self.writer, writer), std::mem::replace(&mut self.busy, busy));
-        self.finished.push(finish_part(written)?);
-        Ok(())
-    }
-
     /// Merges what is left, syncs the merged run and reads it back from disk.
     ///
     /// # Errors
     /// Those of [`step`](Self::step). Nothing is left behind.
     pub fn finish(mut self) -> Result<MergedRun> {
         while !self.step()? {}
-        let Self { writer, busy, mut finished, place, plan, .. } = self;
+        // In this order also after an error: files are closed before they are removed, and then the right to them goes.
+        let Self { owner, plan, mut finished, open, .. } = self;
         // Where nothing is left in a range of keys, the parts before or behind it will do.
-        if !writer.is_empty() || finished.is_empty() && plan.is_whole() {
-            finished.push(finish_part((writer, busy))?);
-        }
+        let is_needed = finished.is_empty() && plan.is_whole();
+        let last = open.filter(|open| is_needed || !open.writer.is_empty());
+        finished.extend(last.map(OpenPart::finish).transpose()?);
         let (mut runs, pieces): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
-        let merged = MergedRun { pieces, place, plan };
-        // In this order also after an error: the files are closed before they are removed and the right to them goes.
+        let merged = MergedRun { pieces, _owner: owner, plan };
         let synced = runs.iter_mut().try_for_each(FinishedRun::sync);
         synced.and_then(|()| runs.into_iter().try_for_each(FinishedRun::verify))?;
         Ok(merged)
@@ -321,11 +332,10 @@ impl MergeJob {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let total_bytes = self.plan.input_bytes();
-        let of_parts: u64 = self.plan.parts.iter().map(Run::entries).sum();
-        let of_all = of_parts + self.plan.later.iter().map(Run::entries).sum::<u64>();
-        // As with their bytes.
-        let files = u128::from(self.plan.runs().map(Run::bytes).sum::<u64>().max(1));
-        let entries = u64::try_from(u128::from(of_all) * u128::from(total_bytes) / files).unwrap_or(u64::MAX);
+        // Of the entries as many as of the bytes: where only some parts are merged, not all of the later runs.
+        let of_all = |count: fn(&Run) -> u64| u128::from(self.plan.runs().map(count).sum::<u64>());
+        let entries = of_all(Run::entries) * u128::from(total_bytes) / of_all(Run::bytes).max(1);
+        let entries = u64::try_from(entries).unwrap_or(u64::MAX);
         let done = if self.is_done { entries } else { self.read.min(entries) };
         let done_bytes = u128::from(total_bytes) * u128::from(done) / u128::from(entries.max(1));
         let done_bytes = if entries == 0 { total_bytes } else { u64::try_from(done_bytes).unwrap_or(total_bytes) };
@@ -339,18 +349,11 @@ impl fmt::Debug for MergeJob {
     }
 }
 
-/// Closes the file of a part, which is then to be synced.
-fn finish_part((writer, busy): (RunWriter, Busy)) -> Result<(FinishedRun, Piece)> {
-    let finished = writer.finish()?;
-    let (record, ends) = (finished.record.clone(), finished.ends.clone());
-    Ok((finished, Piece { record, ends, busy, is_moved: false }))
-}
-
 /// A merged run, in one part or in several, that waits for the next checkpoint to [adopt](crate::Draft::adopt) it. Dropped before that, it
 /// goes away.
 pub struct MergedRun {
-    pieces: Vec<Piece>,
-    place: Place,
+    pub(crate) pieces: Vec<Piece>,
+    _owner: Owner,
     plan: MergePlan,
 }
 
@@ -382,7 +385,9 @@ impl MergedRun {
                 .position(|window| window.iter().map(Run::id).eq(inputs.iter().map(Run::id)))
         };
         if self.plan.parts.is_empty() {
-            return place_of(later, &self.plan.later).is_some();
+            // A part that has come further since may end within.
+            let is_whole = !parts.iter().any(|part| self.from() < part.to() && part.to() < self.to());
+            return is_whole && place_of(later, &self.plan.later).is_some();
         }
         place_of(parts, &self.plan.parts).is_some() && place_of(later, &self.plan.later) == Some(0)
     }
@@ -397,15 +402,6 @@ impl MergedRun {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.record.file_bytes).sum()
-    }
-
-    /// Moves the files, each to the path that is made for it.
-    pub(crate) fn move_to(mut self, mut path: impl FnMut(&Piece) -> PathBuf) -> Result<()> {
-        for piece in &mut self.pieces {
-            self.place.shared.vfs().rename(&piece.busy.path, &path(piece))?;
-            piece.is_moved = true;
-        }
-        Ok(())
     }
 }
 

@@ -143,8 +143,8 @@ impl CheckpointOptions {
         self
     }
 
-    /// The least size of a part, at least 1 byte: where the oldest run is merged, it is cut into about four, or into fewer so that none is
-    /// smaller. A small one is quicker to read in one. Default: 128 MiB.
+    /// The least size of a part, at least 1 byte: where the oldest run is merged, it is cut into about four, or into fewer so that none but the
+    /// last is smaller. A small one is quicker to read in one. Default: 128 MiB.
     #[must_use]
     pub fn part_bytes(mut self, bytes: u64) -> Self {
         self.part_bytes = bytes;

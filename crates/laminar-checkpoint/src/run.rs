@@ -30,7 +30,7 @@ pub(crate) use parts::{Parts, parts_from};
 pub(crate) use verify::verify;
 pub use writer::{FinishedRun, RunWriter};
 
-/// An open run; a cheap clone shares it.
+/// An open run, or a part of the oldest; a cheap clone shares it.
 ///
 /// ```
 /// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, Found};

@@ -21,7 +21,7 @@ use scratch::{Map, contents, key, value};
 const DIR: &str = "state/checkpoints";
 
 fn manager(disk: &SimDisk) -> CheckpointManager {
-    CheckpointManager::open(DIR, CheckpointOptions::new().env(disk.env()).hash_seed(7)).unwrap()
+    CheckpointManager::open(DIR, CheckpointOptions::new().env(disk.env()).hash_seed(7).part_bytes(1)).unwrap()
 }
 
 /// The changes of step `at`: two keys set and one deleted, of a few.

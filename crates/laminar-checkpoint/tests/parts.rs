@@ -11,9 +11,11 @@
 mod scratch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, CheckpointOptions, Create, Error, Meta, Run};
-use laminar_vfs::sim::SimDisk;
+use laminar_vfs::Op;
+use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 use scratch::{Map, all, contents, key, numbered, value};
 
 const DIR: &str = "checkpoints";
@@ -190,7 +192,7 @@ fn parts_that_do_not_fit_together_are_refused() {
     assert!(refused(&[(0, 2, a), (0, 4, b)], 4), "nothing covers the rest of the first");
     assert!(refused(&[(0, 2, a), (0, 6, b), (2, 4, c)], 4), "one is further than the checkpoint");
     assert!(refused(&[(0, 2, a), (0, 2, b), (3, 4, c)], 4), "a gap");
-    // Keys that look alike in the MANIFEST are told apart when the runs are opened, and nothing is left behind.
+    // Keys that look alike in the MANIFEST are told apart all the same, and nothing is left behind.
     let long = |last: u8| [vec![b'x'; 80], vec![last]].concat();
     let files = disk.files();
     let mut draft = manager.draft().unwrap();
@@ -252,6 +254,80 @@ fn a_merge_whose_inputs_are_gone_is_not_taken() {
     let mut draft = manager.draft().unwrap();
     assert_eq!(draft.take_over(&between, Some(stale)).unwrap(), 0);
     assert_holds(&draft.publish(Meta::new(2)).unwrap(), &expected, "not taken");
+}
+
+#[test]
+fn a_half_of_which_nothing_is_left_has_no_parts() {
+    let disk = SimDisk::new(1);
+    let manager = on(&disk);
+    let mut model = numbered(4000, 1, 40);
+    for (at, gone) in [(2, 0..2000), (20, 2000..4000)] {
+        let mut newest = in_four(&manager, &model);
+        let deletes = gone.clone().map(|i| (key(i), None::<Vec<u8>>));
+        let mut left = model.clone();
+        left.retain(|key, _| !gone.contains(&String::from_utf8_lossy(&key[3..]).parse().unwrap()));
+        let big = (b"zz".to_vec(), Some(vec![7; 200_000]));
+        left.insert(big.0.clone(), big.1.clone().unwrap());
+        newest = manager.create(Create::new(at).base(&newest).entries(deletes.chain([big]))).unwrap();
+        let mut seen = Vec::new();
+        for more in 1..6 {
+            let change = [(b"zzz".to_vec(), Some(vec![more as u8]))];
+            left.insert(b"zzz".to_vec(), vec![more as u8]);
+            newest = manager.create(Create::new(at + more).base(&newest).entries(change)).unwrap();
+            assert_holds(&newest, &left, &format!("{gone:?}, {more} behind"));
+            seen.push(part_ends(&newest).len());
+        }
+        assert!(seen.windows(2).any(|pair| pair[0] < pair[1]) || seen.contains(&2), "{gone:?}: {seen:?}");
+        model = numbered(4000, 1, 40);
+    }
+}
+
+#[test]
+fn runs_with_other_hashes_and_copied_ones_are_parts_as_well() {
+    let disk = SimDisk::new(1);
+    let seeded = |seed| {
+        let options = CheckpointOptions::new().env(disk.env()).hash_seed(seed).read_back(false).part_bytes(1);
+        CheckpointManager::open(DIR, options).unwrap()
+    };
+    let mut model = numbered(4000, 1, 40);
+    let mut newest = in_four(&seeded(1), &model);
+    disk.fail(Fault::new(FaultKind::Unsupported).on(Op::HardLink).sticky());
+    for at in 2..12 {
+        let changes: Map = (0..400).map(|i| (key((i * 9 + at) % 4000), value(at, 40))).collect();
+        model.extend(changes.clone());
+        newest = seeded(at % 3).create(Create::new(at).base(&newest).entries(all(&changes))).unwrap();
+        assert!(newest.stats().linked == 0 && newest.stats().copied > 0);
+        assert_holds(&newest, &model, &format!("checkpoint {at}"));
+    }
+    let seeds: BTreeSet<u64> = newest.runs().iter().map(Run::hash_seed).collect();
+    assert!(seeds.len() > 1 && newest.runs().len() > newest.depth());
+}
+
+#[test]
+fn a_half_whose_files_can_not_be_made_or_moved_leaves_nothing() {
+    let is_merge = |path: &Path| path.to_string_lossy().contains("merge-");
+    for op in [Op::Open, Op::Rename, Op::SyncData] {
+        for number in 0..4 {
+            let disk = SimDisk::new(1);
+            let manager = on(&disk);
+            let base = in_four(&manager, &numbered(4000, 1, 40));
+            let changed = all(&numbered(2000, 2, 60));
+            let next = manager.create(Create::new(2).base(&base).merge(false).entries(changed)).unwrap();
+            let (files, expected) = (disk.files(), contents(&next).unwrap());
+            disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(is_merge).after(number));
+            let plan = manager.plan_merge(&next).unwrap();
+            let merged = manager.merge(plan, Box::new(|_| true)).and_then(|job| job.finish());
+            let taken = merged.and_then(|merged| {
+                let mut draft = manager.draft()?;
+                draft.take_over(&next, Some(merged))?;
+                draft.publish(Meta::new(2))
+            });
+            match taken {
+                Ok(checkpoint) => assert_holds(&checkpoint, &expected, &format!("{op:?} {number}")),
+                Err(_) => assert_eq!(disk.files(), files, "{op:?} {number}"),
+            }
+        }
+    }
 }
 
 #[test]

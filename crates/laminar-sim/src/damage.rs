@@ -311,12 +311,18 @@ impl Reference {
         Ok(())
     }
 
+    /// How many checkpoints have the run in this file.
+    fn runs_like(&self, path: &Path) -> usize {
+        let id = self.files.iter().find(|(other, _)| other.as_path() == path).and_then(|(_, bytes)| run_id(bytes));
+        let runs = self.files.iter().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "run"));
+        runs.filter(|(_, bytes)| run_id(bytes) == id).count()
+    }
+
     fn allowed(&self, damage: &Damage) -> Allowed {
         let name = damage.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let in_checkpoint = is_in_checkpoint(&damage.path);
         // A run that checkpoints share exists once; parity makes up for a block of it, not for more.
-        let is_shared =
-            self.files.iter().filter(|(path, _)| path.ends_with(name)).count() > 1 && name.ends_with(".run");
+        let is_shared = name.ends_with(".run") && self.runs_like(&damage.path) > 1;
         let more_than_a_block = matches!(damage.how, Break::Cut(_));
         let reads_as_zero = match damage.how {
             Break::Zero(_) | Break::Swap(_) | Break::Stale(..) => self.left == Left::Busy,
@@ -329,6 +335,11 @@ impl Reference {
             last_group: reads_as_zero && name.ends_with(".wal"),
         }
     }
+}
+
+/// The random id in the header of a run: a part of one has another name in each checkpoint.
+fn run_id(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(16..32)
 }
 
 /// Whether a path is that of a checkpoint or of a file in one.

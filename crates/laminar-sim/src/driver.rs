@@ -82,7 +82,7 @@ impl Driver {
             .checkpoint_interval(Duration::from_millis(rng.u64(50..500)))
             .max_retained(rng.usize(2..4))
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
-            .part_bytes(1 << (seed % 16))
+            .part_bytes(1 << fastrand::Rng::with_seed(seed ^ 0x9a27).u32(0..16))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
             Profile::Light | Profile::Narrow | Profile::Failing => options,

@@ -225,6 +225,7 @@ impl Run {
         let policy = if workload == 2 { SyncPolicy::EveryCommit } else { SyncPolicy::Manual };
         let options =
             StoreOptions::new().segment_bytes(16 << 10).buffer_bytes(4096).read_mode(read_mode).sync_policy(policy);
+        let options = options.part_bytes(1);
         let (steps, oracle) = (steps(workload), Oracle::new());
         Self { disk, options, store: None, steps, oracle, is_poisoned: false, committed: laminar_storage::Lsn::ZERO }
     }

@@ -27,6 +27,9 @@ pub use ticket::{CheckpointInfo, CheckpointProgress, CheckpointTicket, Phase};
 use job::CheckpointJob;
 use ticket::Counter;
 
+/// The first run of a store, and that of an export, is cut into so many parts at most, of about as many keys.
+pub(crate) const MOST_PARTS: usize = 4;
+
 /// How much of the log goes into one run, and the least size of a part of the first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {

@@ -6,6 +6,7 @@ use std::path::Path;
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Progress, VerifyReport};
 use laminar_wal::Lsn;
 
+use crate::checkpointing::MOST_PARTS;
 use crate::recover::{Commits, checkpoint_options};
 use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
@@ -92,7 +93,7 @@ impl WalStateStore {
     }
 
     /// Writes a full checkpoint of everything committed so far into `dir`, which is created if it is not there, and
-    /// returns it: one run, no links to this store, a backup that can be copied and [`restore`](crate::restore)d. Waits for a checkpoint of the
+    /// returns it: one run, in parts where it is large, no links to this store, a backup that can be copied and [`restore`](crate::restore)d. Waits for a checkpoint of the
     /// store itself first.
     ///
     /// # Errors
@@ -111,10 +112,16 @@ impl WalStateStore {
         let mut draft = manager.draft()?;
         let position = newest.wal_position();
         if position > 0 {
-            let mut run = draft.run_writer(0, position, false)?;
+            let part_entries = newest.entries_upper_bound().div_ceil(MOST_PARTS as u64);
+            let (mut run, mut entries) = (draft.run_writer(0, position, false)?, 0);
             for entry in newest.range(..) {
                 let (key, value) = entry?;
+                if entries >= part_entries && run.bytes() >= self.manager.part_bytes() {
+                    draft.add_run(run.finish()?)?;
+                    (run, entries) = (draft.run_writer(0, position, false)?, 0);
+                }
                 run.push(key, Some(value))?;
+                entries += 1;
             }
             draft.add_run(run.finish()?)?;
         }

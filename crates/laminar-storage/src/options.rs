@@ -169,8 +169,8 @@ impl StoreOptions {
     }
 
     /// The least size of a part: the oldest run of a checkpoint lies in about four files, one behind the other in the order of the keys, or in fewer
-    /// so that none is smaller than this. Merging goes by half of it at a time, and only that half is there twice while the checkpoint
-    /// before is kept: a large state takes at most about two times and a half its size. Default 128 MiB, at least 1 byte.
+    /// so that none but the last is smaller than this. Merging goes by about half of it at a time, and only that half is there twice: with two
+    /// checkpoints kept, a large state takes at most about two times and a half its size. Default 128 MiB, at least 1 byte.
     #[must_use]
     pub fn part_bytes(mut self, bytes: u64) -> Self {
         self.part_bytes = bytes;

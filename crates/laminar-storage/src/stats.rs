@@ -32,9 +32,10 @@ pub struct StoreStats {
     pub table_entries: u64,
     /// Bytes of memory that the table uses.
     pub table_resident_bytes: u64,
-    /// Runs of the attached checkpoint, 16 at most: what a look-up asks that misses the table and that no filter answers.
+    /// Runs of the attached checkpoint, the parts of the oldest as one, 16 at most: what a look-up asks that misses the table and that no
+    /// filter answers.
     pub runs: u64,
-    /// Bytes of the files of these runs.
+    /// Bytes of the files of these runs, all parts among them.
     pub run_bytes: u64,
     /// Entries of these runs, tombstones and what newer runs replace among them.
     pub run_entries: u64,
@@ -57,7 +58,7 @@ impl WalStateStore {
             log_bytes_behind: self.log_bytes_behind(),
             table_entries: table_entries as u64,
             table_resident_bytes: self.table.resident_bytes(),
-            runs: runs.len() as u64,
+            runs: self.attached.as_ref().map_or(0, Checkpoint::depth) as u64,
             run_bytes: runs.iter().map(Run::bytes).sum(),
             run_entries: runs.iter().map(Run::entries).sum(),
             checkpoints_made,

@@ -245,6 +245,7 @@ fn options_out_of_their_range() {
         ("max_retained", StoreOptions::new().max_retained(1)),
         ("segment_bytes", StoreOptions::new().segment_bytes(100)),
         ("buffer_bytes", StoreOptions::new().buffer_bytes(1)),
+        ("part_bytes", StoreOptions::new().part_bytes(0)),
         ("sync_policy", StoreOptions::new().sync_policy(every_nothing)),
     ] {
         let error = WalStateStore::open(&dir, options).unwrap_err();

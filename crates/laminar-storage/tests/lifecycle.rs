@@ -602,6 +602,46 @@ fn a_large_state_lies_in_parts_and_is_merged_by_halves() {
 }
 
 #[test]
+fn a_power_cut_while_parts_are_written_or_merged_loses_nothing() {
+    let disk = SimDisk::new(1);
+    let options = |disk: &SimDisk| options(disk).part_bytes(1);
+    let mut model: Model = (0..1200).map(|n| (key(n), vec![n as u8; 20])).collect();
+    let (mut store, _) = WalStateStore::open(DIR, options(&disk)).unwrap();
+    for (key, value) in &model {
+        store.put(key, value).unwrap();
+    }
+    store.commit().unwrap().wait().unwrap();
+    let begun = disk.changes();
+    disk.start_history();
+    // What was durable, and from which change of the disk on.
+    let mut durable = vec![(0, model.clone())];
+    let mut most_parts = 0;
+    for round in 0..6_u32 {
+        checkpoint(&mut store);
+        let parts = store.attached_checkpoint().unwrap().runs().iter().filter(|run| run.is_base()).count();
+        most_parts = most_parts.max(parts);
+        for n in (round..1200).step_by(3) {
+            store.put(&key(n), &[round as u8; 20]).unwrap();
+            model.insert(key(n), vec![round as u8; 20]);
+        }
+        store.commit().unwrap().wait().unwrap();
+        durable.push((disk.changes() - begun, model.clone()));
+    }
+    assert!(most_parts >= 3, "{most_parts} parts");
+    let history = disk.take_history();
+    for (change, before) in history.iter().enumerate().step_by(3) {
+        let since = durable.iter().filter(|(at, _)| *at <= change as u64).count();
+        for image in [before.crash_lose_all(), before.crash(change as u64)] {
+            let (store, _) = WalStateStore::open(DIR, options(&image)).unwrap();
+            let found = all(&store);
+            // The commit after may be whole already.
+            let is_one_of = durable.iter().skip(since - 1).take(2).any(|(_, model)| *model == found);
+            assert!(is_one_of, "change {change}: {} keys", found.len());
+        }
+    }
+}
+
+#[test]
 fn no_part_is_made_of_what_was_deleted() {
     for gone in [0..1600, 4400..6000, 1000..5000, 0..5999, 0..6000] {
         let disk = SimDisk::new(1);

@@ -219,13 +219,18 @@ impl Manifest {
         let is_ascending =
             |pair: &[RunRecord]| matches!(pair, [a, b] if a.last_key <= b.first_key && a.entries > 0 && b.entries > 0);
         end == self.wal_position
-            && parts.iter().all(|part| ends.contains(&part.to))
+            && parts.iter().all(|part| ends.binary_search(&part.to).is_ok())
             && parts.windows(2).all(is_ascending)
     }
 
-    /// The name of each run's file.
+    /// The name of each run's file. Only parts of the oldest may have the same positions.
     pub(crate) fn run_names(&self) -> Vec<String> {
-        let before = |at: usize| self.runs.get(..at).unwrap_or_default();
-        self.runs.iter().enumerate().map(|(at, run)| run_file_name(before(at), run.from, run.to)).collect()
+        let mut parts_to = BTreeMap::new();
+        let name = |run: &RunRecord| {
+            let before = parts_to.entry((run.from, run.to)).or_insert(0);
+            *before += 1;
+            run_name(run.from, run.to, *before - 1)
+        };
+        self.runs.iter().map(name).collect()
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn choose(parts: &[Span], later: &[Span]) -> Option<Choice> {
     let steps = steps(parts, target);
     let first = steps.first()?.clone();
     let runs_beside = RUNS_BESIDE_STEP * (steps.len() - 1);
+    // The next, those beside the steps, and one more only after the last of them.
     if let Some(window) = window_for(runs_beside + 1, MAX_RUNS + 1, parts, later) {
         return Some(Choice::of_later(window, runs_beside));
     }
@@ -114,32 +115,42 @@ fn steps(parts: &[Span], target: u64) -> Vec<Range<usize>> {
     steps
 }
 
-/// The window of later runs to merge so that `to_come` more have room, if there are `too_many` with those; nothing if not, or where there
-/// is no window.
-fn window_for(to_come: usize, too_many: usize, parts: &[Span], later: &[Span]) -> Option<Range<usize>> {
+/// The window of later runs to merge so that `to_come` more have room, if with those there are more than `most`; nothing if not, or where
+/// there is no window.
+fn window_for(to_come: usize, most: usize, parts: &[Span], later: &[Span]) -> Option<Range<usize>> {
     let all = 1 + later.len() + to_come;
-    if all <= too_many {
+    if all <= most {
         return None;
     }
     let shortest = 1 + all - MAX_RUNS;
     // Those that come beside the steps of the first rule need room too.
     let beside = RUNS_BESIDE_STEP * steps(parts, u64::MAX).len().saturating_sub(1);
     let longest = left(parts, later).saturating_add(beside + 1).max(shortest);
-    let windows = (0..later.len()).flat_map(|start| (start + 2..=later.len()).map(move |end| start..end));
-    let windows = windows.filter(|window| window.len() <= longest && is_between_ends(parts, later, window));
-    windows.min_by_key(|window| {
-        let cost = bytes(later.get(window.clone()).unwrap_or_default());
+    let windows = (0..later.len()).flat_map(|start| windows_from(start, longest, parts, later));
+    let cheapest = windows.min_by_key(|(window, cost)| {
         let saved = window.len() - 1;
         // First of all the room. Then bytes for each run saved, in fixed point; of equals the longest window.
-        let missing = shortest.saturating_sub(window.len());
-        (missing, u128::from(cost) * 1024 / saved.max(1) as u128, Reverse(saved))
-    })
+        (shortest.saturating_sub(window.len()), u128::from(*cost) * 1024 / saved.max(1) as u128, Reverse(saved))
+    });
+    cheapest.map(|(window, _)| window)
 }
 
-/// Whether no part of the oldest run ends within the window: the runs that are merged into the other parts must stay apart from the rest.
-fn is_between_ends(parts: &[Span], later: &[Span], window: &Range<usize>) -> bool {
-    let inner = later.get(window.start..window.end - 1).unwrap_or_default();
-    !inner.iter().any(|run| parts.iter().any(|part| part.to == run.to))
+/// The windows of at least two runs that begin at number `start`, and their bytes. No part of the oldest run ends within one: the runs that
+/// are merged into the other parts must stay apart from the rest.
+fn windows_from(
+    start: usize,
+    longest: usize,
+    parts: &[Span],
+    later: &[Span],
+) -> impl Iterator<Item = (Range<usize>, u64)> {
+    let runs = later.get(start..).unwrap_or_default();
+    let is_open = |run: &Span| !parts.iter().any(|part| part.to == run.to);
+    let more = runs.iter().take_while(move |run| is_open(run)).count();
+    let sums = runs.iter().scan(0, |sum, run| {
+        *sum += run.bytes;
+        Some(*sum)
+    });
+    sums.enumerate().take(longest.min(more + 1)).skip(1).map(move |(last, sum)| (start..start + last + 1, sum))
 }
 
 #[cfg(test)]

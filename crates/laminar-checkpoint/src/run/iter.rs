@@ -44,8 +44,8 @@ struct Upper {
 }
 
 impl Upper {
-    fn new(bound: Bound<&[u8]>) -> Self {
-        Self { bound: bound.map(KeyBuf::from), is_near: false, prefix: 0, head: 0 }
+    fn new(bound: Bound<KeyBuf>) -> Self {
+        Self { bound, is_near: false, prefix: 0, head: 0 }
     }
 
     /// Whether it lies below `key`.
@@ -81,16 +81,7 @@ impl Upper {
 
 impl<'a> RunIter<'a> {
     pub(super) fn new(run: &'a RunFile, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
-        let mut iter = Self {
-            run,
-            data: Data::NONE,
-            entry: 0,
-            chapter: 0,
-            unit: 0,
-            upper: Upper::new(upper),
-            lost: None,
-            is_done: false,
-        };
+        let mut iter = Self::at_start(run, Upper::new(upper.map(KeyBuf::from)));
         if let Bound::Included(key) | Bound::Excluded(key) = lower {
             iter.lost = iter.begin(key, matches!(lower, Bound::Excluded(_))).err().map(Box::new);
         } else {
@@ -102,10 +93,12 @@ impl<'a> RunIter<'a> {
     /// The entries of another run up to the same bound.
     pub(crate) fn go_on_in(&mut self, run: &'a RunFile) {
         let upper = std::mem::replace(&mut self.upper.bound, Bound::Unbounded);
-        let upper = Upper { bound: upper, is_near: false, prefix: 0, head: 0 };
-        let (data, lost) = (Data::NONE, None);
-        *self = Self { run, data, entry: 0, chapter: 0, unit: 0, upper, lost, is_done: false };
+        *self = Self::at_start(run, Upper::new(upper));
         self.enter_chapter();
+    }
+
+    fn at_start(run: &'a RunFile, upper: Upper) -> Self {
+        Self { run, data: Data::NONE, entry: 0, chapter: 0, unit: 0, upper, lost: None, is_done: false }
     }
 
     /// Goes to the first entry at or above `key`, or above it.

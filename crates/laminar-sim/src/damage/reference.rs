@@ -69,6 +69,8 @@ pub(crate) fn store_options(env: Env, policy: SyncPolicy) -> StoreOptions {
         .buffer_bytes(8192)
         .sync_policy(policy)
         .read_mode(read_mode)
+        // In parts wherever there is something to part.
+        .part_bytes(1)
 }
 
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;

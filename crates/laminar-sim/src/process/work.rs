@@ -97,6 +97,7 @@ pub(super) fn options_without_checkpoints(rng: &mut Rng) -> StoreOptions {
         .run_limits(1 << rng.u32(12..20), rng.usize(20..2000))
         .read_mode(if rng.bool() { ReadMode::Mapped } else { ReadMode::Owned })
         .sync_policy(policies[rng.usize(..policies.len())])
+        .part_bytes(1 << rng.u32(0..20))
 }
 
 impl<W: Write> Worker<W> {

@@ -14,7 +14,7 @@ use super::pieces::Pieces;
 use super::retain::retire;
 use super::spare::{Spare, Work};
 use super::ticket::{CheckpointInfo, Counter, Phase};
-use super::{Mailbox, Request, RunLimits};
+use super::{MOST_PARTS, Mailbox, Request, RunLimits};
 use crate::merging::LiveKeys;
 use crate::sync::Mutex;
 use crate::{Error, Result};
@@ -23,10 +23,8 @@ use crate::{Error, Result};
 const STEP_RECORDS: usize = 16 << 10;
 const STEP_BATCHES: usize = STEP_RECORDS / ahead::BATCH;
 
-/// The first run of a store is cut into so many parts, if they are large enough: as when it is merged.
-const MOST_PARTS: usize = 4;
-
-/// With this many runs a merge that is under way comes before the next checkpoint, and one is begun if there is none: else, where
+/// With this many runs, those counted that a merge under way lets come before others go, that merge comes before the next checkpoint; with so
+/// many already, one is begun if there is none: else, where
 /// checkpoints follow one another without a pause, or processes that die soon, it would never end, and every read would pay for
 /// it. As in the rule of merging of `laminar-checkpoint`.
 const MANY_RUNS: usize = 16;
@@ -221,14 +219,14 @@ enum Stage {
 struct Writing {
     /// What is left of it.
     pieces: Pieces,
-    /// The bucket that is written, and its next batch.
-    now: Option<(Arc<Reading>, usize)>,
+    /// The bucket that is written, its next batch, and how many records were found of its keys.
+    now: Option<(Arc<Reading>, usize, usize)>,
     written: usize,
     from: u64,
     end: Lsn,
-    /// So many records make a part, unless that is smaller than parts are to be.
+    /// So many of the records that were found make a part, unless that is smaller than parts are to be.
     part_records: usize,
-    /// Those of the part that is written.
+    /// Those of the part that is written, about.
     in_part: usize,
 }
 
@@ -245,7 +243,7 @@ impl Writing {
 
     /// Records that are left to write, or fewer.
     fn left(&self) -> usize {
-        let in_bucket = self.now.as_ref().map_or(0, |(reading, next)| {
+        let in_bucket = self.now.as_ref().map_or(0, |(reading, next, _)| {
             let records = reading.sorted.len();
             records - ahead::range_of(*next, records).start
         });
@@ -345,6 +343,7 @@ impl Making {
         mut writer: RunWriter,
         mut writing: Writing,
     ) -> Result<()> {
+        let found = writing.pieces.len();
         if writing.now.is_none()
             && let Some(sorted) = writing.pieces.next()?
         {
@@ -352,9 +351,9 @@ impl Making {
             if reading.is_worth_a_thread() {
                 job.spare.begin(&*job.env.spawn, Arc::clone(&reading) as Arc<dyn Work>);
             }
-            writing.now = Some((reading, 0));
+            writing.now = Some((reading, 0, found - writing.pieces.len()));
         }
-        if let Some((reading, mut next)) = writing.now.take() {
+        if let Some((reading, mut next, found)) = writing.now.take() {
             let until = (next + STEP_BATCHES).min(reading.batches());
             while next < until && !writing.is_part_full(&writer, job.limits.part_bytes) {
                 if reading.is_worth_a_wake() {
@@ -363,11 +362,11 @@ impl Making {
                 ahead::for_each(&reading, next, |change| Ok(writer.push(change.key, change.value)?))?;
                 let written = ahead::range_of(next, reading.sorted.len()).len();
                 writing.written += written;
-                writing.in_part += written;
+                writing.in_part += written * found / reading.sorted.len();
                 next += 1;
             }
             if next < reading.batches() {
-                writing.now = Some((reading, next));
+                writing.now = Some((reading, next, found));
             } else {
                 job.spare.end();
             }

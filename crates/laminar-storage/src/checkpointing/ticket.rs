@@ -17,7 +17,7 @@ pub struct CheckpointInfo {
     pub id: u64,
     /// The position in the log up to which it holds everything.
     pub wal_position: Lsn,
-    /// Runs that it consists of.
+    /// Runs that it consists of; all parts of the oldest count as one.
     pub runs: usize,
     /// Entries and tombstones that were written for it.
     pub entries_written: u64,
@@ -34,7 +34,7 @@ pub struct CheckpointInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// It has not begun, or waits for the log to be durable up to the cut.
+    /// It has not begun, or waits for a merge that has to come first, or for the log to be durable up to the cut.
     Waiting,
     /// It reads the log; done and total are bytes of log.
     Scanning,
