@@ -158,7 +158,7 @@ impl StoreOptions {
     }
 
     /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs. Of a key that
-    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, those of one segment of log again, up to 20 MiB to sort them, up to 5 MiB of records read ahead, and some 20 MiB of a run that wait to be written (more with values of MiBs); a merge under way has as much of these again. And the log at
+    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, those of one segment of log again, up to 20 MiB to sort them, up to 5 MiB of records read ahead, and some 20 MiB of a run that wait to be written (more with values of MiBs), and 1 MiB for each further part of it; a merge under way has as much of these again. And the log at
     /// what the system's page cache should have room for: the records of a run are read from all over it. Default 2 GiB and 16 Mi records; at
     /// least 1 each (a commit is never split).
     #[must_use]
