@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) manifest: Manifest,
     runs: Vec<Run>,
     parts: Parts,
+    /// There is one run, and its hash is that of `hash_seed`.
+    is_plain: bool,
     sections: Vec<SectionFile>,
     healed: Option<Healed>,
     manifest_bytes: u64,
@@ -164,15 +166,27 @@ impl Checkpoint {
             let path = dir.join(MANIFEST_NAME);
             return Err(Error::corrupt(&path, 0, Reason::Mismatch, "parts of a run in the order of their keys"));
         }
+        let hash_seed = options.hash_seed.or_else(|| runs.last().map(Run::hash_seed)).unwrap_or(0);
         let parts = Parts::of(parts);
+        let is_plain = parts.count() == runs.len() && parts.hash_seed() == Some(hash_seed);
         let mut sections = Vec::with_capacity(manifest.sections.len());
         for record in &manifest.sections {
             sections.push(SectionFile::open(vfs, dir, record, options.read_mode)?);
         }
         let manifest_bytes = bytes.len() as u64;
-        let hash_seed = options.hash_seed.or_else(|| runs.last().map(Run::hash_seed)).unwrap_or(0);
         let dir = dir.to_owned();
-        Ok(Self(Arc::new(Inner { dir, manifest, runs, parts, sections, healed, manifest_bytes, hash_seed, stats })))
+        Ok(Self(Arc::new(Inner {
+            dir,
+            manifest,
+            runs,
+            parts,
+            is_plain,
+            sections,
+            healed,
+            manifest_bytes,
+            hash_seed,
+            stats,
+        })))
     }
 
     /// The number of the checkpoint: above that of every checkpoint made before it in the same directory.
@@ -238,6 +252,7 @@ impl Checkpoint {
     }
 
     /// The parts of the oldest run, in the order of their keys, and the later runs, oldest first.
+    #[inline]
     pub(crate) fn layers(&self) -> (&[Run], &[Run]) {
         self.0.runs.split_at(self.0.parts.count())
     }
@@ -260,9 +275,9 @@ impl Checkpoint {
     // A key in parts that goes through memory, as an argument of a call does, is what `Key` is there to avoid.
     #[inline(always)]
     pub fn get_hashed(&self, key: Key<'_>, hash: u64) -> Result<Option<&[u8]>> {
-        if let [only] = self.0.runs.as_slice() {
-            let hash = self.hash_for(only, key, hash);
-            return Ok(only.file.get_from(only.file.start(hash, key), hash, key)?.and_then(Found::value));
+        if self.0.is_plain {
+            let Some((file, start)) = self.0.parts.start(hash, key) else { return Ok(None) };
+            return Ok(file.get_from(start, hash, key)?.and_then(Found::value));
         }
         let (space, name) = key.into_parts();
         self.get_in_several(hash, space, name)
@@ -272,19 +287,19 @@ impl Checkpoint {
     #[inline(never)]
     fn get_in_several(&self, hash: u64, space: u64, name: &[u8]) -> Result<Option<&[u8]>> {
         let key = Key::from_parts((space, name));
-        let (parts, later) = self.layers();
-        let Some(oldest) = self.0.parts.for_key(parts, key) else { return Ok(None) };
+        let (_, later) = self.layers();
         // Most entries lie in the oldest. The first line of it is fetched while the filters of the others are asked, also for a key that
         // turns out to lie in one of these.
-        let hash_for_oldest = self.hash_for(oldest, key, hash);
-        let start = oldest.file.start(hash_for_oldest, key);
-        start.inspect(|start| start.fetch());
+        let hash_for_oldest = self.hash_for_oldest(key, hash);
+        let start = self.0.parts.start(hash_for_oldest, key);
+        start.inspect(|(_, start)| start.fetch());
         for run in later.iter().rev() {
-            if let Some(found) = run.file.get(self.hash_for(run, key, hash), key)? {
+            if let Some(found) = run.file.get(self.hash_for(&run.file, key, hash), key)? {
                 return Ok(found.value());
             }
         }
-        Ok(oldest.file.get_from(start, hash_for_oldest, key)?.and_then(Found::value))
+        let Some((file, start)) = start else { return Ok(None) };
+        Ok(file.get_from(start, hash_for_oldest, key)?.and_then(Found::value))
     }
 
     /// Whether any run may hold something for `key`, a tombstone included; `hash` as in [`get_hashed`](Self::get_hashed).
@@ -292,17 +307,28 @@ impl Checkpoint {
     #[must_use]
     pub fn may_contain(&self, key: Key<'_>, hash: u64) -> bool {
         let asked = if planted("filters-of-older-runs-ignored") { 1 } else { usize::MAX };
-        let (parts, later) = self.layers();
-        let runs = later.iter().rev().chain(self.0.parts.for_key(parts, key));
-        runs.take(asked).any(|run| run.file.may_contain(self.hash_for(run, key, hash), key))
+        let (_, later) = self.layers();
+        let files = later.iter().rev().map(|run| &*run.file).chain(self.0.parts.for_key(key));
+        files.take(asked).any(|file| file.may_contain(self.hash_for(file, key, hash), key))
     }
 
     /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
     #[inline]
-    fn hash_for(&self, run: &Run, key: Key<'_>, hash: u64) -> u64 {
-        let seed = run.hash_seed();
+    fn hash_for(&self, file: &RunFile, key: Key<'_>, hash: u64) -> u64 {
+        let seed = file.footer.identity.hash_seed;
         let (space, name) = key.into_parts();
         if seed == self.0.hash_seed { hash } else { other_hash(seed, space, name) }
+    }
+
+    /// The same for the part of the oldest run where the key may lie.
+    #[inline(always)]
+    fn hash_for_oldest(&self, key: Key<'_>, hash: u64) -> u64 {
+        if self.0.parts.hash_seed() == Some(self.0.hash_seed) {
+            return hash;
+        }
+        let (space, name) = key.into_parts();
+        let part = self.0.parts.for_key(Key::from_parts((space, name)));
+        part.map_or(hash, |part| other_hash(part.footer.identity.hash_seed, space, name))
     }
 
     /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.

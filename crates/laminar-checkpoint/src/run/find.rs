@@ -58,17 +58,9 @@ impl RunFile {
         self.get_in(at, hash, space, name)
     }
 
-    /// Where to look for `key` in a run that nothing lies below: the index tells all that a filter could.
+    /// What the run holds for `key`, looked for from here. In a run that nothing lies below: the index tells all that a filter could.
     #[inline(always)]
-    pub(crate) fn start(&self, hash: u64, key: Key<'_>) -> Option<Start<'_>> {
-        let (at, way) = self.way_to(key)?;
-        Some(self.start_at(at, way, hash))
-    }
-
-    /// What the run holds for `key`, looked for from here.
-    #[inline(always)]
-    pub(crate) fn get_from(&self, start: Option<Start<'_>>, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
-        let Some(start) = start else { return Ok(None) };
+    pub(crate) fn get_from(&self, start: Start<'_>, hash: u64, key: Key<'_>) -> Result<Option<Found<'_>>> {
         if let Some(found) = self.find_from(start, hash, key) {
             return Ok(found);
         }
@@ -98,7 +90,7 @@ impl RunFile {
     }
 
     #[inline(always)]
-    fn start_at<'a>(&'a self, at: usize, way: &'a Way, hash: u64) -> Start<'a> {
+    pub(super) fn start_at<'a>(&'a self, at: usize, way: &'a Way, hash: u64) -> Start<'a> {
         Start { at, way, bucket: self.pages.whole().bucket(way, hash) }
     }
 

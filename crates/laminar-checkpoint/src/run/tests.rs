@@ -7,7 +7,7 @@ use std::path::Path;
 use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{OpenMode, ReadMode, Vfs};
 
-use super::{Run, RunFile, RunWriter};
+use super::{Parts, Run, RunFile, RunWriter};
 use crate::format::block::{Kind, run_seed, seal, stated_word};
 use crate::format::bytes::index;
 use crate::format::manifest::{Manifest, RunRecord};
@@ -123,6 +123,7 @@ fn the_short_way_ends_where_the_long_one_does() {
         let keys = varied_keys(140_000);
         assert!(run.file.footer.chapters.len() > 1, "several chapters");
         let (mut short, mut there) = (0, 0);
+        let parts = Parts::of(std::slice::from_ref(&run));
         // The first round verifies what the second finds in place.
         for round in 0..2 {
             for key in &keys {
@@ -135,8 +136,9 @@ fn the_short_way_ends_where_the_long_one_does() {
                     "{key:?} {is_base} {longest} {round}"
                 );
                 there += usize::from(found.is_some());
-                let unfiltered = run.file.get_from(run.file.start(hash, asked), hash, asked);
-                assert!(found == unfiltered.unwrap(), "{key:?} {is_base} {longest} {round}");
+                let (file, start) = parts.start(hash, asked).unwrap();
+                let unfiltered = file.get_from(start, hash, asked).unwrap();
+                assert!(found == unfiltered, "{key:?} {is_base} {longest} {round}");
                 let (whole, way) = (run.file.pages.whole(), &run.file.ways[at]);
                 let bucket = whole.bucket(way, hash);
                 short += usize::from(bucket.is_some_and(|bucket| whole.find(way, bucket, hash, asked).is_some()));
@@ -159,13 +161,16 @@ fn a_key_that_the_filter_denies_needs_no_other_block() {
     let lost_pages = [3, 5].into_iter().chain(blocks..blocks + 4);
     lost_pages.for_each(|page| disk.flip_bit(path, page * PAGE as u64 * 8).unwrap());
     let damaged = RunFile::open(&*disk.env().vfs, path, &file.record, ReadMode::Mapped).unwrap();
+    let damaged = Arc::new(damaged);
+    let parts = Parts::of(&[Run::new(Arc::clone(&damaged), path)]);
     let mut lost = 0;
     for key in &denied {
         let (hash, asked) = (whole.hash(key), Key::from(key.as_slice()));
         let Some(at) = damaged.chapters_from_head(asked).checked_sub(1) else { continue };
         let (space, name) = asked.into_parts();
         lost += usize::from(damaged.get_in(at, hash, space, name).is_err());
-        assert_eq!(damaged.get_from(damaged.start(hash, asked), hash, asked).unwrap(), None, "{key:?}");
+        let (file, start) = parts.start(hash, asked).unwrap();
+        assert_eq!(file.get_from(start, hash, asked).unwrap(), None, "{key:?}");
         assert_eq!(damaged.get(hash, asked).unwrap(), None, "{key:?}");
     }
     let denied = denied.len();
@@ -188,11 +193,14 @@ fn buckets_that_are_all_full_are_an_end_too() {
     }
     write(&*disk.env().vfs, path, &bytes);
     let forged = RunFile::open(&*disk.env().vfs, path, &file.record, ReadMode::Mapped).unwrap();
+    let forged = Arc::new(forged);
+    let parts = Parts::of(&[Run::new(Arc::clone(&forged), path)]);
     for _ in 0..2 {
         for key in varied_keys(100) {
             let (hash, asked) = (run.hash(&key), Key::from(key.as_slice()));
             drop(forged.get(hash, asked));
-            drop(forged.get_from(forged.start(hash, asked), hash, asked));
+            let (file, start) = parts.start(hash, asked).unwrap();
+            drop(file.get_from(start, hash, asked));
         }
     }
 }
