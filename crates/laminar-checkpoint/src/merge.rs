@@ -38,6 +38,8 @@ pub struct MergePlan {
     later: Vec<Run>,
     /// The keys that are merged: all, unless other parts of the oldest run lie before or behind.
     range: (Bound<KeyBuf>, Bound<KeyBuf>),
+    /// The id of the part behind, with whose first key the range ends.
+    next_part: Option<u128>,
     input_bytes: u64,
     /// What is merged ends a part with about so many bytes, and goes on in another.
     part_bytes: u64,
@@ -52,7 +54,9 @@ impl MergePlan {
         let (all, all_later) = checkpoint.layers();
         let first_key = |part: &Run| part.first_key().unwrap_or_default().into();
         let lower = if parts.start == 0 { Bound::Unbounded } else { Bound::Included(first_key(all.get(parts.start)?)) };
-        let upper = all.get(parts.end).map_or(Bound::Unbounded, |next| Bound::Excluded(first_key(next)));
+        let next = all.get(parts.end);
+        let upper = next.map_or(Bound::Unbounded, |next| Bound::Excluded(first_key(next)));
+        let next_part = next.map(Run::id);
         let (parts, later) = (all.get(parts)?, all_later.get(..later)?);
         // Of the later runs only what lies in the range is read: about as much as of the oldest.
         let share = u128::from(bytes(later)) * u128::from(bytes(parts)) / u128::from(bytes(all).max(1));
@@ -63,6 +67,7 @@ impl MergePlan {
             parts: parts.to_vec(),
             later: later.to_vec(),
             range: (lower, upper),
+            next_part,
             is_base: true,
             runs_beside: 0,
         })
@@ -73,8 +78,16 @@ impl MergePlan {
         let (_, later) = checkpoint.layers();
         let later = later.get(window)?.to_vec();
         let (input_bytes, is_base) = (bytes(&later), planted("merge-drops-tombstones"));
-        let range = (Bound::Unbounded, Bound::Unbounded);
-        Some(Self { parts: Vec::new(), later, range, input_bytes, part_bytes: u64::MAX, is_base, runs_beside: 0 })
+        Some(Self {
+            parts: Vec::new(),
+            later,
+            range: (Bound::Unbounded, Bound::Unbounded),
+            next_part: None,
+            input_bytes,
+            part_bytes: u64::MAX,
+            is_base,
+            runs_beside: 0,
+        })
     }
 
     /// The first position that what is merged will cover.
@@ -389,7 +402,10 @@ impl MergedRun {
             let is_whole = !parts.iter().any(|part| self.from() < part.to() && part.to() < self.to());
             return is_whole && place_of(later, &self.plan.later).is_some();
         }
-        place_of(parts, &self.plan.parts).is_some() && place_of(later, &self.plan.later) == Some(0)
+        let Some(at) = place_of(parts, &self.plan.parts) else { return false };
+        // Of a part behind that was merged since, the first key may be another: what lies before it would be nobody's.
+        let next = parts.get(at + self.plan.parts.len()).map(Run::id);
+        next == self.plan.next_part && place_of(later, &self.plan.later) == Some(0)
     }
 
     /// Whether `run` is one of the parts, or of the later runs if there are no parts, in whose place this one goes.

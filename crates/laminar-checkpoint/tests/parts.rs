@@ -331,6 +331,25 @@ fn a_half_whose_files_can_not_be_made_or_moved_leaves_nothing() {
 }
 
 #[test]
+fn a_half_is_not_taken_where_the_part_behind_it_is_another() {
+    let disk = SimDisk::new(1);
+    let manager = on(&disk);
+    let base = in_four(&manager, &numbered(4000, 1, 40));
+    let changed = all(&numbered(2000, 2, 60));
+    let next = manager.create(Create::new(2).base(&base).merge(false).entries(changed)).unwrap();
+    let half = manager.merge(manager.plan_merge(&next).unwrap(), Box::new(|_| true)).unwrap().finish().unwrap();
+    // The same two parts and the same later run, and behind the parts one that begins elsewhere.
+    let mut draft = manager.draft().unwrap();
+    next.runs()[..2].iter().for_each(|part| draft.link_run(part).unwrap());
+    let mut writer = draft.run_writer(0, 1, false).unwrap();
+    writer.push(&key(3000), Some(b"v")).unwrap();
+    draft.add_run(writer.finish().unwrap()).unwrap();
+    draft.link_run(next.runs().last().unwrap()).unwrap();
+    let other = draft.publish(Meta::new(2)).unwrap();
+    assert!(half.replaces(&next) && !half.replaces(&other), "nobody would hold what changed between");
+}
+
+#[test]
 fn two_merges_of_the_same_positions_are_not_under_way_together() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);
