@@ -350,8 +350,7 @@ impl Checkpoint {
     pub fn prefix(&self, prefix: &[u8]) -> Scan<'_> {
         let end = KeyBuf::above(prefix);
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let (parts, later) = self.layers();
-        Scan::new(parts, later, Bound::Included(prefix), upper)
+        self.range((Bound::Included(prefix), upper))
     }
 
     /// The entries within `bounds`, in ascending order: `range(..)` for all, `range(&b"a"[..]..)` from a key on. Bounds

@@ -46,11 +46,13 @@ impl Choice {
 /// need.
 ///
 /// Two rules. *Space*: once all later runs together are a little more than half as large as the oldest, they are merged into it: what was
-/// overwritten or deleted goes away, and the space taken stays within about one and a half times the state. Where the oldest lies in parts, that is
-/// done by half of it at a time, and the later runs go with the last. Between two halves there is a checkpoint without: of those that are kept, which
-/// mostly are two, none has the half that was replaced before, so only one half is there twice. *Count*: once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs
-/// the fewest bytes for each run that it saves; of equals the longest. It saves no more runs than can still come before the
-/// first rule takes all of them: what is merged for later than that is written once for nothing.
+/// overwritten or deleted goes away, and the space taken stays within about one and a half times the state. Where the oldest lies in
+/// parts, that is done by about half of it at a time, and the later runs go with the last. Between two halves there is a checkpoint
+/// without: of those that are kept, which mostly are two, none has the half that was replaced before, so only one half is there twice.
+///
+/// *Count*: once one more run would be the seventeenth, the window of neighbours behind the oldest is merged that costs the fewest
+/// bytes for each run that it saves; of equals the longest. It saves no more runs than can still come before the first rule takes all
+/// of them: what is merged for later than that is written once for nothing.
 ///
 /// Runs of like size are therefore merged all at once, and the runs that come out of that fall from large to small, as
 /// in a binomial schedule: of `n` new runs of one size, with 14 places behind the oldest, each is written a second time
