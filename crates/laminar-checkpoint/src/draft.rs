@@ -216,7 +216,7 @@ impl Draft {
         let options = &self.shared.options;
         let hash_seed = *self.hash_seed.get_or_insert_with(|| random_seed(options.env.random.id()));
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base: !tombstones };
-        RunWriter::create(&options.env, &self.path_of(from, to), identity, options.read_back)
+        RunWriter::create(options, &self.path_of(from, to), identity)
     }
 
     /// Adds a run that was written for this draft. Of two of the same positions, which are parts of one, the first is added before the

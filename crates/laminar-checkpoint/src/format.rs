@@ -6,6 +6,7 @@ use crate::error::Reason;
 
 pub(crate) mod block;
 pub(crate) mod bytes;
+pub(crate) mod fixed;
 pub(crate) mod manifest;
 pub(crate) mod run;
 pub(crate) mod section;

@@ -137,7 +137,7 @@ impl MergePlan {
         let hash_seed = self.runs().next().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
         let (from, to, is_base) = (self.from(), self.to(), self.is_base);
         let identity = Identity { run_id: options.env.random.id(), from, to, hash_seed, is_base };
-        Ok(OpenPart { writer: RunWriter::create(&options.env, &busy.path, identity, options.read_back)?, busy })
+        Ok(OpenPart { writer: RunWriter::create(options, &busy.path, identity)?, busy })
     }
 }
 

@@ -183,7 +183,7 @@ fn two_damaged_blocks_are_an_error_that_names_them_and_nothing_else_is_lost() {
                 Err(error) => panic!("{error}"),
             }
         }
-        assert_eq!(lost, 2 * 41, "the entries of two blocks");
+        assert_eq!(lost, 2 * 46, "the entries of two blocks");
         assert_eq!(read + lost, models.older.len());
         // A scan ends there, and can be taken up behind.
         let error = older.range(..).find_map(Result::err).unwrap();
@@ -287,7 +287,7 @@ fn every_chapter_heals_for_itself_and_once_for_all_threads() {
     let run = disk.files().into_iter().find(|path| path.to_string_lossy().ends_with(".run")).unwrap();
     let len = disk.read_file(&run).unwrap().len() as u64;
     // A block in the first chapter and one in the second, which is the shorter one at the end.
-    for offset in [PAGE * 100, len - PAGE * 40] {
+    for offset in [PAGE * 100, len - PAGE * 20] {
         disk.overwrite(&run, offset + 7, &[0xff; 3000]).unwrap();
     }
     let checkpoint = manager(&disk).get(1).unwrap();

@@ -233,7 +233,7 @@ fn a_merge_whose_inputs_are_gone_is_not_taken() {
     let manager = on(&disk);
     let model = numbered(4000, 1, 40);
     let base = in_four(&manager, &model);
-    let changed: Map = (0..4000).step_by(2).map(|i| (key(i), value(i + 9, 60))).collect();
+    let changed: Map = (0..4000).step_by(2).map(|i| (key(i), value(i + 9, 90))).collect();
     let next = manager.create(Create::new(2).base(&base).merge(false).entries(all(&changed))).unwrap();
     let merge_half = |checkpoint: &Checkpoint| {
         let plan = manager.plan_merge(checkpoint).unwrap();
@@ -311,7 +311,7 @@ fn a_half_whose_files_can_not_be_made_or_moved_leaves_nothing() {
             let disk = SimDisk::new(1);
             let manager = on(&disk);
             let base = in_four(&manager, &numbered(4000, 1, 40));
-            let changed = all(&numbered(2000, 2, 60));
+            let changed = all(&numbered(2000, 2, 90));
             let next = manager.create(Create::new(2).base(&base).merge(false).entries(changed)).unwrap();
             let (files, expected) = (disk.files(), contents(&next).unwrap());
             disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(is_merge).after(number));
@@ -335,7 +335,7 @@ fn a_half_is_not_taken_where_the_part_behind_it_is_another() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);
     let base = in_four(&manager, &numbered(4000, 1, 40));
-    let changed = all(&numbered(2000, 2, 60));
+    let changed = all(&numbered(2000, 2, 90));
     let next = manager.create(Create::new(2).base(&base).merge(false).entries(changed)).unwrap();
     let half = manager.merge(manager.plan_merge(&next).unwrap(), Box::new(|_| true)).unwrap().finish().unwrap();
     // The same two parts and the same later run, and behind the parts one that begins elsewhere.
@@ -354,7 +354,7 @@ fn two_merges_of_the_same_positions_are_not_under_way_together() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);
     let base = in_four(&manager, &numbered(4000, 1, 40));
-    let changed = all(&numbered(2000, 2, 60));
+    let changed = all(&numbered(2000, 2, 90));
     let next = manager.create(Create::new(2).base(&base).merge(false).entries(changed)).unwrap();
     let files = disk.files();
     let mut first = manager.merge(manager.plan_merge(&next).unwrap(), Box::new(|_| true)).unwrap();

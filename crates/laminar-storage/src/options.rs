@@ -33,6 +33,7 @@ pub struct StoreOptions {
     pub(crate) run_log_bytes: u64,
     pub(crate) run_records: usize,
     pub(crate) part_bytes: u64,
+    pub(crate) value_alignment: usize,
     pub(crate) memory_budget: Option<u64>,
     pub(crate) table_limit_bytes: u64,
 }
@@ -62,6 +63,7 @@ impl StoreOptions {
             run_log_bytes: 2 << 30,
             run_records: 16 << 20,
             part_bytes: 128 << 20,
+            value_alignment: 8,
             memory_budget: None,
             table_limit_bytes: MAX_TABLE_BYTES,
         }
@@ -177,6 +179,16 @@ impl StoreOptions {
         self
     }
 
+    /// The boundary, in bytes, that values begin on at least when they are read from a checkpoint: 8 or 16. A value whose length is a multiple of
+    /// 16 begins on one of 16 in any case, and so does each that rkyv archived from a type with a number of 128 bits; 16 is for archives that only
+    /// point to such numbers, as that of a `Vec<u128>`. What is still in memory begins on one of 16 always. Takes effect as runs are written
+    /// anew. Default 8.
+    #[must_use]
+    pub fn value_alignment(mut self, bytes: usize) -> Self {
+        self.value_alignment = bytes;
+        self
+    }
+
     /// The most bytes of memory that the table may hold on to. Above it, entries that the attached checkpoint holds too leave the
     /// table and are read from there; with periodic checkpoints, one is due after a quarter of this in bytes of log; and a recovery
     /// that would replay more log than this turns it into a checkpoint first. The table exceeds the budget as long as no checkpoint
@@ -211,6 +223,7 @@ impl StoreOptions {
                 "from 8 MiB to 63 GiB",
             ),
             ("part_bytes", self.part_bytes >= 1, "at least 1"),
+            ("value_alignment", [8, 16].contains(&self.value_alignment), "8 or 16"),
             ("run_limits", self.run_log_bytes >= 1 && self.run_records >= 1, "at least 1 each"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {

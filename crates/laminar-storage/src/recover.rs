@@ -108,6 +108,7 @@ pub(crate) fn checkpoint_options(options: &StoreOptions, identity: Identity) -> 
         .read_mode(options.read_mode)
         .verify(options.verify)
         .part_bytes(options.part_bytes)
+        .value_alignment(options.value_alignment)
         .hold_lock(false)
 }
 

@@ -2,6 +2,7 @@
 
 use super::PAGE;
 use super::bytes::{count32, index, put_at, u32_at};
+use super::fixed::Shape;
 use super::run::head;
 use crate::archive::ROOT;
 use crate::hash::LINE;
@@ -16,7 +17,7 @@ pub(crate) const ENTRY_HEADER: usize = 8;
 /// The bit of the value's length that marks a tombstone.
 const TOMBSTONE: u32 = 1 << 31;
 
-/// What a block holds.
+/// What a block holds. A block that is looked for as one of data may be fixed as well: what it is stands in its trailer alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -26,12 +27,13 @@ pub(crate) enum Kind {
     Heads = 4,
     Filter = 5,
     Parity = 6,
+    Fixed = 7,
 }
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Data | Self::Wide => "data",
+            Self::Data | Self::Wide | Self::Fixed => "data",
             Self::Hash => "hash",
             Self::Heads => "heads",
             Self::Filter => "filter",
@@ -69,11 +71,17 @@ pub(crate) fn checked(block: &[u8], kind: Kind, seed: u32, offset: u64) -> Optio
     let (payload, trailer) = block.split_at_checked(block.len().checked_sub(TRAILER)?)?;
     let (stated, tail) = trailer.split_first_chunk::<4>()?;
     let intact = crc(seed, offset, payload, tail) == u32::from_le_bytes(*stated);
+    let kind = if kind == Kind::Data && is_fixed(block) { Kind::Fixed } else { kind };
     let mut expected = [0; 8];
     put_at(&mut expected, 0, &[kind as u8]);
     put_at(&mut expected, 4, &u32::try_from(block.len()).ok()?.to_le_bytes());
     let word_is_due = kind == Kind::Parity || trailer.ends_with(&[0; 4]);
     (intact && tail.starts_with(&expected) && word_is_due).then_some(payload)
+}
+
+/// Whether a block's trailer says that it is fixed.
+pub(crate) fn is_fixed(block: &[u8]) -> bool {
+    block.len().checked_sub(TRAILER - 4).and_then(|at| block.get(at)) == Some(&(Kind::Fixed as u8))
 }
 
 /// The checksum in a block's trailer.
@@ -128,42 +136,68 @@ pub(crate) fn prefetch_block(block: &[u8]) {
 
 /// A data block, read in place.
 ///
-/// The block is an rkyv archive, and its two vectors are found here as rkyv finds them: each is where its place plus a
+/// One that is not fixed is an rkyv archive, and its two vectors are found here as rkyv finds them: each is where its place plus a
 /// distance says, and as long as it says. rkyv's own checked access visits every item of a vector, also where there is
 /// nothing to check, which costs more than the lookup it is for; here only the bounds are checked, and entries when they
 /// are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Data<'a> {
-    cells: &'a [u8],
-    entries: &'a [[u8; 2]],
+    /// Where the entries lie.
+    area: &'a [u8],
+    places: Places<'a>,
+}
+
+/// How an entry's place follows from its number.
+#[derive(Debug, Clone, Copy)]
+enum Places<'a> {
+    /// The cell of each.
+    Cells(&'a [[u8; 2]]),
+    /// So many of this shape.
+    Fixed(Shape, usize),
 }
 
 impl<'a> Data<'a> {
     /// No entries.
-    pub(crate) const NONE: Self = Self { cells: &[], entries: &[] };
+    pub(crate) const NONE: Self = Self { area: &[], places: Places::Cells(&[]) };
 
-    /// Reads the payload of a data block in place. Constant time.
+    /// Reads a data block in place, of a chapter whose fixed blocks have this shape. Constant time.
     #[inline]
-    pub(crate) fn new(payload: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new(block: &'a [u8], shape: Option<Shape>) -> Option<Self> {
+        let payload = block.get(..block.len().checked_sub(TRAILER)?)?;
+        if is_fixed(block) {
+            let shape = shape?;
+            return Some(Self { area: payload, places: Places::Fixed(shape, shape.per_block(block.len())) });
+        }
+        Self::archived(payload)
+    }
+
+    #[inline]
+    fn archived(payload: &'a [u8]) -> Option<Self> {
         let (before, root) = payload.split_last_chunk::<ROOT>()?;
         let [cells_back, cells, entries_back, entries] = root.as_chunks::<4>().0 else { return None };
         let number = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
         let back = |bytes: &[u8; 4]| usize::try_from(i32::from_le_bytes(*bytes).checked_neg()?).ok();
         // The index counts cells from the start of the block, so they must begin there.
         let cells_at = before.len().checked_sub(back(cells_back)?)?;
-        let cells = before.get(..number(cells)?.checked_mul(CELL)?).filter(|_| cells_at == 0)?;
+        let area = before.get(..number(cells)?.checked_mul(CELL)?).filter(|_| cells_at == 0)?;
         let entries_at = (before.len() + ROOT / 2).checked_sub(back(entries_back)?)?;
         let entries = before.get(entries_at..)?.as_chunks::<2>().0.get(..number(entries)?)?;
-        (!entries.is_empty()).then_some(Self { cells, entries })
+        (!entries.is_empty()).then_some(Self { area, places: Places::Cells(entries) })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        match self.places {
+            Places::Cells(cells) => cells.len(),
+            Places::Fixed(_, count) => count,
+        }
     }
 
     #[inline]
     pub(crate) fn entry(&self, at: usize) -> Option<Entry<'a>> {
-        entry_at(self.cells, usize::from(u16::from_le_bytes(*self.entries.get(at)?)))
+        match self.places {
+            Places::Cells(cells) => entry_at(self.area, usize::from(u16::from_le_bytes(*cells.get(at)?))),
+            Places::Fixed(shape, count) => shape.entry(self.area, Some(at).filter(|&at| at < count)?),
+        }
     }
 
     /// The number of entries below `key`, which begins, as all entries do, with the same `prefix` bytes: the eight behind them decide
@@ -301,7 +335,8 @@ mod tests {
     #[test]
     fn entries_come_back_with_aligned_values() {
         let block = aligned(&built());
-        let data = Data::new(checked(&block, Kind::Data, 7, 4096).unwrap()).unwrap();
+        assert!(checked(&block, Kind::Data, 7, 4096).is_some());
+        let data = Data::new(&block, None).unwrap();
         assert_eq!(data.len(), sample().len());
         for (at, (key, value)) in sample().iter().enumerate() {
             let entry = data.entry(at).unwrap();

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::block::{Kind, TRAILER};
 use super::bytes::{Decoder, Encode, count32, index, index32, is_zero, put_at};
+use super::fixed::Shape;
 use super::{FILE_HEADER, FILE_HEADER_CRC_AT, Fault, PAGE, SETTINGS, VERSION, checked_magic};
 use crate::error::Reason;
 use crate::hash::{LINE, MAX_CELLS};
@@ -22,6 +23,8 @@ pub(crate) const HEADS_PER_BLOCK: usize = (PAGE - TRAILER) / 8;
 pub(crate) const MAX_CHAPTER_ENTRIES: usize = 1 << 16;
 /// Data blocks of a chapter with more than one block take at most so many bytes: what a slot of the index can name.
 pub(crate) const MAX_CHAPTER_DATA: usize = MAX_CELLS * super::block::CELL;
+/// The bit of a chapter's unit that says that it has fixed blocks.
+const HAS_FIXED: u32 = 1;
 /// The sizes that a chapter's data blocks can have.
 pub(crate) const BLOCK_SIZES: [u32; 3] = [4096, 8192, 16384];
 
@@ -120,6 +123,8 @@ pub(crate) struct Chapter {
     pub(crate) lines: u32,
     pub(crate) entries: u32,
     pub(crate) parity_bytes: u32,
+    /// What the entries of its fixed blocks are like, if it has any.
+    pub(crate) shape: Option<Shape>,
     pub(crate) wide: Box<[Wide]>,
     /// Where the first key lies in the footer's body.
     pub(crate) first_key: Range<usize>,
@@ -243,7 +248,7 @@ impl Chapter {
             Kind::Hash => Some((self.hash_block(0), self.hash_blocks())),
             Kind::Heads => Some((self.heads_block(0), self.heads_blocks())),
             Kind::Filter => Some((self.filter_block(0), self.filter_blocks())),
-            Kind::Data | Kind::Wide | Kind::Parity => None,
+            Kind::Data | Kind::Fixed | Kind::Wide | Kind::Parity => None,
         }
     }
 
@@ -301,6 +306,11 @@ impl Chapter {
         let offset = fields.u64()?;
         let (unit, units, buckets, lines) = (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
         let (entries, parity_bytes) = (fields.u32()?, fields.u32()?);
+        let (has_fixed, unit) = (unit & HAS_FIXED != 0, unit & !HAS_FIXED);
+        if !BLOCK_SIZES.contains(&unit) {
+            return None;
+        }
+        let shape = if has_fixed { Some(Shape::decode(fields, unit)?) } else { None };
         let mut wide = Vec::with_capacity(fields.count(8)?);
         let mut next_free = 0;
         for _ in 0..wide.capacity() {
@@ -315,14 +325,14 @@ impl Chapter {
         let last_key = blob_range(fields, body_len)?;
         let wide = wide.into_boxed_slice();
         let chapter =
-            Self { offset, unit, units, buckets, lines, entries, parity_bytes, wide, first_key, last_key, prefix: 0 };
+            Self { offset, unit, units, buckets, lines, entries, parity_bytes, shape, wide, first_key, last_key, prefix: 0 };
         (next_free <= units && chapter.is_sound(is_base)).then_some(chapter)
     }
 
     /// Whether the numbers fit together, so that nothing derived from them overflows or lies outside of the chapter.
     fn is_sound(&self, is_base: bool) -> bool {
         let most = MAX_CHAPTER_ENTRIES;
-        let sizes = BLOCK_SIZES.contains(&self.unit) && self.units > 0 && self.offset < 1 << 62;
+        let sizes = self.units > 0 && self.offset < 1 << 62;
         let counts =
             (1..=most).contains(&index32(self.entries)) && index32(self.buckets) <= most && index32(self.lines) <= most;
         // One block may be as long as its entry; several lie within what the index can name.
@@ -380,8 +390,12 @@ pub(crate) fn encode_footer_start(identity: &Identity, counts: &Counts, content:
 /// Appends a chapter to the list of chapters; the keys of `chapter` are given apart.
 pub(crate) fn encode_chapter(out: &mut Vec<u8>, chapter: &Chapter, first_key: &[u8], last_key: &[u8]) {
     out.put_u64(chapter.offset);
-    for field in [chapter.unit, chapter.units, chapter.buckets, chapter.lines, chapter.entries, chapter.parity_bytes] {
+    let unit = chapter.unit | if chapter.shape.is_some() { HAS_FIXED } else { 0 };
+    for field in [unit, chapter.units, chapter.buckets, chapter.lines, chapter.entries, chapter.parity_bytes] {
         out.put_u32(field);
+    }
+    if let Some(shape) = chapter.shape {
+        shape.encode(out);
     }
     out.put_u32(count32(chapter.wide.len()));
     for wide in &chapter.wide {

@@ -274,7 +274,8 @@ mod tests {
         // A simulated disk never says that it has something in its cache.
         let env = SimDisk::new(1).env();
         let identity = Identity { run_id: 77, from: 3, to: 9, hash_seed: 1, is_base: true };
-        let mut writer = RunWriter::create(&env, Path::new("run"), identity, false).unwrap();
+        let options = CheckpointOptions::on(env.clone()).read_back(false);
+        let mut writer = RunWriter::create(&options, Path::new("run"), identity).unwrap();
         for number in 0..15 * MAX_CHAPTER_ENTRIES {
             writer.push(&key(u32::try_from(number).unwrap()), Some(&[])).unwrap();
         }

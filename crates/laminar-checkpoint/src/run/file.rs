@@ -10,10 +10,12 @@ use super::guide::Guide;
 use super::heal::Rebuilt;
 use super::way::{Pages, Way};
 use crate::error::{Reason, missing};
-use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, prefetch_block, run_seed};
+use crate::format::block::{
+    CELL, Data, Entry, TRAILER, checked, entry_at, is_fixed, prefetch_block, run_seed,
+};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
-use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, decode_header, head};
+use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, LINES_PER_BLOCK, decode_header, head};
 use crate::format::{FILE_HEADER, Fault, PAGE, twin};
 use crate::hash::LINE;
 use crate::report::{Healed, Part};
@@ -123,16 +125,16 @@ impl RunFile {
         self.footer.chapters.get(at)
     }
 
-    /// The payload of a block of chapter number `at`: verified at the first touch, in place ever after.
+    /// A block of chapter number `at`, its trailer with it: verified at the first touch, in place ever after.
     #[inline]
     pub(super) fn block(&self, at: usize, block: BlockRef) -> Result<&[u8]> {
-        if self.is_verified(block) { Ok(self.in_place(block)) } else { self.first_touch(at, block) }
+        if self.is_verified(block) { Ok(self.bytes_of(block)) } else { self.first_touch(at, block) }
     }
 
     /// A line of an index block; nothing, and a report, where the block can't be read.
     pub(super) fn line(&self, at: usize, block: BlockRef, number: usize) -> Option<&[u8; LINE]> {
         match self.block(at, block) {
-            Ok(payload) => payload.as_chunks().0.get(number),
+            Ok(block) => block.as_chunks().0.get(number).filter(|_| number < LINES_PER_BLOCK),
             Err(_) => {
                 self.report(block, Part::Index);
                 None
@@ -150,13 +152,8 @@ impl RunFile {
         self.pages.is_verified(index(block.offset / PAGE as u64))
     }
 
-    #[inline]
-    fn in_place(&self, block: BlockRef) -> &[u8] {
-        let start = index(block.offset);
-        self.pages.region.get(start..start + block.bytes - TRAILER).unwrap_or_default()
-    }
-
     /// All bytes of a block as they are in the file, verified or not.
+    #[inline]
     fn bytes_of(&self, block: BlockRef) -> &[u8] {
         let start = index(block.offset);
         self.region().get(start..start + block.bytes).unwrap_or_default()
@@ -171,7 +168,7 @@ impl RunFile {
             touches.count();
         }
         if self.verify_stretch(at, block) {
-            return Ok(self.in_place(block));
+            return Ok(self.bytes_of(block));
         }
         let mut on_stack = [0; STACK_BYTES];
         let mut on_heap = Vec::new();
@@ -186,12 +183,13 @@ impl RunFile {
             Ok(false) => return self.rebuild(at, block, None),
             Err(error) => return self.rebuild(at, block, Some(error)),
         }
-        self.mark_verified(block);
-        Ok(self.in_place(block))
+        self.mark_verified(block, buffer);
+        Ok(self.bytes_of(block))
     }
 
-    fn mark_verified(&self, block: BlockRef) {
-        self.pages.mark_verified(index(block.offset / PAGE as u64));
+    /// Takes a block for whole that was found to be these bytes.
+    fn mark_verified(&self, block: BlockRef, bytes: &[u8]) {
+        self.pages.mark_verified(index(block.offset / PAGE as u64), is_fixed(bytes));
     }
 
     /// Says whether a block is whole, by a look at it in the mapping, and marks it. Its stretch is mapped with one call before, which fails
@@ -221,7 +219,7 @@ impl RunFile {
         for (number, bytes) in stretch.chunks_exact(block.bytes).enumerate() {
             let other = BlockRef { offset: offset + (number * block.bytes) as u64, ..block };
             if self.is_verified(other) || self.is_whole(other, bytes) {
-                self.mark_verified(other);
+                self.mark_verified(other, bytes);
                 is_whole |= other.offset == block.offset;
             }
         }
@@ -250,29 +248,38 @@ impl RunFile {
         Ok(self.is_whole(block, buffer))
     }
 
-    /// A data block of chapter number `at`, as the archive that it is.
+    /// A data block of chapter number `at`.
     pub(super) fn data(&self, at: usize, block: BlockRef) -> Result<Data<'_>> {
-        let payload = self.block(at, block)?;
-        Data::new(payload).ok_or_else(|| self.nonsense(block))
+        self.data_in(at, block, self.block(at, block)?)
     }
 
     /// As [`data`](Self::data), of a block that is going to be searched: all of it is fetched at the same time, because the steps of a
     /// search go from one end to the other.
     pub(super) fn data_to_search(&self, at: usize, block: BlockRef) -> Result<Data<'_>> {
-        let payload = self.block(at, block)?;
-        prefetch_block(payload);
-        Data::new(payload).ok_or_else(|| self.nonsense(block))
+        let bytes = self.block(at, block)?;
+        prefetch_block(bytes);
+        self.data_in(at, block, bytes)
     }
 
-    /// The entry in cell number `cell` of chapter number `at`.
+    fn data_in<'a>(&self, at: usize, block: BlockRef, bytes: &'a [u8]) -> Result<Data<'a>> {
+        let shape = self.chapter(at).and_then(|chapter| chapter.shape);
+        Data::new(bytes, shape).ok_or_else(|| self.nonsense(block))
+    }
+
+    /// The entry in cell number `cell` of chapter number `at`; in a fixed block, the entry of this number.
     #[inline]
     pub(super) fn entry(&self, at: usize, chapter: &Chapter, cell: usize) -> Result<Entry<'_>> {
         // Sizes of blocks are powers of two: shifts, because a division would cost as much as the rest of this.
         let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
         let (first, block) = chapter.data_block(count32(cell >> cells_log2));
-        let payload = self.block(at, block)?;
+        let bytes = self.block(at, block)?;
+        let payload = bytes.get(..bytes.len().saturating_sub(TRAILER)).unwrap_or_default();
         let cell = cell - (index32(first) << cells_log2);
-        entry_at(payload, cell).ok_or_else(|| self.nonsense(block))
+        let entry = match chapter.shape {
+            Some(shape) if is_fixed(bytes) => shape.entry(payload, cell),
+            _ => entry_at(payload, cell),
+        };
+        entry.ok_or_else(|| self.nonsense(block))
     }
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.

@@ -300,11 +300,11 @@ impl RunFile {
             return Some(&[]);
         }
         let block = chapter.heads_block(number);
-        let Ok(payload) = self.block(at, block) else {
+        let Ok(bytes) = self.block(at, block) else {
             self.report(block, Part::Index);
             return None;
         };
-        payload.as_chunks().0.get(..count)
+        bytes.as_chunks().0.get(..count)
     }
 
     /// As [`unit_of`](Self::unit_of), by a look at every block. A block that can't be read is an error if the key could

@@ -5,7 +5,7 @@ use laminar_vfs::{Region, planted};
 use super::file::RunFile;
 use crate::error::{LostBlock, Reason};
 use crate::format::block::{Data, Kind, TRAILER, checked, seal, stated_crc, stated_word};
-use crate::format::bytes::{index32, put_at};
+use crate::format::bytes::index32;
 use crate::format::run::{BlockRef, Chapter};
 use crate::report::Part;
 use crate::sync::OnceLock;
@@ -20,23 +20,23 @@ pub(super) struct Rebuilt {
 }
 
 impl RunFile {
-    /// The payload of a block that was rebuilt before.
+    /// A block that was rebuilt before, with its trailer.
     pub(super) fn rebuilt(&self, at: usize, block: BlockRef) -> Option<&[u8]> {
         let mut next = self.rebuilt.get(at)?.get();
         while let Some(rebuilt) = next {
             if rebuilt.offset == block.offset {
-                return rebuilt.bytes.get(..block.bytes - TRAILER);
+                return Some(&rebuilt.bytes);
             }
             next = rebuilt.next.get();
         }
         None
     }
 
-    /// Rebuilds a block that could not be read (`cause`) or is not whole, keeps and reports it, and returns its payload.
+    /// Rebuilds a block that could not be read (`cause`) or is not whole, keeps and reports it, and returns it with its trailer.
     pub(super) fn rebuild(&self, at: usize, block: BlockRef, cause: Option<Error>) -> Result<&[u8]> {
         let _one_at_a_time = self.healing.lock();
-        if let Some(payload) = self.rebuilt(at, block) {
-            return Ok(payload);
+        if let Some(rebuilt) = self.rebuilt(at, block) {
+            return Ok(rebuilt);
         }
         let combined = self
             .chapter(at)
@@ -67,9 +67,8 @@ impl RunFile {
         let blocks = chapter.all_blocks().skip(lane).step_by(chapter.lanes());
         for block in blocks.filter(|block| block.offset != wanted.offset) {
             let (bytes, _) = buffer.split_at_mut(block.bytes);
-            if let Some(payload) = self.rebuilt(at, block) {
-                put_at(bytes, 0, payload);
-                seal(bytes, block.kind, self.seed, block.offset, 0);
+            if let Some(rebuilt) = self.rebuilt(at, block) {
+                bytes.copy_from_slice(rebuilt);
             } else if !matches!(self.read_checked(block, bytes), Ok(true)) {
                 return None;
             }
@@ -81,9 +80,11 @@ impl RunFile {
             sum.iter_mut().zip(payload).for_each(|(sum, byte)| *sum ^= byte);
         }
         sum.truncate(wanted.bytes);
-        let made = seal(&mut sum, wanted.kind, self.seed, wanted.offset, 0);
-        // The checksum that the block had is known from the others: what was combined must match it.
-        (made == crc).then_some(sum)
+        // The checksum that the block had is known from the others: what was combined must match it. What kind of data it held is not.
+        let kinds = [wanted.kind, Kind::Fixed];
+        let kinds = kinds.iter().take(if wanted.kind == Kind::Data { 2 } else { 1 });
+        let mut made = kinds.map(|&kind| seal(&mut sum, kind, self.seed, wanted.offset, 0));
+        made.any(|made| made == crc).then_some(sum)
     }
 
     /// The error for a block that is lost, with the keys that it can have held.
@@ -116,10 +117,10 @@ impl RunFile {
             let blocks: Vec<BlockRef> = chapter.data_blocks().collect();
             let here = blocks.partition_point(|other| other.offset < block.offset);
             let before = here.checked_sub(1).and_then(|at| blocks.get(at));
-            if let Some(key) = before.and_then(|block| self.key_in(*block, |data| data.len() - 1)) {
+            if let Some(key) = before.and_then(|block| self.key_in(chapter, *block, |data| data.len() - 1)) {
                 first = key;
             }
-            if let Some(key) = blocks.get(here + 1).and_then(|block| self.key_in(*block, |_| 0)) {
+            if let Some(key) = blocks.get(here + 1).and_then(|block| self.key_in(chapter, *block, |_| 0)) {
                 last = key;
             }
         }
@@ -127,11 +128,11 @@ impl RunFile {
     }
 
     /// A key of a data block, if the block is whole.
-    fn key_in(&self, block: BlockRef, which: impl Fn(&Data<'_>) -> usize) -> Option<Vec<u8>> {
+    fn key_in(&self, chapter: &Chapter, block: BlockRef, which: impl Fn(&Data<'_>) -> usize) -> Option<Vec<u8>> {
         let mut buffer = vec![0; block.bytes];
         self.read_checked(block, &mut buffer).ok().filter(|is_whole| *is_whole)?;
         let region = Region::copy_of(&buffer);
-        let data = Data::new(region.get(..block.bytes - TRAILER)?)?;
+        let data = Data::new(&region, chapter.shape)?;
         data.entry(which(&data)).map(|entry| entry.key.to_vec())
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use laminar_vfs::sim::SimDisk;
-use laminar_vfs::{OpenMode, ReadMode, Vfs};
+use laminar_vfs::{Env, OpenMode, ReadMode, Vfs};
 
 use super::{Parts, Run, RunFile, RunWriter};
 use crate::format::block::{Kind, run_seed, seal, stated_word};
@@ -16,11 +16,16 @@ use crate::format::{PAGE, twin};
 use crate::hash::LINE;
 use crate::key::Key;
 use crate::sync::Arc;
+use crate::CheckpointOptions;
+
+fn options(env: Env) -> CheckpointOptions {
+    CheckpointOptions::on(env).read_back(false)
+}
 
 /// A run with every kind of block, and its record.
 fn sample(disk: &SimDisk) -> RunRecord {
     let identity = Identity { run_id: 77, from: 3, to: 9, hash_seed: 1, is_base: false };
-    let mut writer = RunWriter::create(&disk.env(), Path::new("run"), identity, false).unwrap();
+    let mut writer = RunWriter::create(&options(disk.env()), Path::new("run"), identity).unwrap();
     for i in 0..200u32 {
         let value = vec![7; if i == 120 { 9000 } else { 60 }];
         writer.push(format!("{i:05}").as_bytes(), (i % 7 != 0).then_some(&value)).unwrap();
@@ -70,7 +75,7 @@ fn mutate(random: &mut fastrand::Rng, bytes: &mut [u8]) {
 fn varied(disk: &SimDisk, entries: u32, is_base: bool, value_bytes: impl Fn(u32) -> Option<usize>) -> Run {
     let vfs = disk.env().vfs;
     let identity = Identity { run_id: 78, from: 0, to: 9, hash_seed: 1, is_base };
-    let mut writer = RunWriter::create(&disk.env(), Path::new("varied"), identity, false).unwrap();
+    let mut writer = RunWriter::create(&options(disk.env()), Path::new("varied"), identity).unwrap();
     for key in varied_keys(entries) {
         let value = value_bytes(u32::try_from(key.len()).unwrap()).map(|bytes| vec![7; bytes]);
         writer.push(&key, value.as_deref()).unwrap();

@@ -2,7 +2,7 @@
 
 use super::file::RunFile;
 use crate::error::Reason;
-use crate::format::block::{Data, Kind, checked, run_seed, stated_crc};
+use crate::format::block::{Data, Kind, checked, is_fixed, run_seed, stated_crc};
 use crate::format::bytes::{index, is_zero};
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC};
 use crate::format::{PAGE, twin};
@@ -57,7 +57,7 @@ fn verify_chapter(run: &RunFile, at: usize, chapter: &Chapter, content: &mut u32
     let (mut entries, mut last_key) = (0, None);
     for block in chapter.all_blocks() {
         findings.read(block.bytes as u64);
-        match verify_block(run, block, content, &mut last_key) {
+        match verify_block(run, chapter, block, content, &mut last_key) {
             Ok(found) => entries += found,
             Err(error) => damaged.push((block, error)),
         }
@@ -79,7 +79,13 @@ fn verify_chapter(run: &RunFile, at: usize, chapter: &Chapter, content: &mut u32
 }
 
 /// Reads one block; returns how many entries it holds.
-fn verify_block(run: &RunFile, block: BlockRef, content: &mut u32, last_key: &mut Option<Vec<u8>>) -> Result<usize> {
+fn verify_block(
+    run: &RunFile,
+    chapter: &Chapter,
+    block: BlockRef,
+    content: &mut u32,
+    last_key: &mut Option<Vec<u8>>,
+) -> Result<usize> {
     let mut bytes = vec![0; block.bytes];
     run.file.read_exact_at(&mut bytes, block.offset)?;
     let corrupt = |reason, detail| Error::corrupt(run.path(), block.offset, reason, detail);
@@ -91,9 +97,9 @@ fn verify_block(run: &RunFile, block: BlockRef, content: &mut u32, last_key: &mu
         return Ok(0);
     }
     let structure = || corrupt(Reason::Structure, "entries in ascending order");
-    // Not only as this crate reads it: it must be an archive to rkyv as well.
-    let is_archive = crate::archive::block(payload).is_some();
-    let data = Data::new(payload).filter(|_| is_archive).ok_or_else(structure)?;
+    // Not only as this crate reads it: it must be an archive to rkyv as well. An array of bytes, as fixed blocks are, always is.
+    let is_archive = is_fixed(&region) || crate::archive::block(payload).is_some();
+    let data = Data::new(&region, chapter.shape).filter(|_| is_archive).ok_or_else(structure)?;
     for at in 0..data.len() {
         let entry = data.entry(at).ok_or_else(structure)?;
         if last_key.as_deref().is_some_and(|last| last >= entry.key) {

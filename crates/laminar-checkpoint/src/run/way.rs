@@ -11,56 +11,74 @@ use laminar_vfs::Region;
 use crate::format::PAGE;
 use crate::format::block::{CELL, ENTRY_HEADER, Entry, TRAILER, entry_in, prefetch_entry};
 use crate::format::bytes::{index, index32};
+use crate::format::fixed::Shape;
 use crate::format::run::{Chapter, LINES_PER_BLOCK};
 use crate::hash::{LINE, Matches, line_of, matches};
 use crate::key::Key;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A chapter, for look-ups by hash.
+/// A chapter, for look-ups by hash. Small, so that what looks a chapter up finds it in one line of memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
     /// Where its first block begins.
     data: usize,
     /// The pages where its hash blocks and its filter blocks begin.
-    hash_page: usize,
-    filter_page: usize,
+    hash_page: u32,
+    filter_page: u32,
     /// 0 where the index is not asked, or not here.
     buckets: u32,
     pub(super) lines: u32,
     /// The bits of a cell's number that say where in its block it lies: blocks have a power of two of them.
-    in_block: usize,
+    in_block: u16,
     /// Bytes of a data block without its trailer.
-    payload: usize,
+    payload: u16,
+    shape: Shape,
 }
+
+/// That of a chapter without fixed blocks: no block has room for such an entry.
+const NO_SHAPE: Shape = Shape { pitch: 0, key_bytes: 0, value_bytes: u16::MAX };
 
 impl Way {
     pub(super) fn to(chapter: &Chapter) -> Self {
-        let page = |offset: u64| index(offset / PAGE as u64);
+        let page = |offset: u64| u32::try_from(offset / PAGE as u64).ok();
+        // A run of 16 TiB has more pages than are counted here: what lies behind goes the other way.
+        let (hash_page, filter_page) = (page(chapter.hash_block(0).offset), page(chapter.filter_block(0).offset));
+        let is_here = chapter.wide.is_empty() && hash_page.is_some();
+        let short = |bytes: usize| u16::try_from(bytes).expect("a block has at most 16 KiB");
         Self {
             data: index(chapter.offset),
-            hash_page: page(chapter.hash_block(0).offset),
-            filter_page: page(chapter.filter_block(0).offset),
-            buckets: if chapter.wide.is_empty() { chapter.buckets } else { 0 },
+            hash_page: hash_page.unwrap_or(u32::MAX),
+            filter_page: filter_page.unwrap_or(u32::MAX),
+            buckets: if is_here { chapter.buckets } else { 0 },
             lines: chapter.lines,
-            in_block: index32(chapter.unit) / CELL - 1,
-            payload: index32(chapter.unit) - TRAILER,
+            in_block: short(index32(chapter.unit) / CELL - 1),
+            payload: short(index32(chapter.unit) - TRAILER),
+            shape: chapter.shape.unwrap_or(NO_SHAPE),
         }
     }
 }
 
-/// The bytes of a run, one bit for each of its pages set where a block begins that was verified and is served from here.
+/// The bytes of a run, and what is known of each of its pages.
 #[derive(Debug)]
 pub(super) struct Pages {
     pub(super) region: Region,
-    verified: Vec<AtomicU64>,
-    /// The same for each page where a stretch begins that was mapped with one call.
+    /// Two bits a page: [`VERIFIED`] and [`FIXED`].
+    blocks: Vec<AtomicU64>,
+    /// A bit for each page where a stretch begins that was mapped with one call.
     populated: Vec<AtomicU64>,
 }
 
+/// A block begins here that was verified and is served from here.
+const VERIFIED: u64 = 1;
+/// It is a fixed one.
+const FIXED: u64 = 2;
+/// Pages whose blocks a word tells of.
+const BLOCKS_PER_WORD: usize = 32;
+
 impl Pages {
     pub(super) fn new(region: Region) -> Self {
-        let none = || (0..region.len().div_ceil(PAGE * 64)).map(|_| AtomicU64::new(0)).collect();
-        Self { verified: none(), populated: none(), region }
+        let none = |pages| (0..region.len().div_ceil(PAGE * pages)).map(|_| AtomicU64::new(0)).collect();
+        Self { blocks: none(BLOCKS_PER_WORD), populated: none(64), region }
     }
 
     /// Maps a stretch of the file, unless it was mapped before. False where that can't be done.
@@ -85,17 +103,20 @@ impl Pages {
 
     #[inline(always)]
     pub(super) fn is_verified(&self, page: usize) -> bool {
-        is_set(&self.verified, page)
+        known(&self.blocks, page) & VERIFIED != 0
     }
 
-    pub(super) fn mark_verified(&self, page: usize) {
-        set(&self.verified, page);
+    pub(super) fn mark_verified(&self, page: usize, is_fixed: bool) {
+        let bits = if is_fixed { VERIFIED | FIXED } else { VERIFIED };
+        if let Some(word) = self.blocks.get(page / BLOCKS_PER_WORD) {
+            word.fetch_or(bits << (2 * (page % BLOCKS_PER_WORD)), Ordering::Release);
+        }
     }
 
     /// What is whole of them.
     #[inline(always)]
     pub(super) fn whole(&self) -> Whole<'_> {
-        Whole { bytes: &self.region, verified: &self.verified }
+        Whole { bytes: &self.region, blocks: &self.blocks }
     }
 }
 
@@ -110,11 +131,18 @@ fn is_set(bits: &[AtomicU64], page: usize) -> bool {
     bits.get(page / 64).is_some_and(|bits| bits.load(Ordering::Acquire) >> (page % 64) & 1 == 1)
 }
 
+/// What is known of the block that begins at a page: [`VERIFIED`] and [`FIXED`], or nothing.
+#[inline(always)]
+fn known(blocks: &[AtomicU64], page: usize) -> u64 {
+    let word = blocks.get(page / BLOCKS_PER_WORD).map_or(0, |word| word.load(Ordering::Acquire));
+    word >> (2 * (page % BLOCKS_PER_WORD)) & (VERIFIED | FIXED)
+}
+
 /// The blocks of a run that were verified and are served from its region.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whole<'a> {
     bytes: &'a [u8],
-    verified: &'a [AtomicU64],
+    blocks: &'a [AtomicU64],
 }
 
 impl<'a> Whole<'a> {
@@ -177,22 +205,30 @@ impl<'a> Whole<'a> {
     }
 
     #[inline(always)]
-    fn line(self, first_page: usize, number: usize) -> Option<&'a [u8; LINE]> {
-        let page = first_page + number / LINES_PER_BLOCK;
-        if !is_set(self.verified, page) {
+    fn line(self, first_page: u32, number: usize) -> Option<&'a [u8; LINE]> {
+        let page = index32(first_page) + number / LINES_PER_BLOCK;
+        if known(self.blocks, page) == 0 {
             return None;
         }
         self.bytes.as_chunks().0.get(page * (PAGE / LINE) + number % LINES_PER_BLOCK)
     }
 
-    /// The entry in this cell of the chapter; nothing if its block is not among them, or can't be one.
+    /// The entry in this cell of the chapter, or of this number in a fixed block; nothing if its block is not among them, or can't be one.
     #[inline(always)]
     fn entry(self, way: &Way, cell: usize) -> Option<Entry<'a>> {
-        let block = way.data + (cell & !way.in_block) * CELL;
-        if !is_set(self.verified, block / PAGE) {
+        let in_block = cell & usize::from(way.in_block);
+        let start = way.data + (cell - in_block) * CELL;
+        let known = known(self.blocks, start / PAGE);
+        let end = start + usize::from(way.payload);
+        if known & FIXED != 0 {
+            let entry = self.bytes.get(start + in_block * usize::from(way.shape.pitch)..end)?;
+            Shape::prefetch(entry);
+            return way.shape.entry_in(entry);
+        }
+        if known == 0 {
             return None;
         }
-        let entry = self.bytes.get(way.data + cell * CELL + (CELL - ENTRY_HEADER)..block + way.payload)?;
+        let entry = self.bytes.get(way.data + cell * CELL + (CELL - ENTRY_HEADER)..end)?;
         prefetch_entry(entry);
         entry_in(entry)
     }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Env, Vfs, planted};
+use laminar_vfs::{Vfs, planted};
 
 use crate::error::shown;
 use crate::format::block::{BlockBuilder, CELL, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
 use crate::format::bytes::{Encode, count32, index32};
+use crate::format::fixed::Shape;
 use crate::format::manifest::{RunRecord, shown_key};
 use crate::format::run::{
     Chapter, Counts, FOOTER_MAGIC, HEADS_PER_BLOCK, Identity, LINES_PER_BLOCK, MAX_CHAPTER_DATA, MAX_CHAPTER_ENTRIES,
@@ -17,7 +18,7 @@ use crate::hash::{self, LINE, hash_key};
 use crate::key::KeyBuf;
 use crate::output::{Output, WriteBehind};
 use crate::sync::Arc;
-use crate::{Error, Result, filter};
+use crate::{CheckpointOptions, Error, Result, filter};
 
 /// Output goes to the file in pieces of about this many bytes.
 const FLUSH_BYTES: usize = 1 << 20;
@@ -50,7 +51,14 @@ pub struct RunWriter {
     out: Vec<u8>,
     output: WriteBehind,
     unfinished: Unfinished,
+    /// The open data block, if it has entries and is not fixed.
     block: BlockBuilder,
+    /// The open data block, if its entries are of one shape so far.
+    fixed: Option<OpenFixed>,
+    /// What values begin on multiples of.
+    value_alignment: usize,
+    /// Of a fixed block that can't be one: its entries, and their hashes.
+    spilled: (Vec<u8>, Vec<u64>),
     open_chapter: OpenChapter,
     /// The encoded list of the chapters that are done.
     chapters: Vec<u8>,
@@ -69,12 +77,22 @@ struct Unfinished {
     is_finished: bool,
 }
 
+/// A block that is fixed if enough entries of its shape come: where it begins in the output, and how many it has.
+#[derive(Debug, Clone, Copy)]
+struct OpenFixed {
+    shape: Shape,
+    start: usize,
+    entries: usize,
+}
+
 /// What is gathered about a chapter while its blocks are written.
 #[derive(Debug, Default)]
 struct OpenChapter {
     offset: u64,
     unit: usize,
     units: u32,
+    /// That of its fixed blocks, once it has one.
+    shape: Option<Shape>,
     wide: Vec<Wide>,
     /// Of each entry, its hash and its cell.
     slots: Vec<(u64, u32)>,
@@ -153,7 +171,8 @@ fn unit_for(mean: u64) -> usize {
 
 impl RunWriter {
     /// Creates the file.
-    pub(crate) fn create(env: &Env, path: &Path, identity: Identity, read_back: bool) -> Result<Self> {
+    pub(crate) fn create(options: &CheckpointOptions, path: &Path, identity: Identity) -> Result<Self> {
+        let (env, read_back) = (&options.env, options.read_back);
         let output = WriteBehind::create(env, path, read_back)?;
         Ok(Self {
             seed: run_seed(identity.run_id),
@@ -163,6 +182,9 @@ impl RunWriter {
             unfinished: Unfinished { vfs: Arc::clone(&env.vfs), path: path.to_owned(), is_finished: false },
             identity,
             block: BlockBuilder::default(),
+            fixed: None,
+            value_alignment: options.value_alignment,
+            spilled: Default::default(),
             open_chapter: OpenChapter::default(),
             chapters: Vec::new(),
             chapter_count: 0,
@@ -185,11 +207,7 @@ impl RunWriter {
             return Ok(());
         }
         let value_bytes = value.map_or(0, <[u8]>::len);
-        self.make_room(key, value_bytes)?;
-        let cell = self.block.push(&mut self.out, key, value);
-        let chapter = &mut self.open_chapter;
-        let first_cell = index32(chapter.units) * (chapter.unit / CELL);
-        chapter.slots.push((hash_key(self.identity.hash_seed, key), count32(first_cell) + cell));
+        self.put(key, value, hash_key(self.identity.hash_seed, key), true)?;
         if self.counts.entries == 0 {
             self.first_key = key.to_vec();
         }
@@ -232,27 +250,57 @@ impl RunWriter {
         Ok(())
     }
 
+    /// Puts the entry into a block, also a fixed one if it may.
+    fn put(&mut self, key: &[u8], value: Option<&[u8]>, hash: u64, may_be_fixed: bool) -> Result<()> {
+        self.make_room(key, value, may_be_fixed)?;
+        let cell = match &mut self.fixed {
+            Some(fixed) => {
+                fixed.shape.put(&mut self.out, key, value.unwrap_or_default());
+                fixed.entries += 1;
+                count32(fixed.entries - 1)
+            }
+            None => self.block.push(&mut self.out, key, value),
+        };
+        let chapter = &mut self.open_chapter;
+        let first_cell = index32(chapter.units) * (chapter.unit / CELL);
+        chapter.slots.push((hash, count32(first_cell) + cell));
+        match self.fixed {
+            Some(fixed) if fixed.entries == fixed.shape.per_block(self.open_chapter.unit) => self.seal_fixed(fixed),
+            _ => Ok(()),
+        }
+    }
+
     /// Sees to it that a block is open into which the entry fits.
-    fn make_room(&mut self, key: &[u8], value_bytes: usize) -> Result<()> {
+    fn make_room(&mut self, key: &[u8], value: Option<&[u8]>, may_be_fixed: bool) -> Result<()> {
+        let value_bytes = value.map_or(0, <[u8]>::len);
         loop {
             if self.open_chapter.slots.is_empty() {
                 self.begin_chapter(entry_bytes(key.len(), value_bytes) as u64);
             }
             let unit = self.open_chapter.unit;
             let is_full = self.open_chapter.slots.len() >= MAX_CHAPTER_ENTRIES;
+            if let Some(fixed) = self.fixed {
+                if !is_full && fixed.shape.is_of(key, value) {
+                    return Ok(());
+                }
+                self.spill(fixed)?;
+                continue;
+            }
             if !self.block.is_empty() {
                 if !is_full && self.block.fits(&self.out, unit, key.len(), value_bytes) {
                     return Ok(());
                 }
                 self.seal_data()?;
             }
-            let size = lone_block_bytes(unit, key.len(), value_bytes);
+            let shape = value.filter(|_| may_be_fixed).and_then(|value| self.shape_of(key, value));
+            let size = if shape.is_some() { unit } else { lone_block_bytes(unit, key.len(), value_bytes) };
             let data_bytes = index32(self.open_chapter.units) * unit;
             if is_full || data_bytes > 0 && data_bytes + size > MAX_CHAPTER_DATA {
                 self.close_chapter()?;
                 continue;
             }
             self.block.begin(&self.out);
+            self.fixed = shape.map(|shape| OpenFixed { shape, start: self.out.len(), entries: 0 });
             self.open_chapter.first_keys.extend_from_slice(key);
             let units = count32(size / unit);
             if units > 1 {
@@ -261,6 +309,38 @@ impl RunWriter {
             self.open_chapter.first_key_ends.push((self.open_chapter.first_keys.len(), units));
             return Ok(());
         }
+    }
+
+    /// The shape of a fixed block that begins with this entry. The first in a chapter says of what shape the others are.
+    fn shape_of(&self, key: &[u8], value: &[u8]) -> Option<Shape> {
+        let OpenChapter { unit, shape, .. } = self.open_chapter;
+        match shape {
+            Some(shape) => Some(shape).filter(|shape| shape.is_of(key, Some(value))),
+            None => Shape::of(unit, key.len(), value.len(), self.value_alignment),
+        }
+    }
+
+    /// Puts the entries of a block that can't be fixed, because it is not full and what comes is not of its shape, into others.
+    fn spill(&mut self, fixed: OpenFixed) -> Result<()> {
+        self.fixed = None;
+        let (mut bytes, mut hashes) = std::mem::take(&mut self.spilled);
+        bytes.clear();
+        bytes.extend_from_slice(self.out.get(fixed.start..).unwrap_or_default());
+        self.out.truncate(fixed.start);
+        let chapter = &mut self.open_chapter;
+        hashes.clear();
+        hashes.extend(chapter.slots.drain(chapter.slots.len() - fixed.entries..).map(|(hash, _)| hash));
+        chapter.first_key_ends.pop();
+        chapter.first_keys.truncate(chapter.first_key_ends.last().map_or(0, |&(end, _)| end));
+        for (at, &hash) in hashes.iter().enumerate() {
+            let entry = fixed.shape.entry(&bytes, at).expect("these are entries of this shape");
+            self.put(entry.key, entry.value, hash, false)?;
+            // Should the chapter end with it.
+            self.last_key.clear();
+            self.last_key.extend_from_slice(entry.key);
+        }
+        self.spilled = (bytes, hashes);
+        Ok(())
     }
 
     fn begin_chapter(&mut self, entry_bytes: u64) {
@@ -282,6 +362,16 @@ impl RunWriter {
         self.flush_if(FLUSH_BYTES)
     }
 
+    /// Completes the open block, which is fixed.
+    fn seal_fixed(&mut self, fixed: OpenFixed) -> Result<()> {
+        self.fixed = None;
+        self.out.resize(fixed.start + self.open_chapter.unit, 0);
+        self.open_chapter.shape = Some(fixed.shape);
+        self.open_chapter.units += 1;
+        self.seal_block(fixed.start, Kind::Fixed);
+        self.flush_if(FLUSH_BYTES)
+    }
+
     /// Seals the block from `start` to the end of the output, and counts it into parity and content.
     fn seal_block(&mut self, start: usize, kind: Kind) {
         let chapter = &mut self.open_chapter;
@@ -298,6 +388,9 @@ impl RunWriter {
     }
 
     fn close_chapter(&mut self) -> Result<()> {
+        if let Some(fixed) = self.fixed {
+            self.spill(fixed)?;
+        }
         if !self.block.is_empty() {
             self.seal_data()?;
         }
@@ -328,6 +421,7 @@ impl RunWriter {
             lines: count32(lines.len()),
             entries: count32(slots.len()),
             parity_bytes: count32(parity_bytes),
+            shape: open.shape,
             wide: open.wide.into_boxed_slice(),
             first_key: 0..0,
             last_key: 0..0,
