@@ -60,8 +60,8 @@ impl<T> FromArchive for T where
 
 /// Reads an archive of `T` in place: out of a value of an entry, for instance. Nothing is copied.
 ///
-/// The root is where rkyv puts it, at the end of `bytes`; values begin on 16-byte boundaries. The structure is checked
-/// every time, which takes time in proportion to the pointers, strings and enums in it, and none for plain numbers.
+/// The root is where rkyv puts it, at the end of `bytes`; values begin on boundaries as
+/// [`CheckpointOptions::value_alignment`](crate::CheckpointOptions::value_alignment) says. The structure is checked every time, which takes time in proportion to the pointers, strings and enums in it, and none for plain numbers.
 ///
 /// ```
 /// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create, archived};

@@ -257,7 +257,7 @@ impl Checkpoint {
         self.0.runs.split_at(self.0.parts.count())
     }
 
-    /// The value of `key`, in place; it begins on a 16-byte boundary.
+    /// The value of `key`, in place; where it begins, see [`CheckpointOptions::value_alignment`].
     ///
     /// # Errors
     /// [`Error::Corrupt`] where the block that holds the key, or could, is lost; those of the disk.

@@ -54,7 +54,7 @@ pub struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "an entry has a value or marks its absence; there is no third")]
 pub enum Found<'a> {
-    /// The key has this value. It begins on a 16-byte boundary.
+    /// The key has this value. Where it begins, see [`CheckpointOptions::value_alignment`](crate::CheckpointOptions::value_alignment).
     Value(&'a [u8]),
     /// The key is gone, whatever older runs say.
     Tombstone,

@@ -36,6 +36,13 @@ fn values() -> impl Strategy<Value = Option<Vec<u8>>> {
     ]
 }
 
+fn like_values() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop_oneof![
+        1 => values(),
+        50 => any::<u8>().prop_map(|byte| Some(vec![byte; 200])),
+    ]
+}
+
 #[derive(Debug, Clone)]
 struct Batch {
     entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -44,8 +51,16 @@ struct Batch {
 }
 
 fn batches() -> impl Strategy<Value = Vec<Batch>> {
-    let batch = (prop::collection::btree_map(keys(), values(), 0..60), any::<bool>(), prop::bool::weighted(0.1))
-        .prop_map(|(entries, merge, full)| Batch { entries, merge, full });
+    let entries = prop_oneof![
+        3 => prop::collection::btree_map(keys(), values(), 0..60),
+        // Mostly of the same lengths, so that some blocks are fixed.
+        1 => prop::collection::btree_map(prop::collection::vec(b'a'..=b'd', 5), like_values(), 0..200),
+    ];
+    let batch = (entries, any::<bool>(), prop::bool::weighted(0.1)).prop_map(|(entries, merge, full)| Batch {
+        entries,
+        merge,
+        full,
+    });
     prop::collection::vec(batch, 1..8)
 }
 

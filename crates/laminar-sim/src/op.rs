@@ -137,7 +137,19 @@ impl Op {
             Profile::Narrow => Self::narrow(&mut rng),
             Profile::Failing => Self::failing(&mut rng),
         };
-        (0..steps).map(random).collect()
+        (0..steps).map(random).map(|op| op.of_like_length(seed)).collect()
+    }
+
+    /// In a quarter of the runs nearly all values have one length, as the state of most operators has.
+    fn of_like_length(self, seed: u64) -> Self {
+        let lengths = [480, 2000, 5000];
+        match self {
+            Self::Put(operator, key, value) if seed % 4 == 3 && !value.number.is_multiple_of(16) => {
+                let len = lengths.into_iter().cycle().nth((seed / 4 % 3) as usize).unwrap_or(value.len);
+                Self::Put(operator, key, Value { len, ..value })
+            }
+            op => op,
+        }
     }
 
     /// An operation on one of two keys, or one that decides what becomes of deleted ones.

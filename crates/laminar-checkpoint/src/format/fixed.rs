@@ -26,11 +26,8 @@ impl Shape {
         let pitch = (key_bytes + value_bytes).next_multiple_of(alignment(value_bytes, least_alignment));
         let short = |bytes: usize| u16::try_from(bytes).ok();
         // An entry takes a cell at least, so that a slot of the index can name the last one too.
-        let shape = Self {
-            pitch: short(pitch.max(CELL))?,
-            key_bytes: short(key_bytes)?,
-            value_bytes: short(value_bytes)?,
-        };
+        let shape =
+            Self { pitch: short(pitch.max(CELL))?, key_bytes: short(key_bytes)?, value_bytes: short(value_bytes)? };
         shape.is_sound(unit).then_some(shape)
     }
 

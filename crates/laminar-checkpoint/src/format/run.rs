@@ -324,8 +324,20 @@ impl Chapter {
         let first_key = blob_range(fields, body_len)?;
         let last_key = blob_range(fields, body_len)?;
         let wide = wide.into_boxed_slice();
-        let chapter =
-            Self { offset, unit, units, buckets, lines, entries, parity_bytes, shape, wide, first_key, last_key, prefix: 0 };
+        let chapter = Self {
+            offset,
+            unit,
+            units,
+            buckets,
+            lines,
+            entries,
+            parity_bytes,
+            shape,
+            wide,
+            first_key,
+            last_key,
+            prefix: 0,
+        };
         (next_free <= units && chapter.is_sound(is_base)).then_some(chapter)
     }
 

@@ -10,9 +10,7 @@ use super::guide::Guide;
 use super::heal::Rebuilt;
 use super::way::{Pages, Way};
 use crate::error::{Reason, missing};
-use crate::format::block::{
-    CELL, Data, Entry, TRAILER, checked, entry_at, is_fixed, prefetch_block, run_seed,
-};
+use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, is_fixed, prefetch_block, run_seed};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, LINES_PER_BLOCK, decode_header, head};

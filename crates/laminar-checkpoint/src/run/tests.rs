@@ -8,7 +8,8 @@ use laminar_vfs::sim::SimDisk;
 use laminar_vfs::{Env, OpenMode, ReadMode, Vfs};
 
 use super::{Parts, Run, RunFile, RunWriter};
-use crate::format::block::{Kind, run_seed, seal, stated_word};
+use crate::CheckpointOptions;
+use crate::format::block::{Kind, is_fixed, run_seed, seal, stated_word};
 use crate::format::bytes::index;
 use crate::format::manifest::{Manifest, RunRecord};
 use crate::format::run::{BlockRef, FOOTER_MAGIC, Footer, Identity, LINES_PER_BLOCK};
@@ -16,7 +17,8 @@ use crate::format::{PAGE, twin};
 use crate::hash::LINE;
 use crate::key::Key;
 use crate::sync::Arc;
-use crate::CheckpointOptions;
+
+mod fixed;
 
 fn options(env: Env) -> CheckpointOptions {
     CheckpointOptions::on(env).read_back(false)
@@ -28,9 +30,20 @@ fn sample(disk: &SimDisk) -> RunRecord {
     let mut writer = RunWriter::create(&options(disk.env()), Path::new("run"), identity).unwrap();
     for i in 0..200u32 {
         let value = vec![7; if i == 120 { 9000 } else { 60 }];
-        writer.push(format!("{i:05}").as_bytes(), (i % 7 != 0).then_some(&value)).unwrap();
+        // The first half is of tombstones too, the other is not.
+        writer.push(format!("{i:05}").as_bytes(), (i % 7 != 0 || i > 120).then_some(&value)).unwrap();
     }
-    writer.finish().unwrap().record
+    let record = writer.finish().unwrap().record;
+    assert!(fixed_blocks(disk, Path::new("run"), &record).len() == 1, "one of each kind");
+    record
+}
+
+/// The numbers of the pages at which fixed blocks of a run begin.
+fn fixed_blocks(disk: &SimDisk, path: &Path, record: &RunRecord) -> Vec<u64> {
+    let file = RunFile::open(&*disk.env().vfs, path, record, ReadMode::Mapped).unwrap();
+    let blocks = file.footer.chapters.iter().flat_map(|chapter| chapter.data_blocks());
+    let fixed = blocks.filter(|block| is_fixed(&file.region()[index(block.offset)..][..block.bytes]));
+    fixed.map(|block| block.offset / PAGE as u64).collect()
 }
 
 /// Asks for everything; only the absence of panics and of endless loops is looked at.
@@ -267,7 +280,8 @@ fn made_up_blocks_are_refused_or_harmless() {
             1 => mutate(&mut random, &mut place[end - 200..end]),
             _ => mutate(&mut random, &mut place[..end]),
         }
-        seal(place, block.kind, run_seed(record.run_id), block.offset, random.u32(..));
+        let kind = if is_fixed(place) { Kind::Fixed } else { block.kind };
+        seal(place, kind, run_seed(record.run_id), block.offset, random.u32(..));
         let vfs = disk.env().vfs;
         write(&*vfs, Path::new("run"), &bytes);
         exercise(&*vfs, &record);

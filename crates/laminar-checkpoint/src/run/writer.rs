@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use laminar_vfs::{Vfs, planted};
 
 use crate::error::shown;
-use crate::format::block::{BlockBuilder, CELL, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
-use crate::format::bytes::{Encode, count32, index32};
+use crate::format::block::{BlockBuilder, Kind, TRAILER, entry_bytes, lone_block_bytes, run_seed, seal};
+use crate::format::bytes::{count32, index32};
 use crate::format::fixed::Shape;
 use crate::format::manifest::{RunRecord, shown_key};
 use crate::format::run::{
     Chapter, Counts, FOOTER_MAGIC, HEADS_PER_BLOCK, Identity, LINES_PER_BLOCK, MAX_CHAPTER_DATA, MAX_CHAPTER_ENTRIES,
-    Wide, common_prefix, encode_chapter, encode_footer_start, encode_header, head, lanes,
+    encode_chapter, encode_footer_start, encode_header, lanes,
 };
 use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE, twin};
 use crate::hash::{self, LINE, hash_key};
@@ -19,6 +19,10 @@ use crate::key::KeyBuf;
 use crate::output::{Output, WriteBehind};
 use crate::sync::Arc;
 use crate::{CheckpointOptions, Error, Result, filter};
+
+mod chapter;
+
+use chapter::OpenChapter;
 
 /// Output goes to the file in pieces of about this many bytes.
 const FLUSH_BYTES: usize = 1 << 20;
@@ -83,43 +87,6 @@ struct OpenFixed {
     shape: Shape,
     start: usize,
     entries: usize,
-}
-
-/// What is gathered about a chapter while its blocks are written.
-#[derive(Debug, Default)]
-struct OpenChapter {
-    offset: u64,
-    unit: usize,
-    units: u32,
-    /// That of its fixed blocks, once it has one.
-    shape: Option<Shape>,
-    wide: Vec<Wide>,
-    /// Of each entry, its hash and its cell.
-    slots: Vec<(u64, u32)>,
-    /// The first key of each data block, back to back, and for each where it ends and how many units the block has.
-    first_keys: Vec<u8>,
-    first_key_ends: Vec<(usize, u32)>,
-    /// That of the next block, and that of the one after.
-    lanes: [Lane; 2],
-}
-
-/// What is gathered about every other block of a chapter.
-#[derive(Debug, Default)]
-struct Lane {
-    parity: Vec<u8>,
-    /// The checksums of the lane's blocks, combined by exclusive or.
-    crcs: u32,
-}
-
-impl Lane {
-    fn add(&mut self, payload: &[u8], crc: u32) {
-        self.crcs ^= crc;
-        let payload = if planted("parity-leaves-out-end") { payload.split_at(payload.len() / 2).0 } else { payload };
-        if self.parity.len() < payload.len() {
-            self.parity.resize(payload.len(), 0);
-        }
-        self.parity.iter_mut().zip(payload).for_each(|(sum, byte)| *sum ^= byte);
-    }
 }
 
 /// A run that is written, and that no checkpoint refers to yet. Publishing the checkpoint makes it durable, and reads it back before.
@@ -261,9 +228,7 @@ impl RunWriter {
             }
             None => self.block.push(&mut self.out, key, value),
         };
-        let chapter = &mut self.open_chapter;
-        let first_cell = index32(chapter.units) * (chapter.unit / CELL);
-        chapter.slots.push((hash, count32(first_cell) + cell));
+        self.open_chapter.add_slot(hash, cell);
         match self.fixed {
             Some(fixed) if fixed.entries == fixed.shape.per_block(self.open_chapter.unit) => self.seal_fixed(fixed),
             _ => Ok(()),
@@ -294,19 +259,14 @@ impl RunWriter {
             }
             let shape = value.filter(|_| may_be_fixed).and_then(|value| self.shape_of(key, value));
             let size = if shape.is_some() { unit } else { lone_block_bytes(unit, key.len(), value_bytes) };
-            let data_bytes = index32(self.open_chapter.units) * unit;
+            let data_bytes = self.open_chapter.data_bytes();
             if is_full || data_bytes > 0 && data_bytes + size > MAX_CHAPTER_DATA {
                 self.close_chapter()?;
                 continue;
             }
             self.block.begin(&self.out);
             self.fixed = shape.map(|shape| OpenFixed { shape, start: self.out.len(), entries: 0 });
-            self.open_chapter.first_keys.extend_from_slice(key);
-            let units = count32(size / unit);
-            if units > 1 {
-                self.open_chapter.wide.push(Wide { first: self.open_chapter.units, units });
-            }
-            self.open_chapter.first_key_ends.push((self.open_chapter.first_keys.len(), units));
+            self.open_chapter.begin_block(key, count32(size / unit));
             return Ok(());
         }
     }
@@ -327,11 +287,8 @@ impl RunWriter {
         bytes.clear();
         bytes.extend_from_slice(self.out.get(fixed.start..).unwrap_or_default());
         self.out.truncate(fixed.start);
-        let chapter = &mut self.open_chapter;
         hashes.clear();
-        hashes.extend(chapter.slots.drain(chapter.slots.len() - fixed.entries..).map(|(hash, _)| hash));
-        chapter.first_key_ends.pop();
-        chapter.first_keys.truncate(chapter.first_key_ends.last().map_or(0, |&(end, _)| end));
+        self.open_chapter.take_back_block(fixed.entries, &mut hashes);
         for (at, &hash) in hashes.iter().enumerate() {
             let entry = fixed.shape.entry(&bytes, at).expect("these are entries of this shape");
             self.put(entry.key, entry.value, hash, false)?;
@@ -355,7 +312,7 @@ impl RunWriter {
 
     /// Completes the open data block.
     fn seal_data(&mut self) -> Result<()> {
-        let units = self.open_chapter.first_key_ends.last().map_or(1, |&(_, units)| units);
+        let units = self.open_chapter.open_units();
         let start = self.block.finish(&mut self.out, self.open_chapter.unit * index32(units));
         self.open_chapter.units += units;
         self.seal_block(start, if units > 1 { Kind::Wide } else { Kind::Data });
@@ -402,7 +359,7 @@ impl RunWriter {
         if self.open_chapter.first_key_ends.len() > 1 {
             buckets = hash::build(&slots);
             self.put_blocks(Kind::Hash, buckets.chunks(LINES_PER_BLOCK).map(<[[u8; LINE]]>::as_flattened));
-            let heads = self.heads();
+            let heads = self.open_chapter.heads(&self.last_key);
             self.put_blocks(Kind::Heads, heads.chunks(HEADS_PER_BLOCK * 8));
             if !self.identity.is_base {
                 lines = filter::build(slots.iter().map(|&(hash, _)| hash));
@@ -452,22 +409,6 @@ impl RunWriter {
             self.seal_block(start, Kind::Parity);
         }
         longest + TRAILER
-    }
-
-    /// For each unit of the chapter, the head of its block's first key.
-    fn heads(&self) -> Vec<u8> {
-        let chapter = &self.open_chapter;
-        let mut heads = Vec::with_capacity(index32(chapter.units) * 8);
-        let (mut start, mut prefix) = (0, 0);
-        for &(end, units) in &chapter.first_key_ends {
-            let key = chapter.first_keys.get(start..end).unwrap_or_default();
-            if start == 0 && heads.is_empty() {
-                prefix = common_prefix(key, &self.last_key);
-            }
-            (0..units).for_each(|_| heads.put_u64(head(key, prefix)));
-            start = end;
-        }
-        heads
     }
 
     /// Writes each piece as a block of one page.

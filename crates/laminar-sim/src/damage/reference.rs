@@ -117,7 +117,9 @@ impl Writing {
         for number in 0..keys {
             let operator = u8::try_from(number % u32::from(OPERATORS)).unwrap_or(0);
             let key = format!("key {:04}", (number * 37 + self.numbers) % 150).into_bytes();
-            self.put(operator, key, u16::try_from(20 + number * 13 % 180).unwrap_or(20))?;
+            // The values of one operator have the same length, so that its entries need no headers.
+            let len = if operator == 0 { 150 } else { 20 + number * 13 % 180 };
+            self.put(operator, key, u16::try_from(len).unwrap_or(20))?;
             if number % 11 == 10 {
                 self.delete(operator, format!("key {:04}", number * 3 % 150).into_bytes())?;
             }
@@ -249,7 +251,9 @@ fn checkpoints() -> Result<Written, Violation> {
         let mut changes = Vec::new();
         for number in 0..[300, 60, 40][round as usize] {
             let key = format!("key {:05}", number * (round + 1)).into_bytes();
-            let value = Value { number: number + round * 1000, len: u16::try_from(number % 90).unwrap_or(0) }.bytes();
+            // Entries of the same lengths, and others.
+            let len = if number < 150 { 70 } else { number % 90 };
+            let value = Value { number: number + round * 1000, len: u16::try_from(len).unwrap_or(0) }.bytes();
             let value = (round == 0 || number % 7 != 6).then_some(value);
             match &value {
                 Some(value) => drop(model.insert(key.clone(), value.clone())),

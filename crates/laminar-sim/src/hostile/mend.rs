@@ -231,6 +231,9 @@ fn chapter(fields: &mut Fields<'_>, id: usize, blocks: &mut [u8], checksums: &mu
     let offset = usize::try_from(u64_at(fields.bytes, at)).ok()?;
     let [unit, units, buckets, lines, _, parity] =
         [0, 1, 2, 3, 4, 5].map(|n| u32_at(fields.bytes, at + 8 + 4 * n) as usize);
+    // The shape of fixed blocks, if there are any.
+    let (unit, shape) = (unit & !1, if unit & 1 == 1 { 12 } else { 0 });
+    fields.skip(shape)?;
     let mut wide = Vec::new();
     for _ in 0..fields.u32()? {
         wide.push((fields.u32()? as usize, fields.u32()? as usize));
