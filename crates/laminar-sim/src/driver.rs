@@ -85,7 +85,7 @@ impl Driver {
             .part_bytes(1 << fastrand::Rng::with_seed(seed ^ 0x9a27).u32(0..16))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
-            Profile::Light | Profile::Narrow | Profile::Failing => options,
+            Profile::Light | Profile::Alike | Profile::Narrow | Profile::Failing => options,
             // Checkpoints so seldom that entries pile up, and a table that has no room for them all.
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),

@@ -7,6 +7,9 @@ pub(crate) const OPERATORS: u8 = 3;
 /// How many keys a run has: few, so that they meet.
 const KEYS: u8 = 12;
 
+/// Keys from this number on have the same length.
+const LIKE_KEYS: u8 = 128;
+
 /// Of a tiered run, so many operations fill the first run of its checkpoints.
 const FIRST_RUN: usize = 24;
 
@@ -23,6 +26,8 @@ pub(crate) enum Profile {
     Narrow,
     /// Small values, on a disk whose calls fail.
     Failing,
+    /// Nearly all entries have the same lengths.
+    Alike,
 }
 
 impl Profile {
@@ -32,12 +37,13 @@ impl Profile {
             15 => Self::Tiered,
             3 | 11 | 19 | 27 => Self::Narrow,
             5 | 13 | 21 | 29 => Self::Failing,
+            1 | 17 => Self::Alike,
             _ => Self::Light,
         }
     }
 }
 
-/// A key by its number. Some are empty, some share prefixes, one is long.
+/// A key by its number. Some are empty, some share prefixes, one is long; half of the numbers are of keys of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "made by hand in tests")]
 pub struct Key(pub u8);
@@ -46,6 +52,9 @@ impl Key {
     /// The bytes of the key.
     #[must_use]
     pub fn bytes(self) -> Vec<u8> {
+        if self.0 >= LIKE_KEYS {
+            return format!("like {:02}", self.0 % KEYS).into_bytes();
+        }
         match self.0 % KEYS {
             0 => Vec::new(),
             1 => vec![0],
@@ -135,19 +144,20 @@ impl Op {
                 _ => Self::Checkpoint,
             },
             Profile::Narrow => Self::narrow(&mut rng),
+            Profile::Alike => Self::alike(&mut rng),
             Profile::Failing => Self::failing(&mut rng),
         };
-        (0..steps).map(random).map(|op| op.of_like_length(seed)).collect()
+        (0..steps).map(random).collect()
     }
 
-    /// In a quarter of the runs nearly all values have one length, as the state of most operators has.
-    fn of_like_length(self, seed: u64) -> Self {
-        let lengths = [480, 2000, 5000];
-        match self {
-            Self::Put(operator, key, value) if seed % 4 == 3 && !value.number.is_multiple_of(16) => {
-                let len = lengths.into_iter().cycle().nth((seed / 4 % 3) as usize).unwrap_or(value.len);
-                Self::Put(operator, key, Value { len, ..value })
+    /// A random operation; nearly all keys and values have one length each, so that three neighbours in a run make a block without headers.
+    fn alike(rng: &mut Rng) -> Self {
+        let like = |key: Key| Key(key.0 + LIKE_KEYS);
+        match Self::random(rng) {
+            Self::Put(operator, key, value) if !value.number.is_multiple_of(16) => {
+                Self::Put(operator, like(key), Value { len: 5000, ..value })
             }
+            Self::Delete(operator, key) => Self::Delete(operator, like(key)),
             op => op,
         }
     }

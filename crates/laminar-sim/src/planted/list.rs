@@ -14,7 +14,7 @@ const fn bug(
 
 /// Every planted bug.
 #[rustfmt::skip]
-pub const PLANTED: [Planted; 97] = [
+pub const PLANTED: [Planted; 98] = [
     bug("new-directory-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
         "The name of a new directory is not made durable."),
     bug("publish-bytes-not-synced", "laminar-vfs", "P1", Hunt::Workloads,
@@ -117,8 +117,10 @@ pub const PLANTED: [Planted; 97] = [
         "A damaged block is an error at once."),
     bug("filters-of-older-runs-ignored", "laminar-checkpoint", "P4", Hunt::Seeds,
         "A key counts as absent when the newest run has not got it."),
-    bug("fixed-block-not-healed", "laminar-checkpoint", "P5", Hunt::Damage("store-closed"),
+    bug("fixed-block-not-healed", "laminar-checkpoint", "P5", Hunt::Damage("checkpoints"),
         "A damaged block of entries of the same lengths is rebuilt as if they differed."),
+    bug("fixed-block-without-last-entry", "laminar-checkpoint", "P4", Hunt::Seeds,
+        "The last entry of a full block of entries of the same lengths is overlooked."),
     bug("healing-combines-too-little", "laminar-checkpoint", "P5", Hunt::Damage("store-closed"),
         "A damaged block is rebuilt from the parity alone."),
     bug("half-merged-without-a-run", "laminar-checkpoint", "P4", Hunt::Seeds,
