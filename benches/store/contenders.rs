@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use laminar_benches::directory;
 use laminar_benches::workload::{Key, Prefix, read};
-use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+use laminar_benches::{directory, loaded};
+use laminar_storage::{StateStore, WalStateStore};
 
 /// Changes in a commit.
 const COMMIT_CHANGES: u32 = 1_000;
@@ -45,7 +45,7 @@ pub(crate) struct Laminar {
 impl Laminar {
     pub(crate) fn new() -> Self {
         let dir = directory::scratch();
-        let (store, _) = WalStateStore::open(dir.path(), StoreOptions::new()).expect("a store can be made");
+        let (store, _) = WalStateStore::open(dir.path(), loaded::options()).expect("a store can be made");
         Self { store, changes: 0, dir: Some(dir) }
     }
 

@@ -4,8 +4,8 @@
 
 use laminar_benches::names::{GET_HIT_MIXTURE, GET_HIT_OPENED, GET_MISS_OPENED, LAMINAR, SCAN_MIXTURE, SCAN_OPENED};
 use laminar_benches::workload::{self, GROUP_KEYS, Key, Prefix, Values, read};
-use laminar_benches::{Figure, Output, Rounds, Settings, directory, time};
-use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+use laminar_benches::{Figure, Output, Rounds, Settings, directory, loaded, time};
+use laminar_storage::{StateStore, WalStateStore};
 
 use crate::contenders::{Contender, Laminar};
 
@@ -30,7 +30,7 @@ pub(crate) fn measure(settings: &Settings, count: u32, output: &Output) {
 
 /// A store with a checkpoint of all keys and an empty log behind it, opened anew.
 fn fresh(dir: &std::path::Path, keys: &[Key], values: &Values) -> WalStateStore {
-    let (store, report) = WalStateStore::open(dir, StoreOptions::new()).expect("the store can be opened");
+    let (store, report) = WalStateStore::open(dir, loaded::options()).expect("the store can be opened");
     let mut store = Laminar::of(store);
     let dirty = if report.created { keys.to_vec() } else { tenth(keys) };
     for key in &dirty {
@@ -40,7 +40,7 @@ fn fresh(dir: &std::path::Path, keys: &[Key], values: &Values) -> WalStateStore 
     store.store.checkpoint().and_then(|ticket| ticket.wait()).expect("there is space");
     store.store.close().expect("there is space");
     drop(store);
-    WalStateStore::open(dir, StoreOptions::new()).expect("the store can be opened").0
+    WalStateStore::open(dir, loaded::options()).expect("the store can be opened").0
 }
 
 /// What is written between opening and reading the mixture.

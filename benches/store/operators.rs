@@ -2,8 +2,8 @@
 
 use laminar_benches::names::{GET_OPERATORS, LAMINAR, ONE_OPERATOR, PUT_OPERATORS};
 use laminar_benches::workload::{self, Key, Values, read};
-use laminar_benches::{Figure, Output, Rounds, Settings, directory, time};
-use laminar_storage::{OperatorId, StateStore, StoreOptions, WalStateStore};
+use laminar_benches::{Figure, Output, Rounds, Settings, directory, loaded, time};
+use laminar_storage::{OperatorId, StateStore, WalStateStore};
 
 const OPERATORS: usize = 10_000;
 
@@ -21,7 +21,7 @@ pub(crate) fn measure(settings: &Settings, output: &Output) {
 
 fn run(operators: usize, keys: &[Key], hits: &[usize], values: &Values) -> Vec<Figure> {
     let dir = directory::scratch();
-    let (mut store, _) = WalStateStore::open(dir.path(), StoreOptions::new()).expect("a store can be made");
+    let (mut store, _) = WalStateStore::open(dir.path(), loaded::options()).expect("a store can be made");
     let name = |number: usize| format!("operator {number}");
     let ids: Vec<OperatorId> =
         (0..operators).map(|number| store.operator_id(&name(number)).expect("there is room")).collect();

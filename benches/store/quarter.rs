@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use laminar_benches::names::{GET_HIT_QUARTER, LAMINAR};
 use laminar_benches::workload::{self, VALUE_BYTES, Values, read};
-use laminar_benches::{Figure, Output, Rounds, Settings, child, directory, memory, time};
-use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+use laminar_benches::{Figure, Output, Rounds, Settings, child, directory, loaded, memory, time};
+use laminar_storage::{StateStore, WalStateStore};
 
 use crate::contenders::{Contender, Laminar};
 
@@ -24,7 +24,7 @@ pub(crate) fn child(arguments: &[String]) {
 fn run(count: u32) -> Vec<Figure> {
     let dir = directory::scratch();
     let state_bytes = u64::from(count) * (16 + VALUE_BYTES as u64);
-    let options = StoreOptions::new().memory_budget((state_bytes / 4).max(1 << 20));
+    let options = loaded::options().memory_budget((state_bytes / 4).max(1 << 20));
     let (mut store, _) = WalStateStore::open(dir.path(), options).expect("a store can be made");
     store.enable_checkpointing(Duration::from_secs(1), 2).expect("legal options");
     let mut store = Laminar::of(store);

@@ -110,7 +110,8 @@ fn follow_driver() -> Result<()> {
 
 /// Runs the job from where its state stands to the end of the input.
 pub(crate) fn run(dir: &Path) -> Result<()> {
-    let (mut store, report) = WalStateStore::open(dir, StoreOptions::new())?;
+    // No operator has a number of 128 bits in its state.
+    let (mut store, report) = WalStateStore::open(dir, StoreOptions::new().value_alignment(8))?;
     store.enable_checkpointing(CHECKPOINT_INTERVAL, RETAINED_CHECKPOINTS)?;
     let mut row = store.source_offset(SOURCE).unwrap_or(0);
     tell(Message::Opened(Recovery {

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 #[repr(C, align(16))]
 pub(crate) struct Cell([u8; 16]);
 
-/// What a data block is an archive of.
+/// What a data block that is not fixed is an archive of.
 #[derive(Portable, CheckBytes)]
 #[bytecheck(crate = rkyv::bytecheck)]
 #[repr(C)]
@@ -76,9 +76,14 @@ impl<T> FromArchive for T where
 /// ```
 ///
 /// # Errors
-/// [`Error::WrongType`] where the bytes are no valid archive of `T`.
+/// [`Error::WrongType`] where the bytes are no valid archive of `T`, or begin where none may.
 pub fn archived<T: FromArchive>(bytes: &[u8]) -> Result<&T::Archived> {
-    rkyv::access::<T::Archived, rkyv::rancor::Error>(bytes).map_err(|why| wrong_type::<T>(why.to_string()))
+    rkyv::access::<T::Archived, rkyv::rancor::Error>(bytes).map_err(|why| {
+        let is_aligned = bytes.as_ptr().addr().is_multiple_of(16);
+        let hint =
+            if is_aligned { "" } else { "; it begins on no multiple of 16, see `value_alignment` of the options" };
+        wrong_type::<T>(format!("{why}{hint}"))
+    })
 }
 
 /// The archive of `value` as bytes.

@@ -122,6 +122,12 @@ impl CheckpointManager {
         self.shared.options.part_bytes
     }
 
+    /// What values in new runs begin on multiples of, see [`CheckpointOptions::value_alignment`].
+    #[must_use]
+    pub fn value_alignment(&self) -> usize {
+        self.shared.options.value_alignment
+    }
+
     /// How many checkpoints are to be kept.
     #[must_use]
     pub fn max_retained(&self) -> usize {

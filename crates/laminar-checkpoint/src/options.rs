@@ -73,7 +73,7 @@ impl CheckpointOptions {
             verify: Verify::default(),
             read_back: true,
             part_bytes: DEFAULT_PART_BYTES,
-            value_alignment: 8,
+            value_alignment: 16,
         }
     }
 
@@ -153,9 +153,9 @@ impl CheckpointOptions {
         self
     }
 
-    /// The boundary, in bytes, that values in new runs begin on at least: 8 or 16. Default: 8, which is as much as most archives ask for;
-    /// a value whose length is a multiple of 16 begins on one of 16 in any case, and so does each that is archived from a type with a number of
-    /// 128 bits. 16 is for archives that only point to such numbers, as that of a `Vec<u128>`, and takes up to 8 bytes more for each entry.
+    /// The boundary, in bytes, that values in new runs begin on at least: a power of two, up to 16. Default: 16, which is enough for every archive.
+    /// 8 is enough where no number of 128 bits is in the archives, nor anywhere behind their pointers, and 1 where values are bytes. Entries of the same
+    /// lengths, key and value together rounded up to this, follow one another without a gap. Runs that are written already keep theirs until they are merged.
     #[must_use]
     pub fn value_alignment(mut self, bytes: usize) -> Self {
         self.value_alignment = bytes;
@@ -169,8 +169,8 @@ impl CheckpointOptions {
         if self.part_bytes == 0 {
             return Err(Error::InvalidOption { name: "part_bytes", why: "it must be above zero" });
         }
-        if ![8, 16].contains(&self.value_alignment) {
-            return Err(Error::InvalidOption { name: "value_alignment", why: "it must be 8 or 16" });
+        if ![1, 2, 4, 8, 16].contains(&self.value_alignment) {
+            return Err(Error::InvalidOption { name: "value_alignment", why: "it must be a power of two, up to 16" });
         }
         if self.interval.is_zero() {
             return Err(Error::InvalidOption { name: "interval", why: "it must be above zero" });

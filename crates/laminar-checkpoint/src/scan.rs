@@ -112,7 +112,7 @@ impl<'a> Iterator for Newest<'a> {
 
 /// The entries of a checkpoint in ascending order of their keys, without those that were deleted.
 ///
-/// Keys and values lie where they are in the files; values begin on 16-byte boundaries. The first error is the last item.
+/// Keys and values lie where they are in the files; values begin as [`CheckpointOptions::value_alignment`](crate::CheckpointOptions::value_alignment) says. The first error is the last item.
 ///
 /// ```
 /// use laminar_checkpoint::{CheckpointManager, CheckpointOptions, Create};

@@ -78,7 +78,7 @@ const FIXED_FILES: [&str; 2] = ["00000000000000000000-00000000000000001000.run",
 fn written_fixed() -> (SimDisk, Map) {
     let disk = SimDisk::new(2026);
     let env = Env { random: Arc::new(Numbered(AtomicU64::new(1))), ..disk.env() };
-    let options = CheckpointOptions::new().env(env).hash_seed(7);
+    let options = CheckpointOptions::new().env(env).hash_seed(7).value_alignment(8);
     let manager = CheckpointManager::open("checkpoints", options).unwrap();
     let alike = (0..150).map(|i| (key(i), Some(value(i, if i == 80 { 90 } else { 100 }))));
     let checkpoint = manager.create(Create::new(1000).entries(alike).timestamp_ms(1_357_000_000_000)).unwrap();
@@ -94,8 +94,8 @@ fn write_golden_files() {
     let put = |dir: &str, name: &str, bytes: &[u8]| {
         let dir = golden_dir().join(dir);
         laminar_vfs::create_dir_durable(&*vfs, &dir).unwrap();
-        if let Ok(file) = vfs.open(&dir.join(name), OpenMode::CreateNew) {
-            file.write_all_at(bytes, 0).unwrap();
+        if vfs.open(&dir.join(name), OpenMode::Read).is_err() {
+            vfs.open(&dir.join(name), OpenMode::CreateNew).unwrap().write_all_at(bytes, 0).unwrap();
         }
     };
     let (disk, _) = written();

@@ -183,7 +183,7 @@ fn two_damaged_blocks_are_an_error_that_names_them_and_nothing_else_is_lost() {
                 Err(error) => panic!("{error}"),
             }
         }
-        assert_eq!(lost, 2 * 46, "the entries of two blocks");
+        assert_eq!(lost, 2 * 42, "the entries of two blocks");
         assert_eq!(read + lost, models.older.len());
         // A scan ends there, and can be taken up behind.
         let error = older.range(..).find_map(Result::err).unwrap();

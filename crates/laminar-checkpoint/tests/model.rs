@@ -95,7 +95,8 @@ fn check(checkpoint: &Checkpoint, model: &Map, asked: &[Vec<u8>]) {
 
 fn run(batches: Vec<Batch>, mode: ReadMode, part_bytes: u64) {
     let scratch = Scratch::new();
-    let options = scratch.options().read_mode(mode).part_bytes(part_bytes);
+    let alignment = if part_bytes == 1 { 1 } else { 16 };
+    let options = scratch.options().read_mode(mode).part_bytes(part_bytes).value_alignment(alignment);
     let manager = CheckpointManager::open(&scratch.path, options).unwrap();
     let (mut model, mut base): (Map, Option<Checkpoint>) = (Map::new(), None);
     let mut asked: Vec<Vec<u8>> = vec![b"".to_vec(), b"a".to_vec(), b"\xff".to_vec(), b"zz".to_vec(), vec![b'a'; 300]];
@@ -325,6 +326,10 @@ fn mistakes_of_the_caller_are_errors_and_change_nothing() {
 
     let mut draft = manager.draft().unwrap();
     assert!(matches!(draft.run_writer(3, 3, false), Err(Error::InvalidOption { .. })));
+    for bytes in [0, 3, 32] {
+        let refused = CheckpointManager::open(&scratch.path, scratch.options().value_alignment(bytes));
+        assert!(matches!(refused, Err(Error::InvalidOption { name: "value_alignment", .. })), "{bytes}");
+    }
     draft.link_run(&base.runs()[0]).unwrap();
     let mut writer = draft.run_writer(6, 7, true).unwrap();
     writer.push(b"k", None).unwrap();

@@ -83,6 +83,7 @@ impl Driver {
             .max_retained(rng.usize(2..4))
             .run_limits(1 << rng.u32(10..20), rng.usize(2..200))
             .part_bytes(1 << fastrand::Rng::with_seed(seed ^ 0x9a27).u32(0..16))
+            .value_alignment(1 << fastrand::Rng::with_seed(seed ^ 0x51ed).u32(0..5))
             .sync_policy(policy);
         let options = match Profile::of(seed) {
             Profile::Light | Profile::Alike | Profile::Narrow | Profile::Failing => options,

@@ -96,7 +96,8 @@ impl Base {
     fn new(target: Target) -> Result<Self, Violation> {
         let (reference, ending) = match target {
             Target::Segment => ("log-busy", ".wal"),
-            Target::Run => ("checkpoints", ".run"),
+            // The one below the others, with blocks of either kind and an index.
+            Target::Run => ("checkpoints", "10.run"),
             Target::Manifest => ("checkpoints", "MANIFEST"),
             Target::Section => ("checkpoints", ".section"),
             Target::Directory => ("store-closed", ""),

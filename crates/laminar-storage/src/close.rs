@@ -106,7 +106,7 @@ impl WalStateStore {
             self.adopt_finished();
         }
         let Some(newest) = self.attached.clone() else { return Err(Error::Abandoned) };
-        let options = StoreOptions::new().env(self.env.clone());
+        let options = StoreOptions::new().env(self.env.clone()).value_alignment(self.manager.value_alignment());
         let identity = crate::format::Identity { log_id: newest.lineage(), hash_seed: self.hash_seed };
         let manager = CheckpointManager::open(dir, checkpoint_options(&options, identity).hold_lock(true))?;
         let mut draft = manager.draft()?;

@@ -24,7 +24,8 @@ use crate::table::TableRange;
 /// # Ok::<(), laminar_storage::Error>(())
 /// ```
 pub trait StateStore {
-    /// The value of `key`.
+    /// The value of `key`. It begins on a multiple of 16 bytes, or of what [`StoreOptions::value_alignment`](crate::StoreOptions::value_alignment) says, as values
+    /// of scans do.
     ///
     /// # Errors
     /// Where the store cannot read it.

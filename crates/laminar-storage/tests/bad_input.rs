@@ -246,7 +246,7 @@ fn options_out_of_their_range() {
         ("segment_bytes", StoreOptions::new().segment_bytes(100)),
         ("buffer_bytes", StoreOptions::new().buffer_bytes(1)),
         ("part_bytes", StoreOptions::new().part_bytes(0)),
-        ("value_alignment", StoreOptions::new().value_alignment(4)),
+        ("value_alignment", StoreOptions::new().value_alignment(12)),
         ("sync_policy", StoreOptions::new().sync_policy(every_nothing)),
     ] {
         let error = WalStateStore::open(&dir, options).unwrap_err();

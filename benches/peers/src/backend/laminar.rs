@@ -1,8 +1,8 @@
-//! Our store, with its defaults; durable commits take the prepared layout of the log, which is what `EveryCommit` is for.
+//! Our store, as all benches open it; durable commits take the prepared layout of the log, which is what `EveryCommit` is for.
 
 use std::path::Path;
 
-use laminar_storage::{StateStore, StoreOptions, SyncPolicy, WalStateStore};
+use laminar_storage::{StateStore, SyncPolicy, WalStateStore};
 
 use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
 
@@ -17,7 +17,7 @@ impl Backend for Laminar {
             Durability::Process => SyncPolicy::Manual,
             Durability::Power => SyncPolicy::EveryCommit,
         };
-        let mut options = StoreOptions::new().sync_policy(policy);
+        let mut options = laminar_benches::loaded::options().sync_policy(policy);
         if let Some(bytes) = setup.memory_budget {
             options = options.memory_budget(bytes);
         }

@@ -216,10 +216,11 @@ impl RunFile {
         let mut is_whole = false;
         for (number, bytes) in stretch.chunks_exact(block.bytes).enumerate() {
             let other = BlockRef { offset: offset + (number * block.bytes) as u64, ..block };
-            if self.is_verified(other) || self.is_whole(other, bytes) {
+            // What was verified before stays as it was found then: these bytes may have been read once more.
+            if !self.is_verified(other) && self.is_whole(other, bytes) {
                 self.mark_verified(other, bytes);
-                is_whole |= other.offset == block.offset;
             }
+            is_whole |= other.offset == block.offset && self.is_verified(other);
         }
         is_whole
     }
@@ -270,12 +271,16 @@ impl RunFile {
         // Sizes of blocks are powers of two: shifts, because a division would cost as much as the rest of this.
         let cells_log2 = chapter.unit.trailing_zeros() - CELL.trailing_zeros();
         let (first, block) = chapter.data_block(count32(cell >> cells_log2));
+        if first >= chapter.units {
+            return Err(self.nonsense(block));
+        }
         let bytes = self.block(at, block)?;
         let payload = bytes.get(..bytes.len().saturating_sub(TRAILER)).unwrap_or_default();
         let cell = cell - (index32(first) << cells_log2);
-        let entry = match chapter.shape {
-            Some(shape) if is_fixed(bytes) => shape.entry(payload, cell),
-            _ => entry_at(payload, cell),
+        let entry = if is_fixed(bytes) {
+            chapter.shape.and_then(|shape| shape.entry(payload, cell))
+        } else {
+            entry_at(payload, cell)
         };
         entry.ok_or_else(|| self.nonsense(block))
     }

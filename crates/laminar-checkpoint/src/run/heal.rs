@@ -24,7 +24,7 @@ impl RunFile {
     pub(super) fn rebuilt(&self, at: usize, block: BlockRef) -> Option<&[u8]> {
         let mut next = self.rebuilt.get(at)?.get();
         while let Some(rebuilt) = next {
-            if rebuilt.offset == block.offset {
+            if (rebuilt.offset, rebuilt.bytes.len()) == (block.offset, block.bytes) {
                 return Some(&rebuilt.bytes);
             }
             next = rebuilt.next.get();
@@ -63,7 +63,7 @@ impl RunFile {
         let mut sum = vec![0; index32(chapter.parity_bytes)];
         let mut buffer = vec![0; sum.len()];
         let mut crc = 0;
-        let lane = chapter.all_blocks().position(|block| block.offset == wanted.offset)? % chapter.lanes();
+        let lane = chapter.all_blocks().position(|block| block == wanted)? % chapter.lanes();
         let blocks = chapter.all_blocks().skip(lane).step_by(chapter.lanes());
         for block in blocks.filter(|block| block.offset != wanted.offset) {
             let (bytes, _) = buffer.split_at_mut(block.bytes);

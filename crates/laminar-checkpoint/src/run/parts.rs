@@ -39,6 +39,8 @@ struct Place {
     way: Way,
 }
 
+const _: () = assert!(size_of::<Place>() == 64);
+
 impl Parts {
     pub(crate) fn of(parts: &[Run]) -> Self {
         let first = parts.first().and_then(Run::first_key).unwrap_or_default();

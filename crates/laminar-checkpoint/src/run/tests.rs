@@ -281,7 +281,10 @@ fn made_up_blocks_are_refused_or_harmless() {
             _ => mutate(&mut random, &mut place[..end]),
         }
         let kind = if is_fixed(place) { Kind::Fixed } else { block.kind };
-        seal(place, kind, run_seed(record.run_id), block.offset, random.u32(..));
+        // Often as what it is, and now and then as the other kind of data.
+        let kind = if block.kind == Kind::Data && random.u8(..4) == 0 { Kind::Fixed } else { kind };
+        let word = if kind == Kind::Parity { random.u32(..) } else { 0 };
+        seal(place, kind, run_seed(record.run_id), block.offset, word);
         let vfs = disk.env().vfs;
         write(&*vfs, Path::new("run"), &bytes);
         exercise(&*vfs, &record);

@@ -97,9 +97,12 @@ fn verify_block(
         return Ok(0);
     }
     let structure = || corrupt(Reason::Structure, "entries in ascending order");
-    // Not only as this crate reads it: it must be an archive to rkyv as well. An array of bytes, as fixed blocks are, always is.
-    let is_archive = is_fixed(&region) || crate::archive::block(payload).is_some();
-    let data = Data::new(&region, chapter.shape).filter(|_| is_archive).ok_or_else(structure)?;
+    // Not only as this crate reads it: what is no fixed block must be an archive to rkyv as well.
+    let is_sound = match chapter.shape {
+        Some(shape) if is_fixed(&region) => shape.is_padded(payload),
+        _ => crate::archive::block(payload).is_some(),
+    };
+    let data = Data::new(&region, chapter.shape).filter(|_| is_sound).ok_or_else(structure)?;
     for at in 0..data.len() {
         let entry = data.entry(at).ok_or_else(structure)?;
         if last_key.as_deref().is_some_and(|last| last >= entry.key) {

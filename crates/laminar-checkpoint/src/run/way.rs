@@ -12,7 +12,7 @@ use crate::format::PAGE;
 use crate::format::block::{CELL, ENTRY_HEADER, Entry, TRAILER, entry_in, prefetch_entry};
 use crate::format::bytes::{index, index32};
 use crate::format::fixed::Shape;
-use crate::format::run::{Chapter, LINES_PER_BLOCK};
+use crate::format::run::{BlockRef, Chapter, LINES_PER_BLOCK};
 use crate::hash::{LINE, Matches, line_of, matches};
 use crate::key::Key;
 use crate::sync::{AtomicU64, Ordering};
@@ -35,22 +35,22 @@ pub(super) struct Way {
     shape: Shape,
 }
 
-/// That of a chapter without fixed blocks: no block has room for such an entry.
-const NO_SHAPE: Shape = Shape { pitch: 0, key_bytes: 0, value_bytes: u16::MAX };
+/// That of a chapter without fixed blocks: no item has room for such an entry.
+const NO_SHAPE: Shape = Shape { stride: 0, key_bytes: 0, value_bytes: u16::MAX };
 
 impl Way {
     pub(super) fn to(chapter: &Chapter) -> Self {
-        let page = |offset: u64| u32::try_from(offset / PAGE as u64).ok();
-        // A run of 16 TiB has more pages than are counted here: what lies behind goes the other way.
-        let (hash_page, filter_page) = (page(chapter.hash_block(0).offset), page(chapter.filter_block(0).offset));
-        let is_here = chapter.wide.is_empty() && hash_page.is_some();
+        let page = |offset: u64| u32::try_from(offset / PAGE as u64);
+        // A run of 16 TiB has more pages than are counted here: what lies behind goes the other way, and its filters are not asked.
+        let is_counted = page(chapter.end()).is_ok();
+        let page = |block: BlockRef| page(block.offset).unwrap_or_default();
         let short = |bytes: usize| u16::try_from(bytes).expect("a block has at most 16 KiB");
         Self {
             data: index(chapter.offset),
-            hash_page: hash_page.unwrap_or(u32::MAX),
-            filter_page: filter_page.unwrap_or(u32::MAX),
-            buckets: if is_here { chapter.buckets } else { 0 },
-            lines: chapter.lines,
+            hash_page: page(chapter.hash_block(0)),
+            filter_page: page(chapter.filter_block(0)),
+            buckets: if is_counted && chapter.wide.is_empty() { chapter.buckets } else { 0 },
+            lines: if is_counted { chapter.lines } else { 0 },
             in_block: short(index32(chapter.unit) / CELL - 1),
             payload: short(index32(chapter.unit) - TRAILER),
             shape: chapter.shape.unwrap_or(NO_SHAPE),
@@ -215,15 +215,17 @@ impl<'a> Whole<'a> {
 
     /// The entry in this cell of the chapter, or of this number in a fixed block; nothing if its block is not among them, or can't be one.
     #[inline(always)]
-    fn entry(self, way: &Way, cell: usize) -> Option<Entry<'a>> {
+    pub(super) fn entry(self, way: &Way, cell: usize) -> Option<Entry<'a>> {
         let in_block = cell & usize::from(way.in_block);
         let start = way.data + (cell - in_block) * CELL;
         let known = known(self.blocks, start / PAGE);
         let end = start + usize::from(way.payload);
         if known & FIXED != 0 {
-            let entry = self.bytes.get(start + in_block * usize::from(way.shape.pitch)..end)?;
-            Shape::prefetch(entry);
-            return way.shape.entry_in(entry);
+            let stride = usize::from(way.shape.stride);
+            let item = start + in_block * stride;
+            let item = self.bytes.get(item..item + stride).filter(|_| item + stride <= end)?;
+            Shape::prefetch(item);
+            return way.shape.entry_in(item);
         }
         if known == 0 {
             return None;

@@ -62,7 +62,7 @@ pub struct RunWriter {
     /// What values begin on multiples of.
     value_alignment: usize,
     /// Of a fixed block that can't be one: its entries, and their hashes.
-    spilled: (Vec<u8>, Vec<u64>),
+    taken_back: (Vec<u8>, Vec<u64>),
     open_chapter: OpenChapter,
     /// The encoded list of the chapters that are done.
     chapters: Vec<u8>,
@@ -151,7 +151,7 @@ impl RunWriter {
             block: BlockBuilder::default(),
             fixed: None,
             value_alignment: options.value_alignment,
-            spilled: Default::default(),
+            taken_back: Default::default(),
             open_chapter: OpenChapter::default(),
             chapters: Vec::new(),
             chapter_count: 0,
@@ -248,7 +248,7 @@ impl RunWriter {
                 if !is_full && fixed.shape.is_of(key, value) {
                     return Ok(());
                 }
-                self.spill(fixed)?;
+                self.give_headers(fixed)?;
                 continue;
             }
             if !self.block.is_empty() {
@@ -280,10 +280,10 @@ impl RunWriter {
         }
     }
 
-    /// Puts the entries of a block that can't be fixed, because it is not full and what comes is not of its shape, into others.
-    fn spill(&mut self, fixed: OpenFixed) -> Result<()> {
+    /// Puts the entries of a block that can't be fixed, because it is not full and what comes is not of its shape, down anew, with headers.
+    fn give_headers(&mut self, fixed: OpenFixed) -> Result<()> {
         self.fixed = None;
-        let (mut bytes, mut hashes) = std::mem::take(&mut self.spilled);
+        let (mut bytes, mut hashes) = std::mem::take(&mut self.taken_back);
         bytes.clear();
         bytes.extend_from_slice(self.out.get(fixed.start..).unwrap_or_default());
         self.out.truncate(fixed.start);
@@ -296,7 +296,7 @@ impl RunWriter {
             self.last_key.clear();
             self.last_key.extend_from_slice(entry.key);
         }
-        self.spilled = (bytes, hashes);
+        self.taken_back = (bytes, hashes);
         Ok(())
     }
 
@@ -346,7 +346,7 @@ impl RunWriter {
 
     fn close_chapter(&mut self) -> Result<()> {
         if let Some(fixed) = self.fixed {
-            self.spill(fixed)?;
+            self.give_headers(fixed)?;
         }
         if !self.block.is_empty() {
             self.seal_data()?;

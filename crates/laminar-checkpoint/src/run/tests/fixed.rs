@@ -72,19 +72,18 @@ const PATTERNS: [(&str, u32, usize, usize, Shaped); 11] = [
 #[test]
 fn entries_of_all_patterns_are_found_where_they_lie() {
     for (what, count, least, most, shaped) in PATTERNS {
-        for alignment in [8, 16] {
+        for alignment in [1, 8, 16] {
             let disk = SimDisk::new(1);
             let record = written(&disk, alignment, count, shaped);
             let fixed = fixed_blocks(&disk, Path::new(PATH), &record).len();
-            assert!(alignment == 16 || (least..=most).contains(&fixed), "{what}: {fixed} fixed blocks");
+            assert!(alignment != 8 || (least..=most).contains(&fixed), "{what}: {fixed} fixed blocks");
             assert_eq!(fixed > 0, most > 0, "{what}: {fixed} fixed blocks");
             for mode in [ReadMode::Mapped, ReadMode::Owned] {
                 let run = opened(&disk, &record, mode);
                 // The second time all is verified and goes the short way.
                 (0..2).for_each(|round| check(&run, count, shaped, &format!("{what} {alignment} {mode:?} {round}")));
                 for value in run.iter().filter_map(|entry| entry.unwrap().1).filter(|value| !value.is_empty()) {
-                    let boundary = if value.len().is_multiple_of(16) { 16 } else { alignment };
-                    assert!((value.as_ptr() as usize).is_multiple_of(boundary), "{what} {alignment}");
+                    assert!(value.as_ptr().addr().is_multiple_of(alignment), "{what} {alignment}");
                 }
             }
             let mut progress = |_| {};
@@ -101,11 +100,23 @@ fn a_damaged_block_of_either_kind_is_made_good() {
         let disk = SimDisk::new(1);
         let record = written(&disk, 8, count.min(600), shaped);
         let file = disk.read_file(PATH).unwrap();
-        for page in 1..file.len() / PAGE {
+        let footer = index(record.footer_offset) / PAGE;
+        for (page, at) in (1..file.len() / PAGE).flat_map(|page| [(page, 9), (page, PAGE - 100)]) {
             let damaged = disk.fork();
-            damaged.overwrite(Path::new(PATH), (page * PAGE + 9) as u64, &[0x5a; 700]).unwrap();
+            // Its end with it, where it says which kind it is.
+            damaged.overwrite(Path::new(PATH), (page * PAGE + at) as u64, &[0x5a; 100]).unwrap();
             let run = opened(&damaged, &record, ReadMode::Mapped);
             check(&run, count.min(600), shaped, &format!("{what}: page {page} of {most}"));
+            let is_parity = |page: usize| {
+                let blocks = run.file.footer.chapters.iter().flat_map(|chapter| chapter.all_blocks());
+                let here = (page * PAGE) as u64;
+                blocks
+                    .filter(|block| block.kind == Kind::Parity)
+                    .any(|block| (block.offset..block.offset + block.bytes as u64).contains(&here))
+            };
+            assert!(page >= footer || is_parity(page) || run.healed().len() == 1, "{what}: page {page}");
+            let values = run.iter().filter_map(|entry| entry.unwrap().1).filter(|value| !value.is_empty());
+            assert!(values.into_iter().all(|value| value.as_ptr().addr().is_multiple_of(8)), "{what}: page {page}");
         }
     }
 }
@@ -137,4 +148,45 @@ fn a_chapter_ends_within_a_block_that_could_have_been_fixed() {
     let chapters: Vec<u32> = run.file.footer.chapters.iter().map(|chapter| chapter.entries).collect();
     assert_eq!(chapters, [65536, 65536, 300]);
     check(&run, count, shaped, "two chapters and a half");
+}
+
+#[test]
+fn a_chapter_may_end_while_entries_are_given_headers() {
+    // One block of nearly all that a chapter may take, then 33 entries that open the last unit as a fixed block. As others only 31 fit.
+    let shaped: Shaped = |i| match i {
+        0 => (key(i), of(i, 4095 * 4096 - 200)),
+        1..=33 => (key(i), of(i, 100)),
+        _ => (key(i), of(i, 101)),
+    };
+    let disk = SimDisk::new(1);
+    let record = written(&disk, 8, 40, shaped);
+    let run = opened(&disk, &record, ReadMode::Mapped);
+    let chapters: Vec<u32> = run.file.footer.chapters.iter().map(|chapter| chapter.entries).collect();
+    assert_eq!(chapters, [32, 8]);
+    let last = run.file.footer.key(&run.file.footer.chapters[0].last_key);
+    assert_eq!(last, key(31));
+    check(&run, 40, shaped, "over the end of a chapter");
+    let mut progress = |_| {};
+    let mut findings = Findings::new(0, &mut progress);
+    crate::run::verify(&run.file, &mut findings);
+    assert!(!findings.has_damage(Path::new(PATH)));
+}
+
+#[test]
+fn a_slot_that_names_no_entry_is_refused_and_heals_nothing() {
+    let disk = SimDisk::new(1);
+    let record = written(&disk, 8, 3401, |i| (key(i), of(i, 100)));
+    let run = opened(&disk, &record, ReadMode::Mapped);
+    let (file, chapter) = (&run.file, &run.file.footer.chapters[0]);
+    let cells = index(u64::from(chapter.unit)) / 16;
+    let units = chapter.units as usize;
+    // Behind the last entry of a fixed block, and blocks that are no data.
+    for cell in [34, cells - 1, units * cells, (units + 2) * cells + 5, (1 << 20) - 1] {
+        let error = file.entry(0, chapter, cell).unwrap_err();
+        assert!(matches!(error, crate::Error::Corrupt { reason: crate::Reason::Structure, .. }), "{cell}: {error}");
+        let way = &file.ways[0];
+        assert_eq!(file.pages.whole().entry(way, cell), None, "{cell}");
+    }
+    assert_eq!(file.entry(0, chapter, 33).unwrap().key, key(33));
+    assert!(file.pages.whole().entry(&file.ways[0], 33).is_some() && run.healed().is_empty());
 }
