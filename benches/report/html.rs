@@ -47,7 +47,7 @@ fn machine(document: &Document) -> String {
     let rows = facts.chain(runs).map(|(name, value)| format!("<tr><th>{name}</th><td>{}</td></tr>", escaped(&value)));
     format!(
         "<table>{}</table><p>Settings of every contender, and what each part does: \
-         <a href=\"peers/README.md\">benches/peers/README.md</a>.</p>",
+         <a href=\"peers/README.md\">benches/peers/README.md</a>; our store has its defaults, but <code>value_alignment(8)</code>.</p>",
         rows.collect::<String>()
     )
 }

@@ -17,7 +17,8 @@ pub(crate) fn render(document: &Document) -> String {
     text.push_str(
         "Made by `cargo xtask bench`: medians of the rounds of one run in which all contenders took turns; every ratio is of two\n\
          figures of the same run, and a longest latency is the median of the longest of each round. With plots:\n\
-         [report.html](report.html). Settings of every contender: [peers/README.md](peers/README.md).\n\n",
+         [report.html](report.html). Settings of every contender: [peers/README.md](peers/README.md); our store has its\n\
+         defaults, but `value_alignment(8)`.\n\n",
     );
     for (name, value) in &document.machine.facts {
         line(&mut text, &format!("- {name}: {value}"));

@@ -37,6 +37,45 @@ impl Start<'_> {
     }
 }
 
+/// Where `sought` would be among `heads` if they were spread evenly.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is a guess"
+)]
+fn place_of(heads: &[[u8; 8]], sought: u64) -> usize {
+    let (Some(first), Some(last)) = (heads.first(), heads.last()) else { return 0 };
+    let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    let (above, span) = (sought.saturating_sub(first), last.saturating_sub(first));
+    ((above as f64 / (span as f64).max(1.0) * heads.len() as f64) as usize).min(heads.len() - 1)
+}
+
+/// Heads in a line of memory.
+const HEADS_PER_LINE: usize = LINE / 8;
+
+/// As `partition_point` of the `heads`, from a guess on by longer and longer steps: where the guess is good, few lines of memory are looked at.
+fn partition_from(heads: &[[u8; 8]], guess: usize, is_before: impl Fn(&[u8; 8]) -> bool) -> usize {
+    let lies_before = |at: usize| heads.get(at).is_some_and(&is_before);
+    let mut step = HEADS_PER_LINE;
+    let (mut low, mut high) = (guess, guess);
+    if lies_before(guess) {
+        high += step;
+        while lies_before(high) {
+            step *= 2;
+            (low, high) = (high, high + step);
+        }
+    } else {
+        low = low.saturating_sub(step);
+        while low > 0 && !lies_before(low) {
+            step *= 2;
+            (low, high) = (low.saturating_sub(step), low);
+        }
+    }
+    let between = heads.get(low..high.min(heads.len())).unwrap_or_default();
+    low + between.partition_point(is_before)
+}
+
 impl<'a> From<Option<&'a [u8]>> for Found<'a> {
     fn from(value: Option<&'a [u8]>) -> Self {
         value.map_or(Found::Tombstone, Found::Value)
@@ -263,12 +302,12 @@ impl RunFile {
         }
         // Between the first and the last key of the chapter, so it begins with what they have in common.
         let sought = key.head(chapter.prefix);
-        let below = self.count_heads(at, chapter, |head| head < sought)?;
+        let below = self.count_heads(at, chapter, sought, |head| head < sought)?;
         let number = index32(below);
         let next = self.heads_in(at, chapter, number / HEADS_PER_BLOCK)?.get(number % HEADS_PER_BLOCK);
         // Mostly the next is above already, and nothing has to be searched.
         let is_tied = !is_first && next.is_some_and(|head| u64::from_le_bytes(*head) == sought);
-        let not_above = if is_tied { self.count_heads(at, chapter, |head| head <= sought)? } else { below };
+        let not_above = if is_tied { self.count_heads(at, chapter, sought, |head| head <= sought)? } else { below };
         // Of those whose heads are equal to the key's, the first keys decide.
         let (mut low, mut high) = (below, not_above);
         while low < high {
@@ -281,7 +320,7 @@ impl RunFile {
     }
 
     /// The number of units up to which `is_before` holds for the heads.
-    fn count_heads(&self, at: usize, chapter: &Chapter, is_before: impl Fn(u64) -> bool) -> Option<u32> {
+    fn count_heads(&self, at: usize, chapter: &Chapter, sought: u64, is_before: impl Fn(u64) -> bool) -> Option<u32> {
         let is_before = |head: &[u8; 8]| is_before(u64::from_le_bytes(*head));
         // The last block of heads that begins before, else the first.
         let (mut low, mut high) = (0, chapter.heads_blocks().saturating_sub(1));
@@ -289,7 +328,8 @@ impl RunFile {
             let middle = high - (high - low) / 2;
             if is_before(self.heads_in(at, chapter, middle)?.first()?) { low = middle } else { high = middle - 1 }
         }
-        Some(count32(low * HEADS_PER_BLOCK + self.heads_in(at, chapter, low)?.partition_point(is_before)))
+        let heads = self.heads_in(at, chapter, low)?;
+        Some(count32(low * HEADS_PER_BLOCK + partition_from(heads, place_of(heads, sought), is_before)))
     }
 
     /// The heads in the chapter's heads block of this number; none behind the last.
@@ -327,6 +367,37 @@ impl RunFile {
             Ok(candidate)
         } else {
             Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_counted_alike_from_every_guess() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for len in [0, 1, 2, 7, 8, 9, 63, 510] {
+            for spread in [1, 5, 1000, u64::MAX] {
+                let mut heads: Vec<u64> = (0..len).map(|_| random.u64(..spread)).collect();
+                heads.sort_unstable();
+                let heads: Vec<[u8; 8]> = heads.into_iter().map(u64::to_le_bytes).collect();
+                for _ in 0..50 {
+                    let picked = heads.get(random.usize(..len.max(1))).map_or(0, |head| u64::from_le_bytes(*head));
+                    let sought = [picked, random.u64(..), 0, u64::MAX][random.usize(..4)];
+                    let is_before = |head: &[u8; 8]| u64::from_le_bytes(*head) < sought;
+                    let expected = heads.partition_point(is_before);
+                    for guess in [0, len / 2, len.saturating_sub(1), place_of(&heads, sought)] {
+                        assert_eq!(
+                            partition_from(&heads, guess, is_before),
+                            expected,
+                            "{len} {spread} {sought} {guess}"
+                        );
+                    }
+                    assert!(place_of(&heads, sought) < len.max(1));
+                }
+            }
         }
     }
 }
