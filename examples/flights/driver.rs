@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use laminar_storage::{StoreOptions, WalStateStore};
+use laminar_storage::WalStateStore;
 
 use crate::Result;
 use crate::args::Arguments;
@@ -65,7 +65,7 @@ fn run_in(dir: &Path, arguments: &Arguments) -> Result<bool> {
     if kills.len() < arguments.kills {
         println!("the job was done before the other {} kills", arguments.kills - kills.len());
     }
-    let (mut store, _) = WalStateStore::open(dir, StoreOptions::new().create(false))?;
+    let (mut store, _) = WalStateStore::open(dir, crate::job::options().create(false))?;
     report::findings(&store)?;
     report::stats(&store);
     let consistent = report::look_back(dir)?;

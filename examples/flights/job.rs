@@ -108,10 +108,15 @@ fn follow_driver() -> Result<()> {
     Ok(std::io::stdin().lock().read_exact(&mut [0])?)
 }
 
+/// How the state is opened, by everyone who may write to it.
+pub(crate) fn options() -> StoreOptions {
+    // No operator has a number of 128 bits in its state.
+    StoreOptions::new().value_alignment(8)
+}
+
 /// Runs the job from where its state stands to the end of the input.
 pub(crate) fn run(dir: &Path) -> Result<()> {
-    // No operator has a number of 128 bits in its state.
-    let (mut store, report) = WalStateStore::open(dir, StoreOptions::new().value_alignment(8))?;
+    let (mut store, report) = WalStateStore::open(dir, options())?;
     store.enable_checkpointing(CHECKPOINT_INTERVAL, RETAINED_CHECKPOINTS)?;
     let mut row = store.source_offset(SOURCE).unwrap_or(0);
     tell(Message::Opened(Recovery {

@@ -104,9 +104,22 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
+/// A block without its trailer.
+#[inline]
+fn payload(block: &[u8]) -> Option<&[u8]> {
+    block.get(..block.len().checked_sub(TRAILER)?)
+}
+
+/// The entry at this place in a data block, as a slot of the index names it: its cell, or its number in a fixed block.
+#[inline]
+pub(crate) fn entry_in_place(block: &[u8], shape: Option<Shape>, place: usize) -> Option<Entry<'_>> {
+    let payload = payload(block)?;
+    if is_fixed(block) { shape?.entry(payload, place) } else { entry_at(payload, place) }
+}
+
 /// The entry whose header lies in cell number `cell` of `area`.
 #[inline]
-pub(crate) fn entry_at(area: &[u8], cell: usize) -> Option<Entry<'_>> {
+fn entry_at(area: &[u8], cell: usize) -> Option<Entry<'_>> {
     entry_in(area.get(cell * CELL + CELL - ENTRY_HEADER..)?)
 }
 
@@ -165,7 +178,7 @@ impl<'a> Data<'a> {
     /// Reads a data block in place, of a chapter whose fixed blocks have this shape. Constant time.
     #[inline]
     pub(crate) fn new(block: &'a [u8], shape: Option<Shape>) -> Option<Self> {
-        let payload = block.get(..block.len().checked_sub(TRAILER)?)?;
+        let payload = payload(block)?;
         if is_fixed(block) {
             let shape = shape?;
             let count = shape.per_block(block.len()) - usize::from(planted("fixed-block-without-last-entry"));

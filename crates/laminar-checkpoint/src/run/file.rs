@@ -10,7 +10,7 @@ use super::guide::Guide;
 use super::heal::Rebuilt;
 use super::way::{Pages, Way};
 use crate::error::{Reason, missing};
-use crate::format::block::{CELL, Data, Entry, TRAILER, checked, entry_at, is_fixed, prefetch_block, run_seed};
+use crate::format::block::{CELL, Data, Entry, checked, entry_in_place, is_fixed, prefetch_block, run_seed};
 use crate::format::bytes::{count32, index, index32};
 use crate::format::manifest::RunRecord;
 use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, LINES_PER_BLOCK, decode_header, head};
@@ -253,7 +253,7 @@ impl RunFile {
     }
 
     /// As [`data`](Self::data), of a block that is going to be searched: all of it is fetched at the same time, because the steps of a
-    /// search go from one end to the other.
+    /// search go from one end to the other. To fetch only what its first three steps look at took 1.3 times as long a scan of ten entries.
     pub(super) fn data_to_search(&self, at: usize, block: BlockRef) -> Result<Data<'_>> {
         let bytes = self.block(at, block)?;
         prefetch_block(bytes);
@@ -275,14 +275,8 @@ impl RunFile {
             return Err(self.nonsense(block));
         }
         let bytes = self.block(at, block)?;
-        let payload = bytes.get(..bytes.len().saturating_sub(TRAILER)).unwrap_or_default();
-        let cell = cell - (index32(first) << cells_log2);
-        let entry = if is_fixed(bytes) {
-            chapter.shape.and_then(|shape| shape.entry(payload, cell))
-        } else {
-            entry_at(payload, cell)
-        };
-        entry.ok_or_else(|| self.nonsense(block))
+        let place = cell - (index32(first) << cells_log2);
+        entry_in_place(bytes, chapter.shape, place).ok_or_else(|| self.nonsense(block))
     }
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.

@@ -220,7 +220,7 @@ impl RunWriter {
     /// Puts the entry into a block, also a fixed one if it may.
     fn put(&mut self, key: &[u8], value: Option<&[u8]>, hash: u64, may_be_fixed: bool) -> Result<()> {
         self.make_room(key, value, may_be_fixed)?;
-        let cell = match &mut self.fixed {
+        let place = match &mut self.fixed {
             Some(fixed) => {
                 fixed.shape.put(&mut self.out, key, value.unwrap_or_default());
                 fixed.entries += 1;
@@ -228,7 +228,7 @@ impl RunWriter {
             }
             None => self.block.push(&mut self.out, key, value),
         };
-        self.open_chapter.add_slot(hash, cell);
+        self.open_chapter.add_slot(hash, place);
         match self.fixed {
             Some(fixed) if fixed.entries == fixed.shape.per_block(self.open_chapter.unit) => self.seal_fixed(fixed),
             _ => Ok(()),

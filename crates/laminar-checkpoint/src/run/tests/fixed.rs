@@ -54,6 +54,13 @@ fn check(run: &Run, count: u32, shaped: Shaped, what: &str) {
     assert!(entries.next().is_none(), "{what}");
 }
 
+fn assert_verifies(run: &Run, what: &str) {
+    let mut progress = |_| {};
+    let mut findings = Findings::new(0, &mut progress);
+    crate::run::verify(&run.file, &mut findings);
+    assert!(!findings.has_damage(Path::new(PATH)), "{what}");
+}
+
 /// Entries of all patterns, and for how many blocks of a run of them are fixed, at least and at most.
 const PATTERNS: [(&str, u32, usize, usize, Shaped); 11] = [
     ("all alike", 3400, 100, 100, |i| (key(i), of(i, 100))),
@@ -86,10 +93,7 @@ fn entries_of_all_patterns_are_found_where_they_lie() {
                     assert!(value.as_ptr().addr().is_multiple_of(alignment), "{what} {alignment}");
                 }
             }
-            let mut progress = |_| {};
-            let mut findings = Findings::new(0, &mut progress);
-            crate::run::verify(&opened(&disk, &record, ReadMode::Mapped).file, &mut findings);
-            assert!(!findings.has_damage(Path::new(PATH)), "{what}");
+            assert_verifies(&opened(&disk, &record, ReadMode::Mapped), what);
         }
     }
 }
@@ -166,10 +170,7 @@ fn a_chapter_may_end_while_entries_are_given_headers() {
     let last = run.file.footer.key(&run.file.footer.chapters[0].last_key);
     assert_eq!(last, key(31));
     check(&run, 40, shaped, "over the end of a chapter");
-    let mut progress = |_| {};
-    let mut findings = Findings::new(0, &mut progress);
-    crate::run::verify(&run.file, &mut findings);
-    assert!(!findings.has_damage(Path::new(PATH)));
+    assert_verifies(&run, "over the end of a chapter");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(super) struct OpenChapter {
     /// That of its fixed blocks, once it has one.
     pub(super) shape: Option<Shape>,
     pub(super) wide: Vec<Wide>,
-    /// Of each entry, its hash and its cell.
+    /// Of each entry, its hash and its place: its cell, or in a fixed block the block's first cell plus its number there.
     pub(super) slots: Vec<(u64, u32)>,
     /// The first key of each data block, back to back, and for each where it ends and how many units the block has.
     pub(super) first_keys: Vec<u8>,
@@ -61,10 +61,10 @@ impl OpenChapter {
         self.first_keys.truncate(self.first_key_ends.last().map_or(0, |&(end, _)| end));
     }
 
-    /// Notes the entry with this hash, in this cell of the open block.
-    pub(super) fn add_slot(&mut self, hash: u64, cell: u32) {
+    /// Notes the entry with this hash, at this place in the open block.
+    pub(super) fn add_slot(&mut self, hash: u64, place: u32) {
         let first_cell = index32(self.units) * (self.unit / CELL);
-        self.slots.push((hash, count32(first_cell) + cell));
+        self.slots.push((hash, count32(first_cell) + place));
     }
 
     /// Units of the open data block.
@@ -72,6 +72,7 @@ impl OpenChapter {
         self.first_key_ends.last().map_or(1, |&(_, units)| units)
     }
 
+    /// Bytes of the data blocks that are complete.
     pub(super) fn data_bytes(&self) -> usize {
         index32(self.units) * self.unit
     }
