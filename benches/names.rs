@@ -78,10 +78,14 @@ pub const PUT_COMMIT_EACH: &str = "put/commit-each";
 pub const PUT_DURABLE_EACH: &str = "put/durable-each";
 /// Gets of keys that are there, their values read: ops/s.
 pub const GET_HIT: &str = "get/hit";
+/// [`GET_HIT`] in batches of [`BATCH_KEYS`](crate::workload::BATCH_KEYS), each announced to the store.
+pub const GET_HIT_BATCH: &str = "get/hit/batch";
 /// Gets of keys that are not there: ops/s.
 pub const GET_MISS: &str = "get/miss";
 /// [`GET_HIT`] from a freshly opened store whose pages the system has cached, each page touched before.
 pub const GET_HIT_OPENED: &str = "get/hit/opened";
+/// [`GET_HIT_BATCH`] from a freshly opened store.
+pub const GET_HIT_OPENED_BATCH: &str = "get/hit/opened/batch";
 /// [`GET_MISS`] from a freshly opened store.
 pub const GET_MISS_OPENED: &str = "get/miss/opened";
 /// [`GET_HIT`] where a tenth of the keys was written since the store was opened.

@@ -12,6 +12,9 @@ pub type Prefix = [u8; 8];
 /// Bytes of a value.
 pub const VALUE_BYTES: usize = 100;
 
+/// Keys that are announced together, where a store can be told what will be asked for.
+pub const BATCH_KEYS: usize = 32;
+
 /// Keys of a group, see [`grouped`].
 pub const GROUP_KEYS: usize = 10;
 

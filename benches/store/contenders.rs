@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use laminar_benches::workload::{Key, Prefix, read};
-use laminar_benches::{directory, loaded};
+use laminar_benches::workload::{BATCH_KEYS, Key, Prefix, read};
+use laminar_benches::{directory, loaded, time};
 use laminar_storage::{StateStore, WalStateStore};
 
 /// Changes in a commit.
@@ -29,9 +29,21 @@ pub(crate) trait Contender {
 
     /// The value, read; nothing if the key is not there.
     fn get(&self, key: &Key) -> Option<u64>;
+    /// The values of a batch of keys that are there, which were announced before, read; nothing of a contender that can't be told.
+    fn batch(&self, _: &[Key]) -> Option<u64> {
+        None
+    }
     fn delete(&mut self, key: &Key);
     /// The entries whose key starts with `prefix`, their values read; nothing of a contender without order.
     fn scan(&self, prefix: &Prefix) -> Option<(usize, u64)>;
+}
+
+/// Gets of keys that are there, in batches that are announced: ops/s. Nothing of a contender that can't be told.
+pub(crate) fn batch_rate(store: &impl Contender, keys: &[Key]) -> Option<f64> {
+    store.batch(&[])?;
+    let batches: Vec<&[Key]> = keys.chunks(BATCH_KEYS).collect();
+    let batches_a_second = time::rate(&batches, |batch| store.batch(batch));
+    Some(batches_a_second * keys.len() as f64 / batches.len() as f64)
 }
 
 /// The store, in a directory of its own.
@@ -77,6 +89,14 @@ impl Contender for Laminar {
     #[inline]
     fn get(&self, key: &Key) -> Option<u64> {
         self.store.get(key).expect("the store is whole").map(read)
+    }
+
+    #[inline]
+    fn batch(&self, keys: &[Key]) -> Option<u64> {
+        let mut announced = [&[][..]; BATCH_KEYS];
+        announced.iter_mut().zip(keys).for_each(|(announced, key)| *announced = key);
+        self.store.prefetch(announced.split_at(keys.len().min(BATCH_KEYS)).0);
+        Some(keys.iter().fold(0, |sum, key| sum ^ self.get(key).expect("it was put")))
     }
 
     #[inline]

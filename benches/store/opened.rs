@@ -2,12 +2,14 @@
 //!
 //! The pages are in the system's cache, and each was touched once before: a run verifies a block when it is touched first.
 
-use laminar_benches::names::{GET_HIT_MIXTURE, GET_HIT_OPENED, GET_MISS_OPENED, LAMINAR, SCAN_MIXTURE, SCAN_OPENED};
+use laminar_benches::names::{
+    GET_HIT_MIXTURE, GET_HIT_OPENED, GET_HIT_OPENED_BATCH, GET_MISS_OPENED, LAMINAR, SCAN_MIXTURE, SCAN_OPENED,
+};
 use laminar_benches::workload::{self, GROUP_KEYS, Key, Prefix, Values, read};
 use laminar_benches::{Figure, Output, Rounds, Settings, directory, loaded, time};
 use laminar_storage::{StateStore, WalStateStore};
 
-use crate::contenders::{Contender, Laminar};
+use crate::contenders::{Contender, Laminar, batch_rate};
 
 pub(crate) fn measure(settings: &Settings, count: u32, output: &Output) {
     let ops = if settings.quick { 200_000 } else { 1_000_000 };
@@ -55,6 +57,7 @@ fn points(store: &mut Laminar, keys: &[Key], values: &Values, ops: usize) -> Vec
     let hits = workload::picks(keys, ops, 21);
     let misses = workload::misses(ops);
     let hit = time::rate(&hits, |key| store.get(key).expect("it was put"));
+    let batch = batch_rate(store, &hits).expect("it can be told");
     let miss = time::rate(&misses, |key| assert_eq!(store.get(key), None));
     let written = tenth(keys);
     for key in &written {
@@ -64,6 +67,7 @@ fn points(store: &mut Laminar, keys: &[Key], values: &Values, ops: usize) -> Vec
     let mixture = time::rate(&hits, |key| store.get(key).expect("it was put"));
     vec![
         (GET_HIT_OPENED, "ops/s", hit).into(),
+        (GET_HIT_OPENED_BATCH, "ops/s", batch).into(),
         (GET_MISS_OPENED, "ops/s", miss).into(),
         (GET_HIT_MIXTURE, "ops/s", mixture).into(),
     ]

@@ -1,10 +1,12 @@
 //! Operations on a store that is in memory whole, its log on.
 
-use laminar_benches::names::{BTREEMAP, DELETE, GET_HIT, GET_MISS, HASHBROWN, LAMINAR, PUT, PUT_SCANNED, SCAN, ZIPF};
+use laminar_benches::names::{
+    BTREEMAP, DELETE, GET_HIT, GET_HIT_BATCH, GET_MISS, HASHBROWN, LAMINAR, PUT, PUT_SCANNED, SCAN, ZIPF,
+};
 use laminar_benches::workload::{self, GROUP_KEYS, Key, Prefix, Values};
 use laminar_benches::{Figure, Output, Rounds, Settings, time};
 
-use crate::contenders::{Contender, Hash, Laminar, Tree};
+use crate::contenders::{Contender, Hash, Laminar, Tree, batch_rate};
 
 /// What all contenders are asked, in the same order.
 pub(crate) struct Questions {
@@ -54,6 +56,9 @@ fn run<C: Contender>(mut store: C, another: impl FnOnce() -> C, questions: &Ques
     note(PUT, time::rate(keys, |key| store.put(key, values.of(key, 0))));
     store.settle();
     note(GET_HIT, time::rate(hits, |key| store.get(key).expect("it was put")));
+    if let Some(rate) = batch_rate(&store, hits) {
+        note(GET_HIT_BATCH, rate);
+    }
     note(GET_MISS, time::rate(misses, |key| assert_eq!(store.get(key), None)));
     let mut put = false;
     let half = |key: &Key| {

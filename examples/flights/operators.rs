@@ -142,19 +142,26 @@ pub(crate) fn read<S: State>(bytes: &[u8]) -> Result<&S::Archived> {
     Ok(rkyv::access::<S::Archived, Error>(bytes)?)
 }
 
+/// Flights whose keys the store is told of at once.
+const ANNOUNCED: usize = 16;
+
 /// Takes flights into account, one after the other, in the operator's own key space.
 pub(crate) fn apply<O: Operator>(state: &mut impl StateStore, flights: &[Flight]) -> Result<()> {
     let mut buffer = AlignedVec::new();
-    for flight in flights {
-        let Some(key) = O::key(flight) else { continue };
-        let mut value = match state.get(key.as_bytes())? {
-            Some(bytes) => rkyv::deserialize::<O::State, Error>(read::<O::State>(bytes)?)?,
-            None => O::State::default(),
-        };
-        O::update(&mut value, flight);
-        buffer.clear();
-        buffer = to_bytes_in::<_, Error>(&value, buffer)?;
-        state.put(key.as_bytes(), &buffer)?;
+    for flights in flights.chunks(ANNOUNCED) {
+        let keyed: Vec<_> = flights.iter().filter_map(|flight| Some((O::key(flight)?, flight))).collect();
+        // So that the first look-ups of a batch do not wait for memory one after the other.
+        state.prefetch(&keyed.iter().map(|(key, _)| key.as_bytes()).collect::<Vec<_>>());
+        for (key, flight) in keyed {
+            let mut value = match state.get(key.as_bytes())? {
+                Some(bytes) => rkyv::deserialize::<O::State, Error>(read::<O::State>(bytes)?)?,
+                None => O::State::default(),
+            };
+            O::update(&mut value, flight);
+            buffer.clear();
+            buffer = to_bytes_in::<_, Error>(&value, buffer)?;
+            state.put(key.as_bytes(), &buffer)?;
+        }
     }
     Ok(())
 }

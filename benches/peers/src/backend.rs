@@ -78,6 +78,10 @@ pub(crate) trait Backend: Sized {
     /// Hands the value of a key to `read`, from where it lies.
     fn get<R>(&mut self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Outcome<Option<R>>;
 
+    /// Says which keys will be asked for. Of these stores only ours can be told.
+    #[inline]
+    fn prefetch(&mut self, _: &[Key]) {}
+
     /// Hands all entries whose keys begin with `prefix` to `each`, ascending.
     fn scan(&mut self, prefix: &[u8], each: impl FnMut(&Key, &[u8])) -> Outcome;
 

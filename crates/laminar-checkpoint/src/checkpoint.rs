@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Env, OpenMode, ReadMode, Vfs, planted};
+use laminar_vfs::{Env, OpenMode, ReadMode, Vfs};
 
 use crate::archive::FromArchive;
 use crate::catalog::check_as_told;
@@ -13,14 +13,16 @@ use crate::error::{Reason, missing};
 use crate::format::bytes::index;
 use crate::format::manifest::{MANIFEST_MAGIC, MAX_MANIFEST_BYTES, Manifest, RunRecord};
 use crate::format::twin;
-use crate::key::{Key, KeyBuf};
+use crate::key::KeyBuf;
 use crate::name::MANIFEST_NAME;
 use crate::report::{Healed, Part};
-use crate::run::{Found, Parts, Run, RunFile, VerifyAhead, open_exact};
+use crate::run::{Parts, Run, RunFile, VerifyAhead, open_exact};
 use crate::scan::Scan;
 use crate::section::SectionFile;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::{CheckpointOptions, Error, Result};
+
+mod lookup;
 
 /// What making a checkpoint cost. All zero where it was opened rather than made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -257,80 +259,6 @@ impl Checkpoint {
         self.0.runs.split_at(self.0.parts.count())
     }
 
-    /// The value of `key`, in place; where it begins, see [`CheckpointOptions::value_alignment`].
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] where the block that holds the key, or could, is lost; those of the disk.
-    #[inline]
-    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        let key = Key::from(key);
-        self.get_hashed(key, key.hash(self.0.hash_seed))
-    }
-
-    /// As [`get`](Self::get), for a caller that has the key's [hash](Key::hash) with this checkpoint's
-    /// [`hash_seed`](Self::hash_seed) already.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    // A key in parts that goes through memory, as an argument of a call does, is what `Key` is there to avoid.
-    #[inline(always)]
-    pub fn get_hashed(&self, key: Key<'_>, hash: u64) -> Result<Option<&[u8]>> {
-        if self.0.is_plain {
-            let Some((file, start)) = self.0.parts.start(hash, key) else { return Ok(None) };
-            return Ok(file.get_from(start, hash, key)?.and_then(Found::value));
-        }
-        let (space, name) = key.into_parts();
-        self.get_in_several(hash, space, name)
-    }
-
-    /// As [`get_hashed`](Self::get_hashed), from several runs. A function of its own, so that what is shorter with one stays short.
-    #[inline(never)]
-    fn get_in_several(&self, hash: u64, space: u64, name: &[u8]) -> Result<Option<&[u8]>> {
-        let key = Key::from_parts((space, name));
-        let (_, later) = self.layers();
-        // Most entries lie in the oldest. The first line of it is fetched while the filters of the others are asked, also for a key that
-        // turns out to lie in one of these.
-        let hash_for_oldest = self.hash_for_oldest(key, hash);
-        let start = self.0.parts.start(hash_for_oldest, key);
-        start.inspect(|(_, start)| start.fetch());
-        for run in later.iter().rev() {
-            if let Some(found) = run.file.get(self.hash_for(&run.file, key, hash), key)? {
-                return Ok(found.value());
-            }
-        }
-        let Some((file, start)) = start else { return Ok(None) };
-        Ok(file.get_from(start, hash_for_oldest, key)?.and_then(Found::value))
-    }
-
-    /// Whether any run may hold something for `key`, a tombstone included; `hash` as in [`get_hashed`](Self::get_hashed).
-    /// `false` is certain.
-    #[must_use]
-    pub fn may_contain(&self, key: Key<'_>, hash: u64) -> bool {
-        let asked = if planted("filters-of-older-runs-ignored") { 1 } else { usize::MAX };
-        let (_, later) = self.layers();
-        let files = later.iter().rev().map(|run| &*run.file).chain(self.0.parts.for_key(key));
-        files.take(asked).any(|file| file.may_contain(self.hash_for(file, key, hash), key))
-    }
-
-    /// One store has one seed, so one hash serves all runs; a run from elsewhere may differ.
-    #[inline]
-    fn hash_for(&self, file: &RunFile, key: Key<'_>, hash: u64) -> u64 {
-        let seed = file.footer.identity.hash_seed;
-        let (space, name) = key.into_parts();
-        if seed == self.0.hash_seed { hash } else { other_hash(seed, space, name) }
-    }
-
-    /// The same for the part of the oldest run where the key may lie.
-    #[inline(always)]
-    fn hash_for_oldest(&self, key: Key<'_>, hash: u64) -> u64 {
-        if self.0.parts.hash_seed() == Some(self.0.hash_seed) {
-            return hash;
-        }
-        let (space, name) = key.into_parts();
-        let part = self.0.parts.for_key(Key::from_parts((space, name)));
-        part.map_or(hash, |part| other_hash(part.footer.identity.hash_seed, space, name))
-    }
-
     /// The seed of the hash that [`get_hashed`](Self::get_hashed) asks for: that of the options, else of the newest run.
     #[must_use]
     pub fn hash_seed(&self) -> u64 {
@@ -452,13 +380,6 @@ impl Checkpoint {
         let sections = self.0.sections.iter().flat_map(SectionFile::healed);
         self.0.healed.iter().cloned().chain(runs).chain(sections).collect()
     }
-}
-
-/// The hash for a run that came from elsewhere. Apart, so that nothing of it is done ahead for runs that did not.
-#[cold]
-#[inline(never)]
-fn other_hash(seed: u64, space: u64, name: &[u8]) -> u64 {
-    Key::from_parts((space, name)).hash(seed)
 }
 
 impl fmt::Debug for Checkpoint {

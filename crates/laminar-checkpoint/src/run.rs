@@ -16,6 +16,7 @@ mod guide;
 mod heal;
 mod iter;
 mod parts;
+mod prefetch;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -399,8 +399,9 @@ impl Driver {
                 }
             }
             let Some(view) = store.operator_view(&operator_name(operator)) else { continue };
-            for number in 0..=u8::MAX {
-                let key = crate::Key(number).bytes();
+            let keys: Vec<_> = (0..=u8::MAX).map(|number| (number, crate::Key(number).bytes())).collect();
+            view.prefetch(&keys.iter().map(|(_, key)| &key[..]).collect::<Vec<_>>());
+            for (number, key) in keys {
                 if view.get(&key)? != memory.get(&key)? {
                     return Err(Violation::new(format!("get of key {number} of operator {operator} differs")).into());
                 }

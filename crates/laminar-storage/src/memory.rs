@@ -6,7 +6,7 @@ use laminar_checkpoint::KeyBuf;
 
 use crate::Result;
 use crate::keyspace::Namespace;
-use crate::read::as_slice;
+use crate::read::{Layers, as_slice};
 use crate::state::{Scan, StateStore};
 use crate::table::{SPACE_BYTES, Table};
 
@@ -52,6 +52,10 @@ impl Default for MemoryStateStore {
 impl StateStore for MemoryStateStore {
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         Ok(self.table.get(&self.table.key(NAMESPACE.id(), key)).and_then(|entry| entry.value))
+    }
+
+    fn prefetch(&self, keys: &[&[u8]]) {
+        Layers { table: &self.table, attached: None }.prefetch(NAMESPACE, keys);
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {

@@ -50,6 +50,12 @@ impl StateStore for Operator<'_> {
         self.view()?.get(key)
     }
 
+    fn prefetch(&self, keys: &[&[u8]]) {
+        if let Ok(view) = self.view() {
+            view.prefetch(keys);
+        }
+    }
+
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.store.put_in(self.id, key, value)
     }
@@ -108,6 +114,11 @@ impl<'a> OperatorView<'a> {
     #[inline]
     pub fn get(&self, key: &[u8]) -> Result<Option<&'a [u8]>> {
         self.layers.get(self.namespace, key)
+    }
+
+    /// Has what will be looked at for these keys fetched into the processor's cache, see [`StateStore::prefetch`].
+    pub fn prefetch(&self, keys: &[&[u8]]) {
+        self.layers.prefetch(self.namespace, keys);
     }
 
     /// Whether there is a value under a key.

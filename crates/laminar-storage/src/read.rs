@@ -11,6 +11,9 @@ use crate::keyspace::{Namespace, strip};
 use crate::state::Scan;
 use crate::table::{Entry, Table, TableRange};
 
+/// Keys whose lines of memory are fetched at the same time: about as many as a processor has on their way at once.
+const GROUP: usize = 16;
+
 /// The two layers of a store that hold entries.
 #[derive(Clone, Copy)]
 pub(crate) struct Layers<'a> {
@@ -35,6 +38,31 @@ impl<'a> Layers<'a> {
         match self.attached {
             Some(checkpoint) => get_below(checkpoint, namespace, key),
             None => Ok(None),
+        }
+    }
+
+    /// Has what will be looked at for these keys on its way into the processor's cache.
+    pub(crate) fn prefetch(self, namespace: Namespace, keys: &[&[u8]]) {
+        keys.chunks(GROUP).for_each(|group| self.prefetch_group(namespace, group));
+    }
+
+    /// The same for so many that the lines of one step are still on their way when the last of them is asked for.
+    fn prefetch_group(self, namespace: Namespace, group: &[&[u8]]) {
+        let space = namespace.id();
+        let (mut asked, mut below) = ([None; GROUP], [Key::from(b""); GROUP]);
+        for (name, asked) in group.iter().zip(&mut asked) {
+            let key = self.table.key(space, name);
+            self.table.prefetch(&key);
+            *asked = Some(key);
+        }
+        let mut missing = 0;
+        let unknown = asked.iter().flatten().filter(|key| !self.table.prefetch_entry(key));
+        for (key, below) in unknown.zip(&mut below) {
+            *below = key.below();
+            missing += 1;
+        }
+        if let Some(checkpoint) = self.attached {
+            checkpoint.prefetch(below.split_at(missing).0);
         }
     }
 

@@ -31,6 +31,29 @@ pub trait StateStore {
     /// Where the store cannot read it.
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>>;
 
+    /// Says that these keys are going to be looked up or changed soon: what is in memory of them, or of where they are, is fetched into the
+    /// processor's cache, for all at the same time. Whoever gets a batch of events says so for its keys, one or two dozen at a time, before
+    /// the first of them; each look-up by itself waits for memory, two or three times in a row.
+    ///
+    /// A hint, which changes no result: any key will do, and nothing is read from disk. Does nothing unless a store says otherwise.
+    ///
+    /// ```
+    /// use laminar_storage::{MemoryStateStore, StateStore};
+    ///
+    /// let mut state = MemoryStateStore::new();
+    /// let batch = ["UA", "DL", "UA"];
+    /// state.prefetch(&batch.map(str::as_bytes));
+    /// for carrier in batch {
+    ///     let seen = state.get(carrier.as_bytes())?.map_or(0, |bytes| bytes[0]);
+    ///     state.put(carrier.as_bytes(), &[seen + 1])?;
+    /// }
+    /// assert_eq!(state.get(b"UA")?, Some(&[2][..]));
+    /// # Ok::<(), laminar_storage::Error>(())
+    /// ```
+    fn prefetch(&self, keys: &[&[u8]]) {
+        let _ = keys;
+    }
+
     /// Sets the value of `key`.
     ///
     /// # Errors

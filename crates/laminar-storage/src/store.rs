@@ -393,6 +393,12 @@ impl StateStore for WalStateStore {
         }
     }
 
+    fn prefetch(&self, keys: &[&[u8]]) {
+        if let Some(namespace) = self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id)) {
+            self.layers().prefetch(namespace, keys);
+        }
+    }
+
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let id = self.default_operator()?;
         self.put_in(id, key, value)

@@ -197,6 +197,18 @@ impl Table {
         self.index.find(&self.arena, key).map(|(_, block)| Entry::of(block, key.len()))
     }
 
+    /// Has the line where the index tells of `key` on its way into the cache: the first of two steps, before [`prefetch_entry`](Self::prefetch_entry).
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &Key<'_>) {
+        self.index.prefetch(key.hash);
+    }
+
+    /// Has the entry of `key` on its way into the cache, if there seems to be one, and says so.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, key: &Key<'_>) -> bool {
+        self.index.prefetch_entry(&self.arena, key.hash)
+    }
+
     /// Sets the entry of `key`: a value, or a tombstone, and what it is marked with: any number below 2^30.
     ///
     /// A value that fits into the space of the one it replaces is written over it.

@@ -399,6 +399,47 @@ fn reads_of_touched_blocks_make_no_call_and_hardly_an_allocation() {
     assert!(made.iter().all(|call| call.op == Op::Spawn), "{made:?}");
 }
 
+/// A hint fetches what is known: it verifies nothing, reads nothing, and changes no answer.
+#[test]
+fn announcing_keys_makes_no_call_and_no_allocation() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut store, _) = filled(&root, 20_000, 100);
+    store.checkpoint().unwrap().wait().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let (env, calls) = counting();
+    let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    let keys: Vec<[u8; 16]> = (19_000..21_000).map(key).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    let announce = |store: &WalStateStore| {
+        let allocated = allocations(|| keys.chunks(50).for_each(|keys| store.prefetch(keys)));
+        let made = calls.take();
+        assert!(allocated == 0 && made.is_empty(), "{allocated} allocations, {made:?}");
+    };
+    let found = |store: &WalStateStore| keys.iter().filter(|key| store.get(key).unwrap().is_some()).count();
+    // Nothing is known of any block.
+    calls.take();
+    announce(&store);
+    assert_eq!(found(&store), 1000);
+    assert!(!calls.take().is_empty(), "the first look-ups verify what they touch");
+    announce(&store);
+    assert_eq!(found(&store), 1000);
+    for n in 19_500..20_500 {
+        store.put(&key(n), &[2; 100]).unwrap();
+    }
+    calls.take();
+    announce(&store);
+    assert_eq!(found(&store), 1500);
+    store.commit().unwrap();
+    // Several runs.
+    store.checkpoint().unwrap().wait().unwrap();
+    store.commit().unwrap();
+    assert_eq!((store.attached_checkpoint().unwrap().runs().len(), found(&store)), (2, 1500));
+    calls.take();
+    announce(&store);
+    assert_eq!(found(&store), 1500);
+}
+
 /// Who scans while there is little finds the keys in order later; who does not waits for them to be sorted, once.
 #[test]
 fn what_was_scanned_when_it_was_empty_is_in_order_later() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use laminar_benches::workload::BATCH_KEYS;
 use laminar_storage::{StateStore, SyncPolicy, WalStateStore};
 
 use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
@@ -38,6 +39,15 @@ impl Backend for Laminar {
     #[inline]
     fn get<R>(&mut self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Outcome<Option<R>> {
         Ok(self.store.get(key)?.map(read))
+    }
+
+    #[inline]
+    fn prefetch(&mut self, keys: &[Key]) {
+        let mut announced = [&[][..]; BATCH_KEYS];
+        for keys in keys.chunks(BATCH_KEYS) {
+            announced.iter_mut().zip(keys).for_each(|(announced, key)| *announced = key);
+            self.store.prefetch(announced.split_at(keys.len()).0);
+        }
     }
 
     fn scan(&mut self, prefix: &[u8], mut each: impl FnMut(&Key, &[u8])) -> Outcome {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use laminar_benches::workload::Key;
+use laminar_benches::workload::{BATCH_KEYS, Key};
 use laminar_benches::{Latency, child, memory, names, time};
 
 use super::event::{Event, Source};
@@ -192,6 +192,7 @@ struct Operator<B, Q> {
     query: Q,
     source: Source,
     batch: Vec<Event>,
+    announced: Vec<Key>,
     offset: u64,
     results: Results,
     hashes: Vec<(u64, u64)>,
@@ -217,6 +218,7 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
             query: Q::restore(word),
             source: Source::open(job.events, offset)?,
             batch: Vec::with_capacity(BATCH),
+            announced: Vec::with_capacity(BATCH_KEYS),
             offset,
             results: Results { hash, count },
             hashes: Vec::new(),
@@ -245,8 +247,11 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
         let Some((last, others)) = batch.split_last() else { return Ok(false) };
         match clock {
             Clock::None => {
-                for event in &batch {
-                    self.query.apply(&mut self.store, *event, &mut self.results)?;
+                for events in batch.chunks(BATCH_KEYS) {
+                    self.announce(events);
+                    for event in events {
+                        self.query.apply(&mut self.store, *event, &mut self.results)?;
+                    }
                 }
                 self.offset += batch.len() as u64;
                 self.commit()?;
@@ -257,12 +262,23 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
         Ok(true)
     }
 
+    /// Tells the store what these events will ask for; the first of them waits for that.
+    #[inline]
+    fn announce(&mut self, events: &[Event]) {
+        self.announced.clear();
+        self.announced.extend(events.iter().filter_map(Q::announced));
+        self.store.prefetch(&self.announced);
+    }
+
     /// The same with a clock around each event; the commit belongs to the latency of the last one.
     fn watched(&mut self, others: &[Event], last: Event, clock: Clock) -> Outcome {
         let mut start = time::now();
-        for event in others {
-            self.query.apply(&mut self.store, *event, &mut self.results)?;
-            start = self.latency(clock).record_since(start);
+        for events in others.chunks(BATCH_KEYS) {
+            self.announce(events);
+            for event in events {
+                self.query.apply(&mut self.store, *event, &mut self.results)?;
+                start = self.latency(clock).record_since(start);
+            }
         }
         self.query.apply(&mut self.store, last, &mut self.results)?;
         self.offset += others.len() as u64 + 1;

@@ -31,6 +31,12 @@ pub(crate) trait Query {
         0
     }
 
+    /// The key that an event will ask for, where that is mostly not in the processor's cache: stores that can be told are, for a few events
+    /// at a time.
+    fn announced(_: &Event) -> Option<Key> {
+        None
+    }
+
     /// Takes an event.
     fn apply<B: Backend>(&mut self, store: &mut B, event: Event, results: &mut Results) -> Outcome;
 }

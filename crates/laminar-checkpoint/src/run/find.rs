@@ -23,8 +23,8 @@ pub(super) struct Spot {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start<'a> {
     at: usize,
-    way: &'a Way,
-    bucket: Option<&'a [u8; LINE]>,
+    pub(super) way: &'a Way,
+    pub(super) bucket: Option<&'a [u8; LINE]>,
 }
 
 impl Start<'_> {
@@ -123,7 +123,7 @@ impl RunFile {
 
     /// The one chapter where the key may lie. A key that lies in none may be looked for in any: it is not there either.
     #[inline(always)]
-    fn way_to(&self, key: Key<'_>) -> Option<(usize, &Way)> {
+    pub(super) fn way_to(&self, key: Key<'_>) -> Option<(usize, &Way)> {
         let at = self.chapters_from_head(key).checked_sub(1)?;
         Some((at, self.ways.get(at)?))
     }

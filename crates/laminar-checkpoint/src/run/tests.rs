@@ -19,6 +19,7 @@ use crate::key::Key;
 use crate::sync::Arc;
 
 mod fixed;
+mod prefetch;
 
 fn options(env: Env) -> CheckpointOptions {
     CheckpointOptions::on(env).read_back(false)

@@ -35,6 +35,9 @@ pub(super) struct Way {
     shape: Shape,
 }
 
+/// What is fetched of an entry ahead of its look-up: more than most have, and not so much that a long one drives the others out of the cache.
+const AHEAD_BYTES: usize = 3 * LINE;
+
 /// That of a chapter without fixed blocks: no item has room for such an entry.
 const NO_SHAPE: Shape = Shape { stride: 0, key_bytes: 0, value_bytes: u16::MAX };
 
@@ -211,6 +214,23 @@ impl<'a> Whole<'a> {
             return None;
         }
         self.bytes.as_chunks().0.get(page * (PAGE / LINE) + number % LINES_PER_BLOCK)
+    }
+
+    /// The memory of the entry in this cell, or of this number in a fixed block, up to [`AHEAD_BYTES`]; none if its block is not among them.
+    #[inline]
+    pub(super) fn memory(self, way: &Way, cell: usize) -> &'a [u8] {
+        let in_block = cell & usize::from(way.in_block);
+        let start = way.data + (cell - in_block) * CELL;
+        let (start, bytes) = match known(self.blocks, start / PAGE) {
+            0 => return &[],
+            known if known & FIXED != 0 => {
+                let stride = usize::from(way.shape.stride);
+                (start + in_block * stride, stride.min(AHEAD_BYTES))
+            }
+            _ => (way.data + cell * CELL + (CELL - ENTRY_HEADER), AHEAD_BYTES),
+        };
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        rest.get(..bytes).unwrap_or(rest)
     }
 
     /// The entry in this cell of the chapter, or of this number in a fixed block; nothing if its block is not among them, or can't be one.

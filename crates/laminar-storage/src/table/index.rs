@@ -158,12 +158,11 @@ impl Index {
         }
     }
 
-    /// Has the entry of a hash whose bucket is there, if there is one, on its way into the cache.
+    /// Has the entry of a hash whose bucket is there, if there seems to be one, on its way into the cache, and says so.
     #[inline]
-    pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) {
-        if let Some(slot) = self.segment_of(hash).and_then(|segment| segment.nearest(hash)) {
-            arena.prefetch_entry(slot);
-        }
+    pub(super) fn prefetch_entry(&self, arena: &Arena, hash: u64) -> bool {
+        let nearest = self.segment_of(hash).and_then(|segment| segment.nearest(hash));
+        nearest.inspect(|&slot| arena.prefetch_entry(slot)).is_some()
     }
 
     /// The segment that a hash belongs to; none of an index that has had no entry.

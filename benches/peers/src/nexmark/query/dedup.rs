@@ -1,5 +1,7 @@
 //! Passes on what has not come before, out of millions of keys.
 
+use laminar_benches::workload::Key;
+
 use super::{Event, Kinds, Query, Results, bytes, key};
 use crate::backend::{Backend, Outcome};
 use crate::measure::BATCH;
@@ -28,7 +30,7 @@ impl Dedup {
     }
 
     /// Scattered, as the hash of an event's identity is.
-    fn key(id: u64) -> laminar_benches::workload::Key {
+    fn key(id: u64) -> Key {
         let mixed = (id ^ (id >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         key(IDS, mixed >> 8, id)
     }
@@ -40,6 +42,10 @@ impl Query for Dedup {
 
     fn restore(_: u64) -> Self {
         Self { scratch: Vec::new() }
+    }
+
+    fn announced(event: &Event) -> Option<Key> {
+        if let Event::Seen { id } = event { Some(Self::key(*id)) } else { None }
     }
 
     fn apply<B: Backend>(&mut self, store: &mut B, event: Event, results: &mut Results) -> Outcome {

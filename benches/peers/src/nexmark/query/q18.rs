@@ -1,6 +1,6 @@
 //! The last bid of every bidder for every auction.
 
-use laminar_benches::workload::Values;
+use laminar_benches::workload::{Key, Values};
 
 use super::{Event, Kinds, Query, Results, key, words};
 use crate::backend::{Backend, Outcome};
@@ -18,6 +18,10 @@ impl Query for Q18 {
 
     fn restore(_: u64) -> Self {
         Self { texts: Values::new(), scratch: Vec::new() }
+    }
+
+    fn announced(event: &Event) -> Option<Key> {
+        if let Event::Bid { auction, bidder, .. } = event { Some(key(BIDS, *bidder, *auction)) } else { None }
     }
 
     fn apply<B: Backend>(&mut self, store: &mut B, event: Event, results: &mut Results) -> Outcome {

@@ -1,0 +1,87 @@
+//! What is fetched ahead of a look-up is what the look-up reads, and of blocks that nobody has verified nothing is.
+
+use super::*;
+
+/// How many of `keys` have the memory of their entries named by their start, of those that are found by the short way.
+fn named(run: &Run, keys: &[Vec<u8>]) -> (usize, usize) {
+    let (mut named, mut found) = (0, 0);
+    for key in keys {
+        let (hash, asked) = (run.hash(key), Key::from(key.as_slice()));
+        let Some((at, way)) = run.file.way_to(asked) else { continue };
+        let start = run.file.start_at(at, way, hash);
+        let ahead = run.file.memory_ahead(&start, hash).as_ptr_range();
+        let entry = start.bucket.and_then(|bucket| run.file.pages.whole().find(way, bucket, hash, asked)).flatten();
+        if let Some(entry) = entry {
+            found += 1;
+            let first_of_value = entry.value.map_or(entry.key, |value| value).as_ptr();
+            named += usize::from(ahead.contains(&entry.key.as_ptr()) && ahead.contains(&first_of_value));
+        } else {
+            assert!(start.bucket.is_some() || ahead.is_empty());
+        }
+    }
+    (named, found)
+}
+
+#[test]
+fn what_is_fetched_ahead_is_what_is_read() {
+    // With headers; of one shape; and of a shape that is longer than what is fetched, whose keys lie behind the values.
+    for (value_bytes, is_long) in [(None, false), (Some(20), false), (Some(1000), true)] {
+        let disk = SimDisk::new(1);
+        let len = |len: u32| value_bytes.or(Some(len as usize * 3));
+        let run =
+            if value_bytes.is_none() { varied(&disk, 70_000, false, len) } else { of_one_shape(&disk, value_bytes) };
+        let keys: Vec<Vec<u8>> = run.iter().map(|entry| entry.unwrap().0.to_vec()).collect();
+        assert!(keys.len() > 3000);
+        let untouched = RunFile::open(&*disk.env().vfs, run.file.path(), &run.file.record, ReadMode::Mapped).unwrap();
+        assert_eq!(named(&Run::new(Arc::new(untouched), Path::new("untouched")), &keys), (0, 0));
+        for key in &keys {
+            let hash = run.hash(key);
+            assert!(run.get(hash, key).unwrap().is_some());
+            let is_allowed = run.file.prefetch_if_allowed(hash, Key::from(key.as_slice()));
+            assert!(is_allowed, "the filter was asked a moment ago, and knows the key");
+        }
+        let (named, found) = named(&run, &keys);
+        assert_eq!(found, keys.len());
+        if is_long {
+            assert_eq!(named, 0, "the start of the value is, and not the key behind it");
+        } else {
+            // Of the others the bucket was full, or a stranger with the same tag comes first in it.
+            assert!(named > found * 9 / 10, "{named} of {found}");
+        }
+    }
+}
+
+#[test]
+fn what_the_filter_denies_is_not_fetched() {
+    let disk = SimDisk::new(1);
+    let run = varied(&disk, 5000, false, |_| Some(20));
+    let others: Vec<Vec<u8>> = varied_keys(5000).into_iter().map(|key| [key, vec![0]].concat()).collect();
+    let mut allowed = 0;
+    for key in &others {
+        let (hash, asked) = (run.hash(key), Key::from(key.as_slice()));
+        let is_allowed = run.may_contain(hash, key);
+        run.file.prefetch_filter(hash, asked);
+        if run.file.way_to(asked).is_some() {
+            // What lies outside of all chapters is not asked for by order here, only by the filter of the nearest.
+            assert!(run.file.prefetch_if_allowed(hash, asked) || !is_allowed, "{key:?}");
+        }
+        allowed += usize::from(is_allowed);
+    }
+    assert!(allowed < others.len() / 2, "{allowed}");
+    let denied = others.iter().filter(|key| !run.file.prefetch_if_allowed(run.hash(key), Key::from(key.as_slice())));
+    assert!(denied.count() > others.len() / 2);
+}
+
+fn of_one_shape(disk: &SimDisk, value_bytes: Option<usize>) -> Run {
+    let identity = Identity { run_id: 80, from: 3, to: 9, hash_seed: 1, is_base: false };
+    let path = Path::new("one shape");
+    let mut writer = RunWriter::create(&options(disk.env()).value_alignment(8), path, identity).unwrap();
+    for i in 0..3400_u32 {
+        let key = format!("key {i:012}");
+        writer.push(key.as_bytes(), value_bytes.map(|bytes| vec![7; bytes]).as_deref()).unwrap();
+    }
+    let record = writer.finish().unwrap().record;
+    assert!(fixed_blocks(disk, path, &record).len() > 5);
+    let file = RunFile::open(&*disk.env().vfs, path, &record, ReadMode::Mapped).unwrap();
+    Run::new(Arc::new(file), path)
+}
