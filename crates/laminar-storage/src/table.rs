@@ -188,7 +188,7 @@ impl Table {
     /// The entry of `key`, perhaps a tombstone.
     #[inline(always)]
     pub fn get(&self, key: &Key<'_>) -> Option<Entry<'_>> {
-        if !self.arriving.is_empty()
+        if self.arriving.may_have(key.hash)
             && !planted("get-passes-over-arrivals")
             && let Some(entry) = self.arriving.find(*key)
         {

@@ -19,7 +19,6 @@ struct Arrival {
     /// First, so that it is aligned as values are.
     value: [u8; VALUE_BYTES],
     key: [u8; KEY_BYTES],
-    hash: u64,
     mark: u32,
     key_bytes: usize,
     /// `None` for a tombstone.
@@ -27,8 +26,7 @@ struct Arrival {
 }
 
 impl Arrival {
-    const EMPTY: Self =
-        Self { value: [0; VALUE_BYTES], key: [0; KEY_BYTES], hash: 0, mark: 0, key_bytes: 0, value_bytes: None };
+    const EMPTY: Self = Self { value: [0; VALUE_BYTES], key: [0; KEY_BYTES], mark: 0, key_bytes: 0, value_bytes: None };
 
     #[expect(clippy::indexing_slicing, reason = "lengths are those of what was copied here")]
     fn key(&self) -> &[u8] {
@@ -46,13 +44,16 @@ impl Arrival {
 pub(super) struct Arriving {
     /// A ring; made when it is first needed.
     ring: Option<Box<[Arrival; ARRIVALS]>>,
+    /// The hashes of the keys in the ring, apart so that a look-up is told at once that its key is not here. Those of changes that have left
+    /// stay until others come.
+    hashes: [u64; ARRIVALS],
     first: usize,
     len: usize,
 }
 
 impl Arriving {
     pub(super) const fn new() -> Self {
-        Self { ring: None, first: 0, len: 0 }
+        Self { ring: None, hashes: [0; ARRIVALS], first: 0, len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -79,28 +80,29 @@ impl Arriving {
     #[expect(clippy::indexing_slicing, reason = "the ring is asked modulo its length, and keys and values are short")]
     pub(super) fn push(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) {
         let ring = self.ring.get_or_insert_with(|| Box::new([Arrival::EMPTY; ARRIVALS]));
-        let arrival = &mut ring[(self.first + self.len) % ARRIVALS];
+        let at = (self.first + self.len) % ARRIVALS;
+        let arrival = &mut ring[at];
+        self.hashes[at] = key.hash;
         self.len += 1;
         arrival.key[..SPACE_BYTES].copy_from_slice(&key.space);
         arrival.key[SPACE_BYTES..key.len()].copy_from_slice(key.name);
         if let Some(value) = value {
             arrival.value[..value.len()].copy_from_slice(value);
         }
-        (arrival.hash, arrival.mark) = (key.hash, mark);
-        (arrival.key_bytes, arrival.value_bytes) = (key.len(), value.map(<[u8]>::len));
+        (arrival.mark, arrival.key_bytes, arrival.value_bytes) = (mark, key.len(), value.map(<[u8]>::len));
     }
 
     /// The hash of the change that has come half way: the line of its bucket is there.
     #[inline]
     pub(super) fn middle_hash(&self) -> Option<u64> {
-        let ring = self.ring.as_ref().filter(|_| self.len >= ARRIVALS / 2)?;
-        ring.get((self.first + self.len - ARRIVALS / 2) % ARRIVALS).map(|arrival| arrival.hash)
+        let middle = (self.first + self.len).checked_sub(ARRIVALS / 2).filter(|_| self.len >= ARRIVALS / 2)?;
+        self.hashes.get(middle % ARRIVALS).copied()
     }
 
     /// The change that came first: its key, and what it sets.
     pub(super) fn oldest(&self, hasher: &Hasher) -> Option<(Key<'_>, Entry<'_>)> {
-        let oldest = self.iter().next()?;
-        Some((hasher.known(oldest.key(), oldest.hash)?, oldest.entry()))
+        let (hash, oldest) = (self.hashes.get(self.first)?, self.iter().next()?);
+        Some((hasher.known(oldest.key(), *hash)?, oldest.entry()))
     }
 
     /// Drops the change that came first.
@@ -109,16 +111,19 @@ impl Arriving {
         self.len -= 1;
     }
 
+    /// Whether a change of a key with this hash may stand here. `false` is certain.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.len > 0 && self.hashes.iter().fold(false, |any, &other| any | (other == hash))
+    }
+
     /// What the newest change of `key` sets, if any stands here.
     // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[inline(never)]
     pub(super) fn find(&self, key: Key<'_>) -> Option<Entry<'_>> {
         let same = |arrival: &&Arrival| {
-            arrival.hash == key.hash
-                && arrival
-                    .key()
-                    .split_first_chunk()
-                    .is_some_and(|(space, name)| *space == key.space && name == key.name)
+            let parts = arrival.key().split_first_chunk();
+            parts.is_some_and(|(space, name)| *space == key.space && name == key.name)
         };
         self.iter().rev().find(same).map(Arrival::entry)
     }
