@@ -84,7 +84,7 @@ pub const GET_HIT_BATCH: &str = "get/hit/batch";
 pub const GET_MISS: &str = "get/miss";
 /// [`GET_HIT`] from a freshly opened store whose pages the system has cached, each page touched before.
 pub const GET_HIT_OPENED: &str = "get/hit/opened";
-/// [`GET_HIT_BATCH`] from a freshly opened store.
+/// [`GET_HIT_BATCH`] from a freshly opened store, each page touched before.
 pub const GET_HIT_OPENED_BATCH: &str = "get/hit/opened/batch";
 /// [`GET_MISS`] from a freshly opened store.
 pub const GET_MISS_OPENED: &str = "get/miss/opened";
@@ -155,6 +155,8 @@ pub const NEXMARK_QUERIES: [&str; 5] = ["q4", "q5", "q8", "q18", "dedup"];
 pub const NEXMARK_QUIET: &str = "/quiet";
 /// Latencies of events while a checkpoint runs, appended to `nexmark/<query>`.
 pub const NEXMARK_CHECKPOINT: &str = "/checkpoint";
+/// Events/s of ours where it is not told for which keys the operator will ask, appended to `nexmark/<query>`.
+pub const NEXMARK_UNTOLD: &str = "/untold";
 /// Bytes written for each event, appended to `nexmark/<query>`.
 pub const NEXMARK_WRITTEN: &str = "/bytes-written";
 /// The most memory of its own that the process had, appended to `nexmark/<query>`.

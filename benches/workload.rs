@@ -18,9 +18,9 @@ pub const BATCH_KEYS: usize = 32;
 /// Keys of a group, see [`grouped`].
 pub const GROUP_KEYS: usize = 10;
 
-/// Random bytes that values are cut from. So few that they stay in the processor's own cache, as a value does that a caller has just made: cut from
+/// Random bytes that values are cut from. So few that they stay in the processor's second cache, as a value does that a caller has just made: cut from
 /// a megabyte, the misses of the bench itself were a fifth of what a put took. So many that two values of a block hardly have bytes in common.
-const POOL_BYTES: usize = 128 << 10;
+pub const POOL_BYTES: usize = 128 << 10;
 
 const KEYS_SEED: u64 = 1;
 const MISSES_SEED: u64 = 2;
@@ -139,8 +139,12 @@ impl Values {
     #[must_use]
     #[inline]
     pub fn of(&self, key: &Key, version: u8) -> &[u8] {
-        let [_, high, low, ..] = *key;
-        let at = (usize::from(high) << 12 | usize::from(low) << 4) % POOL_BYTES + usize::from(version);
+        // Keys that are neighbours, which a store puts into one block, have values from anywhere: there is nothing to compress.
+        let [first, second] =
+            [key.first_chunk(), key.last_chunk()].map(|half| half.map_or(0, |half| u64::from_le_bytes(*half)));
+        let mixed = (first ^ second.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let place = usize::try_from(mixed >> 51).expect("13 bits") * (POOL_BYTES >> 13);
+        let at = place + usize::from(version);
         self.0.get(at..at + VALUE_BYTES).expect("the bytes reach past the last place")
     }
 

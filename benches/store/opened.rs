@@ -57,8 +57,8 @@ fn points(store: &mut Laminar, keys: &[Key], values: &Values, ops: usize) -> Vec
     let hits = workload::picks(keys, ops, 21);
     let misses = workload::misses(ops);
     let hit = time::rate(&hits, |key| store.get(key).expect("it was put"));
-    let batch = batch_rate(store, &hits).expect("it can be told");
     let miss = time::rate(&misses, |key| assert_eq!(store.get(key), None));
+    let batch = batch_rate(store, &workload::picks(keys, ops, 23)).expect("it can be told");
     let written = tenth(keys);
     for key in &written {
         store.put(key, values.of(key, 1));

@@ -12,6 +12,7 @@ use crate::contenders::{Contender, Hash, Laminar, Tree, batch_rate};
 pub(crate) struct Questions {
     keys: Vec<Key>,
     hits: Vec<Key>,
+    batches: Vec<Key>,
     misses: Vec<Key>,
     zipf: Vec<Key>,
     deletes: Vec<Key>,
@@ -26,6 +27,7 @@ impl Questions {
         let (grouped, prefixes) = workload::grouped(count);
         Self {
             hits: workload::picks(&keys, ops, 11),
+            batches: workload::picks(&keys, ops, 15),
             misses: workload::misses(ops),
             zipf: workload::zipf(&keys, ops, 12),
             deletes: workload::shuffled(&keys, ops, 13),
@@ -50,16 +52,16 @@ pub(crate) fn measure(settings: &Settings, keys: u32, output: &Output) {
 }
 
 fn run<C: Contender>(mut store: C, another: impl FnOnce() -> C, questions: &Questions) -> Vec<Figure> {
-    let Questions { keys, hits, misses, zipf, deletes, values, .. } = questions;
+    let Questions { keys, hits, batches, misses, zipf, deletes, values, .. } = questions;
     let mut figures: Vec<Figure> = Vec::new();
     let mut note = |bench: &str, rate: f64| figures.push((bench, "ops/s", rate).into());
     note(PUT, time::rate(keys, |key| store.put(key, values.of(key, 0))));
     store.settle();
     note(GET_HIT, time::rate(hits, |key| store.get(key).expect("it was put")));
-    if let Some(rate) = batch_rate(&store, hits) {
+    note(GET_MISS, time::rate(misses, |key| assert_eq!(store.get(key), None)));
+    if let Some(rate) = batch_rate(&store, batches) {
         note(GET_HIT_BATCH, rate);
     }
-    note(GET_MISS, time::rate(misses, |key| assert_eq!(store.get(key), None)));
     let mut put = false;
     let half = |key: &Key| {
         put = !put;

@@ -1,5 +1,7 @@
 //! Keys, values and the orders in which they are asked for: made once, before anything is timed.
 
+use laminar_benches::workload::POOL_BYTES;
+
 pub(crate) type Key = [u8; 16];
 
 pub(crate) const VALUE_BYTES: usize = 100;
@@ -23,7 +25,7 @@ pub(crate) struct Workload {
 impl Workload {
     pub(crate) fn new(count: u32, ops: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut random = vec![0; (1 << 20) + VALUE_BYTES];
+        let mut random = vec![0; POOL_BYTES + VALUE_BYTES];
         rng.fill(&mut random);
         let keys: Vec<Key> = (0..count).map(|_| rng.u128(..).to_le_bytes()).collect();
         let mut deletes = keys.clone();
@@ -51,7 +53,7 @@ impl Workload {
 
     /// A value for a key: a slice of random bytes, so that there is nothing to compress.
     pub(crate) fn value(&self, key: &Key) -> &[u8] {
-        let at = usize::from(key[1]) << 12 | usize::from(key[2]) << 4;
+        let at = (usize::from(key[1]) << 12 | usize::from(key[2]) << 4) % POOL_BYTES;
         &self.random[at..at + VALUE_BYTES]
     }
 }

@@ -142,15 +142,15 @@ pub(crate) fn read<S: State>(bytes: &[u8]) -> Result<&S::Archived> {
     Ok(rkyv::access::<S::Archived, Error>(bytes)?)
 }
 
-/// Flights whose keys the store is told of at once.
-const ANNOUNCED: usize = 16;
+/// Flights whose keys the store is told of at once: as many as it fetches at a time.
+const AHEAD: usize = 16;
 
 /// Takes flights into account, one after the other, in the operator's own key space.
 pub(crate) fn apply<O: Operator>(state: &mut impl StateStore, flights: &[Flight]) -> Result<()> {
     let mut buffer = AlignedVec::new();
-    for flights in flights.chunks(ANNOUNCED) {
-        let keyed: Vec<_> = flights.iter().filter_map(|flight| Some((O::key(flight)?, flight))).collect();
-        // So that the first look-ups of a batch do not wait for memory one after the other.
+    for group in flights.chunks(AHEAD) {
+        let keyed: Vec<_> = group.iter().filter_map(|flight| Some((O::key(flight)?, flight))).collect();
+        // Told ahead, these look-ups wait for memory together. It pays where there is more state than the processor's cache holds, other than here.
         state.prefetch(&keyed.iter().map(|(key, _)| key.as_bytes()).collect::<Vec<_>>());
         for (key, flight) in keyed {
             let mut value = match state.get(key.as_bytes())? {

@@ -65,6 +65,9 @@ pub(crate) trait Backend: Sized {
     const IS_DURABLE: bool = true;
     /// Whether keys have an order.
     const IS_ORDERED: bool = true;
+    /// Whether it can be told which keys will be asked for. Of these stores only ours can; what RocksDB and LMDB have for several keys are gets,
+    /// which see nothing of the changes between them.
+    const CAN_BE_TOLD: bool = false;
 
     /// Opens the store in `dir`, or creates it there.
     fn open(dir: &Path, setup: Setup) -> Outcome<Self>;
@@ -78,7 +81,7 @@ pub(crate) trait Backend: Sized {
     /// Hands the value of a key to `read`, from where it lies.
     fn get<R>(&mut self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Outcome<Option<R>>;
 
-    /// Says which keys will be asked for. Of these stores only ours can be told.
+    /// Says which keys will be asked for.
     #[inline]
     fn prefetch(&mut self, _: &[Key]) {}
 

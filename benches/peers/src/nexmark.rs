@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use laminar_benches::{Figure, Output, Rounds, Settings, child, directory};
+use laminar_benches::{Figure, Output, Rounds, Settings, child, directory, names};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Outcome, Store};
@@ -72,6 +72,18 @@ impl Name {
         }
     }
 
+    /// Whether it tells a store which keys it will ask for.
+    fn tells(self) -> bool {
+        struct Tells;
+        impl Work for Tells {
+            type Output = bool;
+            fn run<Q: Query>(self) -> bool {
+                Q::TELLS
+            }
+        }
+        self.run(Tells)
+    }
+
     fn write_events(self, path: &Path, plan: Plan) -> Outcome {
         struct Kinds;
         impl Work for Kinds {
@@ -100,15 +112,18 @@ pub(crate) struct Plan {
     pub(crate) windows: usize,
     /// Between two starts of a checkpoint.
     pub(crate) interval_millis: u64,
+    /// Whether a store that can be told which keys will be asked for is told.
+    pub(crate) tells: bool,
 }
 
 impl Plan {
     fn of(name: Name, settings: &Settings) -> Self {
         let known = if settings.large { Settings::LARGE_KEYS } else { settings.keys }.into();
         match settings.quick {
-            true => Self { events: 1_000_000, known, millis: 400, windows: 1, interval_millis: 150 },
+            true => Self { events: 1_000_000, known, millis: 400, windows: 1, interval_millis: 150, tells: true },
             false => {
-                let mut plan = Self { events: 10_000_000, known, millis: 3_000, windows: 1, interval_millis: 1_000 };
+                let mut plan =
+                    Self { events: 10_000_000, known, millis: 3_000, windows: 1, interval_millis: 1_000, tells: true };
                 if plan.turns(name, settings) == 1 {
                     plan.windows = settings.rounds;
                 }
@@ -146,6 +161,17 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
                 let dir = tempfile::tempdir_in(scratch).expect("a directory can be made");
                 let run = Run { name, store, dir: dir.path(), events, plan };
                 run.measure(&mut hashes.borrow_mut()).unwrap_or_else(|error| panic!("{error}"))
+            });
+        }
+        if name.tells() {
+            let plan = Plan { tells: false, ..plan };
+            let (events, hashes, scratch) = (&events, &hashes, scratch.path());
+            rounds.add_for(plan.turns(name, settings), Store::Laminar.name(), move || {
+                let dir = tempfile::tempdir_in(scratch).expect("a directory can be made");
+                let run = Run { name, store: Store::Laminar, dir: dir.path(), events, plan };
+                let figures = run.measure(&mut hashes.borrow_mut()).unwrap_or_else(|error| panic!("{error}"));
+                let speed = figures.into_iter().filter(|figure| figure.bench == title(name));
+                speed.map(|speed| Figure { bench: speed.bench + names::NEXMARK_UNTOLD, ..speed }).collect()
             });
         }
         output.rows(rounds.run(), plan.keys(name));

@@ -11,7 +11,7 @@ use crate::keyspace::{Namespace, strip};
 use crate::state::Scan;
 use crate::table::{Entry, Table, TableRange};
 
-/// Keys whose lines of memory are fetched at the same time: about as many as a processor has on their way at once.
+/// Keys whose lines of memory are fetched at the same time: of each there are a few, and a processor has some dozens on their way at once.
 const GROUP: usize = 16;
 
 /// The two layers of a store that hold entries.
@@ -48,22 +48,29 @@ impl<'a> Layers<'a> {
 
     /// The same for so many that the lines of one step are still on their way when the last of them is asked for.
     fn prefetch_group(self, namespace: Namespace, group: &[&[u8]]) {
-        let space = namespace.id();
-        let (mut asked, mut below) = ([None; GROUP], [Key::from(b""); GROUP]);
-        for (name, asked) in group.iter().zip(&mut asked) {
-            let key = self.table.key(space, name);
-            self.table.prefetch(&key);
-            *asked = Some(key);
+        let (space, mut asked) = (namespace.id(), [None; GROUP]);
+        // Where nothing was written since the checkpoint, there is no reason to compute the table's hash.
+        if !self.table.is_empty() {
+            for (name, asked) in group.iter().zip(&mut asked) {
+                let key = self.table.key(space, name);
+                self.table.prefetch(&key);
+                *asked = Some(key);
+            }
         }
-        let mut missing = 0;
-        let unknown = asked.iter().flatten().filter(|key| !self.table.prefetch_entry(key));
-        for (key, below) in unknown.zip(&mut below) {
-            *below = key.below();
-            missing += 1;
+        let Some(checkpoint) = self.attached else {
+            for key in asked.iter().flatten() {
+                self.table.prefetch_entry(key);
+            }
+            return;
+        };
+        let is_above = |asked: &Option<_>| asked.as_ref().is_some_and(|key| self.table.prefetch_entry(key));
+        let missing = group.iter().zip(&asked).filter(|(_, asked)| !is_above(asked));
+        let (mut below, mut count) = ([Key::from(b""); GROUP], 0);
+        for ((name, _), below) in missing.zip(&mut below) {
+            *below = Key::of_parts(space, name);
+            count += 1;
         }
-        if let Some(checkpoint) = self.attached {
-            checkpoint.prefetch(below.split_at(missing).0);
-        }
+        checkpoint.prefetch(below.split_at(count).0);
     }
 
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.

@@ -31,11 +31,17 @@ pub trait StateStore {
     /// Where the store cannot read it.
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>>;
 
-    /// Says that these keys are going to be looked up or changed soon: what is in memory of them, or of where they are, is fetched into the
-    /// processor's cache, for all at the same time. Whoever gets a batch of events says so for its keys, one or two dozen at a time, before
-    /// the first of them; each look-up by itself waits for memory, two or three times in a row.
+    /// Says that these keys are going to be looked up soon, or read and changed: the memory that tells where their entries are, and the entries,
+    /// is fetched into the processor's cache, for sixteen keys at the same time. A look-up by itself waits for memory two or three times in a row.
     ///
-    /// A hint, which changes no result: any key will do, and nothing is read from disk. Does nothing unless a store says otherwise.
+    /// Worth it for whoever gets events in batches and has more state than the processor's cache holds: then look-ups of a batch that was told
+    /// before take a third to a half of the time. 16 to 32 keys at a time are enough; of hundreds the first may have left the cache again before they are asked for.
+    /// Not worth it for a single key, for keys that are asked for all the time, and for changes without a look-up, which wait for nothing. It costs
+    /// as many instructions as the look-ups.
+    ///
+    /// A hint, which changes no answer: any key will do. It makes no call and no allocation; what was never read of a checkpoint is left alone, and a page of it that
+    /// the system has dropped from memory may be waited for, as the look-up would. Of a long entry the first 128 bytes are fetched, in a checkpoint 192.
+    /// Does nothing unless a store says otherwise; one that wraps another passes it on.
     ///
     /// ```
     /// use laminar_storage::{MemoryStateStore, StateStore};

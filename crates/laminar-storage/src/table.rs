@@ -259,14 +259,16 @@ impl Table {
 
     /// As [`settle`](Self::settle), up to so many of the newest changes.
     fn settle_to(&mut self, left: usize) {
-        let mut arriving = std::mem::take(&mut self.arriving);
-        while arriving.len() > left {
-            let Some((key, entry)) = arriving.oldest(self.index.hasher()) else { unreachable!("as many as it says") };
-            let placed = self.place(&key, entry.mark, entry.value);
-            assert!(placed.is_ok(), "short entries come here while there is plenty of room: {placed:?}");
-            arriving.drop_oldest();
+        let Some(ring) = self.arriving.lend() else { return };
+        while self.arriving.len() > left {
+            let oldest = self.arriving.oldest(&ring, self.index.hasher());
+            let Some((key, entry)) = oldest else { unreachable!("as many as it says") };
+            if let Err(error) = self.place(&key, entry.mark, entry.value) {
+                unreachable!("short entries come here while there is plenty of room: {error}");
+            }
+            self.arriving.drop_oldest();
         }
-        self.arriving = arriving;
+        self.arriving.give_back(ring);
     }
 
     /// Sets an entry where it belongs.
@@ -279,8 +281,7 @@ impl Table {
             self.bytes += key.len() as u64 + new_bytes;
             return Ok(Change::New);
         };
-        let old = Entry::of(old, key.len());
-        let (old_mark, old_bytes) = (old.mark, old.value.map(<[u8]>::len));
+        let (old_mark, old_bytes) = (old.mark(), old.value_bytes());
         if !self.arena.overwrite(slot, mark, value) {
             let moved = self.arena.insert(mark, key, value)?;
             self.index.replace(key.hash, slot, moved);

@@ -13,6 +13,8 @@ pub(super) struct Laminar {
 }
 
 impl Backend for Laminar {
+    const CAN_BE_TOLD: bool = true;
+
     fn open(dir: &Path, setup: Setup) -> Outcome<Self> {
         let policy = match setup.durability {
             Durability::Process => SyncPolicy::Manual,

@@ -192,7 +192,8 @@ struct Operator<B, Q> {
     query: Q,
     source: Source,
     batch: Vec<Event>,
-    announced: Vec<Key>,
+    tells: bool,
+    told: Vec<Key>,
     offset: u64,
     results: Results,
     hashes: Vec<(u64, u64)>,
@@ -218,7 +219,8 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
             query: Q::restore(word),
             source: Source::open(job.events, offset)?,
             batch: Vec::with_capacity(BATCH),
-            announced: Vec::with_capacity(BATCH_KEYS),
+            tells: job.plan.tells,
+            told: Vec::with_capacity(BATCH_KEYS),
             offset,
             results: Results { hash, count },
             hashes: Vec::new(),
@@ -244,11 +246,13 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
     fn batch(&mut self, clock: Clock) -> Outcome<bool> {
         self.source.next(BATCH, &mut self.batch)?;
         let batch = std::mem::take(&mut self.batch);
-        let Some((last, others)) = batch.split_last() else { return Ok(false) };
+        if batch.is_empty() {
+            return Ok(false);
+        }
         match clock {
             Clock::None => {
                 for events in batch.chunks(BATCH_KEYS) {
-                    self.announce(events);
+                    self.tell(events);
                     for event in events {
                         self.query.apply(&mut self.store, *event, &mut self.results)?;
                     }
@@ -256,34 +260,38 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
                 self.offset += batch.len() as u64;
                 self.commit()?;
             }
-            Clock::Quiet | Clock::Beside => self.watched(others, *last, clock)?,
+            Clock::Quiet | Clock::Beside => self.watched(&batch, clock)?,
         }
         self.batch = batch;
         Ok(true)
     }
 
-    /// Tells the store what these events will ask for; the first of them waits for that.
+    /// Tells a store that can be told what these events will ask for; the first of them waits for that.
     #[inline]
-    fn announce(&mut self, events: &[Event]) {
-        self.announced.clear();
-        self.announced.extend(events.iter().filter_map(Q::announced));
-        self.store.prefetch(&self.announced);
+    fn tell(&mut self, events: &[Event]) {
+        if B::CAN_BE_TOLD && Q::TELLS && self.tells {
+            self.told.clear();
+            self.told.extend(events.iter().filter_map(Q::told));
+            self.store.prefetch(&self.told);
+        }
     }
 
     /// The same with a clock around each event; the commit belongs to the latency of the last one.
-    fn watched(&mut self, others: &[Event], last: Event, clock: Clock) -> Outcome {
+    fn watched(&mut self, batch: &[Event], clock: Clock) -> Outcome {
         let mut start = time::now();
-        for events in others.chunks(BATCH_KEYS) {
-            self.announce(events);
+        let mut left = batch.len();
+        for events in batch.chunks(BATCH_KEYS) {
+            self.tell(events);
             for event in events {
                 self.query.apply(&mut self.store, *event, &mut self.results)?;
+                left -= 1;
+                if left == 0 {
+                    self.offset += batch.len() as u64;
+                    self.commit()?;
+                }
                 start = self.latency(clock).record_since(start);
             }
         }
-        self.query.apply(&mut self.store, last, &mut self.results)?;
-        self.offset += others.len() as u64 + 1;
-        self.commit()?;
-        self.latency(clock).record_since(start);
         Ok(())
     }
 

@@ -22,6 +22,8 @@ use laminar_benches::workload::Key;
 pub(crate) trait Query {
     /// What it gets.
     const KINDS: Kinds;
+    /// Whether its state is more than the processor's cache holds, so that a store that can be told is told which keys a few events will ask for.
+    const TELLS: bool = false;
 
     /// With the word that it keeps across events: how far its time has come. 0 at the start.
     fn restore(word: u64) -> Self;
@@ -31,9 +33,8 @@ pub(crate) trait Query {
         0
     }
 
-    /// The key that an event will ask for, where that is mostly not in the processor's cache: stores that can be told are, for a few events
-    /// at a time.
-    fn announced(_: &Event) -> Option<Key> {
+    /// The key that an event will ask for, of a query that tells.
+    fn told(_: &Event) -> Option<Key> {
         None
     }
 

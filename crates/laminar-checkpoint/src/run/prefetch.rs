@@ -1,5 +1,5 @@
-//! Fetches what a look-up by hash will wait for into the processor's cache, in two steps: first the lines that tell where a key lies, then, once they
-//! are there, what they point to. Only blocks that were verified before are looked at, so nothing is read from disk.
+//! Fetches what a look-up by hash will wait for into the processor's cache, in steps: first the lines that tell where a key lies, then, once they
+//! are there, what they point to. Only blocks that were verified before are looked at, so nothing is read by a call.
 
 use laminar_vfs::prefetch;
 
@@ -11,7 +11,7 @@ use crate::hash::{LINE, line_of, matches};
 use crate::key::Key;
 
 impl Start<'_> {
-    /// First step, where nothing lies below: the bucket.
+    /// The bucket: first step where nothing lies below, else the second.
     pub(crate) fn prefetch(&self) {
         self.bucket.into_iter().for_each(|bucket| prefetch(bucket));
     }
@@ -28,16 +28,14 @@ impl RunFile {
         self.known_filter_line(hash, key).into_iter().for_each(|line| prefetch(line));
     }
 
-    /// Second step: the bucket, if the filter's line allows the hash; says whether it does.
-    pub(crate) fn prefetch_if_allowed(&self, hash: u64, key: Key<'_>) -> bool {
-        let is_allowed = self.known_filter_line(hash, key).is_some_and(|line| filter::allows(line, hash));
-        if let Some((at, way)) = self.way_to(key).filter(|_| is_allowed) {
-            self.start_at(at, way, hash).prefetch();
-        }
-        is_allowed
+    /// Second step: where to look for the key, if the filter's line allows the hash. The bucket is to be fetched, and the entry in a third step.
+    pub(crate) fn start_if_allowed(&self, hash: u64, key: Key<'_>) -> Option<Start<'_>> {
+        self.known_filter_line(hash, key).filter(|line| filter::allows(line, hash))?;
+        let (at, way) = self.way_to(key)?;
+        Some(self.start_at(at, way, hash))
     }
 
-    /// Second step, where nothing lies below: the entry.
+    /// The step behind the bucket: the entry.
     pub(crate) fn prefetch_entry(&self, start: &Start<'_>, hash: u64) {
         prefetch(self.memory_ahead(start, hash));
     }

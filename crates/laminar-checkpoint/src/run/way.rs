@@ -216,21 +216,25 @@ impl<'a> Whole<'a> {
         self.bytes.as_chunks().0.get(page * (PAGE / LINE) + number % LINES_PER_BLOCK)
     }
 
-    /// The memory of the entry in this cell, or of this number in a fixed block, up to [`AHEAD_BYTES`]; none if its block is not among them.
+    /// The memory of the entry in this cell, or of this number in a fixed block; of a long one [`AHEAD_BYTES`] with the key. None if its block is
+    /// not among them.
     #[inline]
     pub(super) fn memory(self, way: &Way, cell: usize) -> &'a [u8] {
         let in_block = cell & usize::from(way.in_block);
         let start = way.data + (cell - in_block) * CELL;
-        let (start, bytes) = match known(self.blocks, start / PAGE) {
+        let end = start + usize::from(way.payload);
+        let (at, bytes) = match known(self.blocks, start / PAGE) {
             0 => return &[],
             known if known & FIXED != 0 => {
                 let stride = usize::from(way.shape.stride);
-                (start + in_block * stride, stride.min(AHEAD_BYTES))
+                // The key lies behind the value.
+                let bytes = stride.min(AHEAD_BYTES);
+                (start + (in_block + 1) * stride - bytes, bytes)
             }
             _ => (way.data + cell * CELL + (CELL - ENTRY_HEADER), AHEAD_BYTES),
         };
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        rest.get(..bytes).unwrap_or(rest)
+        // Nothing is known of what lies behind the block.
+        self.bytes.get(at..(at + bytes).min(end)).unwrap_or_default()
     }
 
     /// The entry in this cell of the chapter, or of this number in a fixed block; nothing if its block is not among them, or can't be one.

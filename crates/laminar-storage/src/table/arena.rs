@@ -212,13 +212,19 @@ impl Arena {
 
     /// Overwrites the value of an entry where it is. False, and nothing changed, if its block is of the wrong size.
     pub(super) fn overwrite(&mut self, slot: Slot, mark: u32, value: Option<&[u8]>) -> bool {
-        let fits = self.fits_in_place(slot, value.map(<[u8]>::len));
-        if fits {
-            let block = self.block(slot);
-            let layout = value.map_or_else(|| block.layout(), |value| Layout::new(block.key().len(), value.len()));
-            block::write_value(self.bytes_mut(slot), layout, mark, value);
-        }
-        fits
+        let block = self.block(slot);
+        let layout = match value {
+            // Mostly it is as long as the one before.
+            Some(value) if value.len() != block.value_space() => {
+                if !self.fits_in_place(slot, Some(value.len())) {
+                    return false;
+                }
+                Layout::new(block.key().len(), value.len())
+            }
+            _ => block.layout(),
+        };
+        block::write_value(self.bytes_mut(slot), layout, mark, value);
+        true
     }
 
     /// Whether an entry's block is of the right size for a value of so many bytes; a tombstone keeps the block of what it buries.

@@ -39,11 +39,15 @@ impl Arrival {
     }
 }
 
+/// The places of changes.
+#[derive(Debug)]
+pub(super) struct Ring(Box<[Arrival; ARRIVALS]>);
+
 /// A few changes, in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Arriving {
-    /// A ring; made when it is first needed.
-    ring: Option<Box<[Arrival; ARRIVALS]>>,
+    /// Made when it is first needed.
+    ring: Option<Ring>,
     /// The hashes of the keys in the ring, apart so that a look-up is told at once that its key is not here. Those of changes that have left
     /// stay until others come.
     hashes: [u64; ARRIVALS],
@@ -79,7 +83,7 @@ impl Arriving {
     /// Adds a change that [`takes`](Self::takes) allows. It is not full.
     #[expect(clippy::indexing_slicing, reason = "the ring is asked modulo its length, and keys and values are short")]
     pub(super) fn push(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) {
-        let ring = self.ring.get_or_insert_with(|| Box::new([Arrival::EMPTY; ARRIVALS]));
+        let Ring(ring) = self.ring.get_or_insert_with(|| Ring(Box::new([Arrival::EMPTY; ARRIVALS])));
         let at = (self.first + self.len) % ARRIVALS;
         let arrival = &mut ring[at];
         self.hashes[at] = key.hash;
@@ -99,9 +103,19 @@ impl Arriving {
         self.hashes.get(middle % ARRIVALS).copied()
     }
 
-    /// The change that came first: its key, and what it sets.
-    pub(super) fn oldest(&self, hasher: &Hasher) -> Option<(Key<'_>, Entry<'_>)> {
-        let (hash, oldest) = (self.hashes.get(self.first)?, self.iter().next()?);
+    /// Lends the ring to whoever changes the table by what stands there. Only the ring: a hash that was stored a moment ago can't be read
+    /// together with its neighbours before it has left the processor's store buffer.
+    pub(super) fn lend(&mut self) -> Option<Ring> {
+        self.ring.take()
+    }
+
+    pub(super) fn give_back(&mut self, ring: Ring) {
+        self.ring = Some(ring);
+    }
+
+    /// The change in the `ring` that came first: its key, and what it sets.
+    pub(super) fn oldest<'r>(&self, Ring(ring): &'r Ring, hasher: &Hasher) -> Option<(Key<'r>, Entry<'r>)> {
+        let (hash, oldest) = (self.hashes.get(self.first)?, ring.get(self.first)?);
         Some((hasher.known(oldest.key(), *hash)?, oldest.entry()))
     }
 
@@ -113,8 +127,10 @@ impl Arriving {
 
     /// Whether a change of a key with this hash may stand here. `false` is certain.
     #[inline]
+    #[expect(clippy::manual_contains, reason = "that compares several together")]
     pub(super) fn may_have(&self, hash: u64) -> bool {
-        self.len > 0 && self.hashes.iter().fold(false, |any, &other| any | (other == hash))
+        // One by one, for the reason that `lend` tells.
+        self.len > 0 && self.hashes.iter().any(|&other| other == hash)
     }
 
     /// What the newest change of `key` sets, if any stands here.
@@ -136,11 +152,11 @@ impl Arriving {
     }
 
     pub(super) fn resident_bytes(&self) -> usize {
-        self.ring.as_ref().map_or(0, |ring| size_of_val(&**ring))
+        self.ring.as_ref().map_or(0, |Ring(ring)| size_of_val(&**ring))
     }
 
     fn iter(&self) -> impl DoubleEndedIterator<Item = &Arrival> {
-        let ring = self.ring.iter();
+        let ring = self.ring.iter().map(|Ring(ring)| ring);
         let (first, len) = (self.first, self.len);
         ring.flat_map(move |ring| (first..first + len).filter_map(|at| ring.get(at % ARRIVALS)))
     }

@@ -140,6 +140,12 @@ impl<'a> Block<'a> {
         Some(&self.bytes[layout.value_start..layout.value_end])
     }
 
+    /// Bytes of the value, or `None` of a tombstone.
+    #[inline]
+    pub(super) fn value_bytes(self) -> Option<usize> {
+        (!self.is_tombstone()).then_some(self.value_space())
+    }
+
     /// A byte of each cache line of the block, of the first few: read early, they are on their way into the cache. Which ones is foreseen
     /// by how many the blocks before had, so that the reads need not wait for the header, as that of the last byte has to.
     #[inline]
@@ -159,7 +165,7 @@ impl<'a> Block<'a> {
 
     /// Bytes set aside for the value.
     #[inline]
-    fn value_space(self) -> usize {
+    pub(super) fn value_space(self) -> usize {
         (self.meta & (TOMBSTONE - 1)) as usize
     }
 }

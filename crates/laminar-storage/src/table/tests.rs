@@ -397,3 +397,20 @@ fn every_layout_keeps_key_and_value() {
     let keys = table.range(Bound::Unbounded, Bound::Unbounded).map(|(key, _)| key.len());
     assert!(keys.eq(key_lengths));
 }
+
+#[test]
+fn what_is_there_is_fetched_ahead_and_hardly_anything_else() {
+    let key = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
+    let mut table = Table::new(5);
+    assert!(!table.prefetch_entry(&whole(&table, &key(1))), "a table without memory has nothing");
+    for n in 0..2000 {
+        let key = key(n);
+        let whole = whole(&table, &key);
+        table.insert(&whole, 0, Some(b"value")).unwrap();
+    }
+    let seem_there =
+        |numbers: std::ops::Range<u64>| numbers.filter(|&n| table.prefetch_entry(&whole(&table, &key(n)))).count();
+    // An entry lies elsewhere where its bucket was full, and a stranger may have the tag.
+    let (there, others) = (seem_there(0..2000), seem_there(2000..4000));
+    assert!(there > 1800 && others < 200, "{there} of 2,000, and {others} that are not there");
+}

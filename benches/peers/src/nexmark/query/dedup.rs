@@ -39,12 +39,13 @@ impl Dedup {
 impl Query for Dedup {
     /// None of the generator's kinds: its input is [`seen`](crate::nexmark::event::seen).
     const KINDS: Kinds = Kinds { persons: false, auctions: false, bids: false };
+    const TELLS: bool = true;
 
     fn restore(_: u64) -> Self {
         Self { scratch: Vec::new() }
     }
 
-    fn announced(event: &Event) -> Option<Key> {
+    fn told(event: &Event) -> Option<Key> {
         if let Event::Seen { id } = event { Some(Self::key(*id)) } else { None }
     }
 

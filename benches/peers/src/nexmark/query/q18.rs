@@ -15,12 +15,13 @@ pub(crate) struct Q18 {
 
 impl Query for Q18 {
     const KINDS: Kinds = Kinds { persons: false, auctions: false, bids: true };
+    const TELLS: bool = true;
 
     fn restore(_: u64) -> Self {
         Self { texts: Values::new(), scratch: Vec::new() }
     }
 
-    fn announced(event: &Event) -> Option<Key> {
+    fn told(event: &Event) -> Option<Key> {
         if let Event::Bid { auction, bidder, .. } = event { Some(key(BIDS, *bidder, *auction)) } else { None }
     }
 

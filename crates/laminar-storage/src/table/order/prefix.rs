@@ -140,14 +140,11 @@ mod tests {
             let fenced = random.usize(..4);
             let key: Vec<u8> = (0..fenced + random.usize(..OWN + 4)).map(|_| random.u8(..2)).collect();
             let prefix = Prefix::of_keys(&key, fenced, random.usize(..=key.len()));
-            let other: Vec<u8> = (0..random.usize(..OWN + 8)).map(|at| key.get(at).copied().unwrap_or(0)).collect();
-            let mut other = [&key[..fenced], other.get(fenced..).unwrap_or_default()].concat();
-            if let Some(byte) = other[fenced..].first_mut().filter(|_| random.bool()) {
-                *byte ^= 1;
-            }
-            let last = other.len().saturating_sub(1);
-            if let Some(byte) = other[fenced..].get_mut(last.saturating_sub(fenced)).filter(|_| random.bool()) {
-                *byte = random.u8(..);
+            let rest = (fenced..fenced + random.usize(..OWN + 8)).map(|at| key.get(at).copied().unwrap_or(0));
+            let mut other: Vec<u8> = key[..fenced].iter().copied().chain(rest).collect();
+            let compared = other.len().min(prefix.len()) - fenced;
+            if compared > 0 && random.bool() {
+                other[fenced + random.usize(..compared)] ^= random.u8(1..);
             }
             let rest = &other[fenced..];
             let own = &key[fenced..prefix.len()];
