@@ -23,7 +23,7 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
         "peers-nexmark",
         "Nexmark over each store as the state backend",
         "A commit every 1,000 events, a checkpoint every second. Latencies are of one event, the commit counted into the last of its batch. \
-         In q18 and dedup ours is told the keys of 32 events ahead; `untold`: without that. The others take no such hint.",
+         In dedup ours is told the keys of 32 events ahead; `untold`: without that. The others take no such hint.",
     ),
     ("log", "Our log against the floors of the machine", ""),
     (

@@ -1,6 +1,6 @@
 //! The last bid of every bidder for every auction.
 
-use laminar_benches::workload::{Key, Values};
+use laminar_benches::workload::Values;
 
 use super::{Event, Kinds, Query, Results, key, words};
 use crate::backend::{Backend, Outcome};
@@ -15,14 +15,9 @@ pub(crate) struct Q18 {
 
 impl Query for Q18 {
     const KINDS: Kinds = Kinds { persons: false, auctions: false, bids: true };
-    const TELLS: bool = true;
 
     fn restore(_: u64) -> Self {
         Self { texts: Values::new(), scratch: Vec::new() }
-    }
-
-    fn told(event: &Event) -> Option<Key> {
-        if let Event::Bid { auction, bidder, .. } = event { Some(key(BIDS, *bidder, *auction)) } else { None }
     }
 
     fn apply<B: Backend>(&mut self, store: &mut B, event: Event, results: &mut Results) -> Outcome {
