@@ -4,7 +4,7 @@ use std::path::Path;
 
 use laminar_storage::{CheckpointInfo, StateStore, StoreOptions, WalStateStore};
 
-use crate::workload::{Key, VALUE_BYTES, Values};
+use crate::workload::{BATCH_KEYS, Key, VALUE_BYTES, Values};
 
 /// Changes in a commit.
 pub const COMMIT_CHANGES: usize = 1_000;
@@ -43,6 +43,16 @@ pub fn put_all<'a>(store: &mut WalStateStore, keys: impl IntoIterator<Item = &'a
         }
     }
     store.commit().and_then(|ticket| ticket.wait()).expect("there is space");
+}
+
+/// Tells the store which keys will be asked for, [`BATCH_KEYS`] at a time.
+#[inline]
+pub fn tell(store: &impl StateStore, keys: &[Key]) {
+    let mut told = [&[][..]; BATCH_KEYS];
+    for keys in keys.chunks(BATCH_KEYS) {
+        told.iter_mut().zip(keys).for_each(|(told, key)| *told = key);
+        store.prefetch(told.split_at(keys.len()).0);
+    }
 }
 
 /// Makes a checkpoint, waits for it, and takes it into use.

@@ -78,7 +78,7 @@ pub const PUT_COMMIT_EACH: &str = "put/commit-each";
 pub const PUT_DURABLE_EACH: &str = "put/durable-each";
 /// Gets of keys that are there, their values read: ops/s.
 pub const GET_HIT: &str = "get/hit";
-/// [`GET_HIT`] in batches of [`BATCH_KEYS`](crate::workload::BATCH_KEYS), each announced to the store.
+/// [`GET_HIT`] in batches of [`BATCH_KEYS`](crate::workload::BATCH_KEYS), each told to the store before.
 pub const GET_HIT_BATCH: &str = "get/hit/batch";
 /// Gets of keys that are not there: ops/s.
 pub const GET_MISS: &str = "get/miss";

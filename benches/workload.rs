@@ -12,15 +12,15 @@ pub type Prefix = [u8; 8];
 /// Bytes of a value.
 pub const VALUE_BYTES: usize = 100;
 
-/// Keys that are announced together, where a store can be told what will be asked for.
+/// Keys that a store is told together, where it can be told what will be asked for.
 pub const BATCH_KEYS: usize = 32;
 
 /// Keys of a group, see [`grouped`].
 pub const GROUP_KEYS: usize = 10;
 
 /// Random bytes that values are cut from. So few that they stay in the processor's second cache, as a value does that a caller has just made: cut from
-/// a megabyte, the misses of the bench itself were a fifth of what a put took. So many that two values of a block hardly have bytes in common.
-pub const POOL_BYTES: usize = 128 << 10;
+/// a megabyte, the misses of the bench itself were a fifth of a put, by a profile. So many that two values of a block hardly have bytes in common.
+const POOL_BYTES: usize = 128 << 10;
 
 const KEYS_SEED: u64 = 1;
 const MISSES_SEED: u64 = 2;

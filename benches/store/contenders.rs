@@ -29,7 +29,7 @@ pub(crate) trait Contender {
 
     /// The value, read; nothing if the key is not there.
     fn get(&self, key: &Key) -> Option<u64>;
-    /// The values of a batch of keys that are there, which were announced before, read; nothing of a contender that can't be told.
+    /// The values of a batch of keys that are there, which it was told before, read; nothing of a contender that can't be told.
     fn batch(&self, _: &[Key]) -> Option<u64> {
         None
     }
@@ -38,7 +38,7 @@ pub(crate) trait Contender {
     fn scan(&self, prefix: &Prefix) -> Option<(usize, u64)>;
 }
 
-/// Gets of keys that are there, in batches that are announced: ops/s. Nothing of a contender that can't be told.
+/// Gets of keys that are there, in batches that it is told before: ops/s. Nothing of a contender that can't be told.
 pub(crate) fn batch_rate(store: &impl Contender, keys: &[Key]) -> Option<f64> {
     store.batch(&[])?;
     let batches: Vec<&[Key]> = keys.chunks(BATCH_KEYS).collect();
@@ -93,9 +93,7 @@ impl Contender for Laminar {
 
     #[inline]
     fn batch(&self, keys: &[Key]) -> Option<u64> {
-        let mut announced = [&[][..]; BATCH_KEYS];
-        announced.iter_mut().zip(keys).for_each(|(announced, key)| *announced = key);
-        self.store.prefetch(announced.split_at(keys.len().min(BATCH_KEYS)).0);
+        loaded::tell(&self.store, keys);
         Some(keys.iter().fold(0, |sum, key| sum ^ self.get(key).expect("it was put")))
     }
 

@@ -18,7 +18,7 @@ mod stores;
 mod workload;
 
 use stores::{BTree, Hash, Laminar, Store};
-use workload::{Key, Workload};
+use workload::{Key, Workload, read};
 
 /// What is measured, in this order; the last one only of stores with an order.
 const PHASES: [&str; 6] = ["load", "get, hit", "get, miss", "zipf, half put", "delete", "prefix scan of 10"];
@@ -89,11 +89,6 @@ fn scans<S: Store>(mut store: S, workload: &Workload) -> f64 {
         assert_eq!(entries, 10, "a group has ten keys");
         all
     })
-}
-
-/// Reads the whole of a value, as whoever asks for it does: some stores find the length of one without touching it.
-fn read(value: &[u8]) -> u8 {
-    value.iter().fold(0, |all, byte| all ^ byte)
 }
 
 fn rate<K, R>(keys: &[K], mut operation: impl FnMut(&K) -> R) -> f64 {

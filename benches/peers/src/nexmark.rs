@@ -153,23 +153,20 @@ pub(crate) fn run(settings: &Settings) -> Outcome {
         let hashes = RefCell::new(BTreeMap::new());
         let mut rounds = Rounds::new(title(name), settings);
         // The map comes first: it goes through all events, and what it finds the others must find.
-        let reference = std::iter::once((Store::Btreemap, 1));
+        let reference = std::iter::once((Store::Btreemap, 1, plan));
         let durable = Store::ALL.iter().copied().filter(|store| store.is_durable());
-        for (store, turns) in reference.chain(durable.map(|store| (store, plan.turns(name, settings)))) {
+        let turns = plan.turns(name, settings);
+        let untold = name.tells().then_some((Store::Laminar, turns, Plan { tells: false, ..plan }));
+        let contenders = reference.chain(durable.map(|store| (store, turns, plan))).chain(untold);
+        for (store, turns, plan) in contenders {
             let (events, hashes, scratch) = (&events, &hashes, scratch.path());
             rounds.add_for(turns, store.name(), move || {
                 let dir = tempfile::tempdir_in(scratch).expect("a directory can be made");
                 let run = Run { name, store, dir: dir.path(), events, plan };
-                run.measure(&mut hashes.borrow_mut()).unwrap_or_else(|error| panic!("{error}"))
-            });
-        }
-        if name.tells() {
-            let plan = Plan { tells: false, ..plan };
-            let (events, hashes, scratch) = (&events, &hashes, scratch.path());
-            rounds.add_for(plan.turns(name, settings), Store::Laminar.name(), move || {
-                let dir = tempfile::tempdir_in(scratch).expect("a directory can be made");
-                let run = Run { name, store: Store::Laminar, dir: dir.path(), events, plan };
                 let figures = run.measure(&mut hashes.borrow_mut()).unwrap_or_else(|error| panic!("{error}"));
+                if plan.tells {
+                    return figures;
+                }
                 let speed = figures.into_iter().filter(|figure| figure.bench == title(name));
                 speed.map(|speed| Figure { bench: speed.bench + names::NEXMARK_UNTOLD, ..speed }).collect()
             });

@@ -57,12 +57,6 @@ impl<'a> Layers<'a> {
                 *asked = Some(key);
             }
         }
-        let Some(checkpoint) = self.attached else {
-            for key in asked.iter().flatten() {
-                self.table.prefetch_entry(key);
-            }
-            return;
-        };
         let is_above = |asked: &Option<_>| asked.as_ref().is_some_and(|key| self.table.prefetch_entry(key));
         let missing = group.iter().zip(&asked).filter(|(_, asked)| !is_above(asked));
         let (mut below, mut count) = ([Key::from(b""); GROUP], 0);
@@ -70,7 +64,9 @@ impl<'a> Layers<'a> {
             *below = Key::of_parts(space, name);
             count += 1;
         }
-        checkpoint.prefetch(below.split_at(count).0);
+        if let Some(checkpoint) = self.attached {
+            checkpoint.prefetch(below.split_at(count).0);
+        }
     }
 
     /// The entries within bounds of full keys, ascending, as the caller of one namespace sees them.

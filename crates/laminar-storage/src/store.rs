@@ -351,6 +351,11 @@ impl WalStateStore {
         Ok(())
     }
 
+    #[inline(always)]
+    fn default_namespace(&self) -> Option<Namespace> {
+        self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id))
+    }
+
     fn default_view(&self) -> Option<OperatorView<'_>> {
         let id = self.catalogue.default_operator().or_else(|| {
             self.scanned_early.get_or_init(|| ());
@@ -387,14 +392,14 @@ fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
 impl StateStore for WalStateStore {
     #[inline(always)]
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        match self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id)) {
+        match self.default_namespace() {
             Some(namespace) => self.layers().get(namespace, key),
             None => Ok(None),
         }
     }
 
     fn prefetch(&self, keys: &[&[u8]]) {
-        if let Some(namespace) = self.catalogue.default_operator().and_then(|id| self.catalogue.namespace(id)) {
+        if let Some(namespace) = self.default_namespace() {
             self.layers().prefetch(namespace, keys);
         }
     }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
-use laminar_storage::{Env, ReadMode, StateStore, StoreOptions, SyncPolicy, WalStateStore};
+use laminar_storage::{Env, ReadMode, RecoveryReport, StateStore, StoreOptions, SyncPolicy, WalStateStore};
 use laminar_vfs::{DirEntry, Job, Kind, Lock, Op, OpenMode, Region, Result, Spawn, Vfs, VfsFile, Worker};
 
 /// The allocations that this thread makes in `work`.
@@ -192,6 +192,17 @@ fn filled(root: &tempfile::TempDir, keys: u32, value_bytes: usize) -> (WalStateS
     }
     store.commit().unwrap().wait().unwrap();
     (store, calls)
+}
+
+/// A store that was opened on a checkpoint of so many keys with values of 100 bytes, and an empty log behind it.
+fn opened(root: &tempfile::TempDir, keys: u32) -> (WalStateStore, RecoveryReport, Calls) {
+    let (mut store, _) = filled(root, keys, 100);
+    store.checkpoint().unwrap().wait().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let (env, calls) = counting();
+    let (store, report) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    (store, report, calls)
 }
 
 #[test]
@@ -376,12 +387,7 @@ fn a_checkpoint_costs_the_writer_no_disk_operation() {
 #[test]
 fn reads_of_touched_blocks_make_no_call_and_hardly_an_allocation() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = filled(&root, 20_000, 100);
-    store.checkpoint().unwrap().wait().unwrap();
-    store.close().unwrap();
-    drop(store);
-    let (env, calls) = counting();
-    let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    let (mut store, _, calls) = opened(&root, 20_000);
     assert_eq!(store.len().unwrap(), 20_000);
     let gets = |store: &WalStateStore| assert!((0..1000).all(|n| store.get(&key(n)).unwrap().is_some()));
     let scan = |store: &WalStateStore, prefix: &[u8]| store.prefix_scan(prefix).unwrap().count();
@@ -403,12 +409,7 @@ fn reads_of_touched_blocks_make_no_call_and_hardly_an_allocation() {
 #[test]
 fn announcing_keys_makes_no_call_and_no_allocation() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = filled(&root, 20_000, 100);
-    store.checkpoint().unwrap().wait().unwrap();
-    store.close().unwrap();
-    drop(store);
-    let (env, calls) = counting();
-    let (mut store, _) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    let (mut store, _, calls) = opened(&root, 20_000);
     let keys: Vec<[u8; 16]> = (19_000..21_000).map(key).collect();
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let announce = |store: &WalStateStore| {
@@ -465,12 +466,7 @@ fn what_was_scanned_when_it_was_empty_is_in_order_later() {
 #[test]
 fn an_opening_starts_no_thread_and_takes_no_large_buffer() {
     let root = tempfile::tempdir().unwrap();
-    let (mut store, _) = filled(&root, 1000, 100);
-    store.checkpoint().unwrap().wait().unwrap();
-    store.close().unwrap();
-    drop(store);
-    let (env, calls) = counting();
-    let (store, report) = WalStateStore::open(root.path().join("store"), StoreOptions::new().env(env)).unwrap();
+    let (store, report, calls) = opened(&root, 1000);
     assert_eq!((report.checkpoint, report.records_replayed), (Some(1), 0));
     let made = calls.take();
     assert!(!made.iter().any(|call| call.op == Op::Spawn));

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use laminar_benches::workload::BATCH_KEYS;
 use laminar_storage::{StateStore, SyncPolicy, WalStateStore};
 
 use super::{Backend, Checkpoint, Durability, Key, Outcome, Setup};
@@ -45,11 +44,7 @@ impl Backend for Laminar {
 
     #[inline]
     fn prefetch(&mut self, keys: &[Key]) {
-        let mut announced = [&[][..]; BATCH_KEYS];
-        for keys in keys.chunks(BATCH_KEYS) {
-            announced.iter_mut().zip(keys).for_each(|(announced, key)| *announced = key);
-            self.store.prefetch(announced.split_at(keys.len()).0);
-        }
+        laminar_benches::loaded::tell(&self.store, keys);
     }
 
     fn scan(&mut self, prefix: &[u8], mut each: impl FnMut(&Key, &[u8])) -> Outcome {

@@ -279,14 +279,13 @@ impl<B: Backend, Q: Query> Operator<B, Q> {
     /// The same with a clock around each event; the commit belongs to the latency of the last one.
     fn watched(&mut self, batch: &[Event], clock: Clock) -> Outcome {
         let mut start = time::now();
-        let mut left = batch.len();
+        let end = self.offset + batch.len() as u64;
         for events in batch.chunks(BATCH_KEYS) {
             self.tell(events);
             for event in events {
                 self.query.apply(&mut self.store, *event, &mut self.results)?;
-                left -= 1;
-                if left == 0 {
-                    self.offset += batch.len() as u64;
+                self.offset += 1;
+                if self.offset == end {
                     self.commit()?;
                 }
                 start = self.latency(clock).record_since(start);

@@ -82,28 +82,27 @@ impl Checkpoint {
 
     fn prefetch_group(&self, group: &[Key<'_>]) {
         let (_, later) = self.layers();
-        let mut starts = [const { None }; GROUP];
-        for (&key, to) in group.iter().zip(&mut starts) {
-            let hash = key.hash(self.0.hash_seed);
+        let (mut hashes, mut starts) = ([0; GROUP], [const { None }; GROUP]);
+        for ((&key, hash), start) in group.iter().zip(&mut hashes).zip(&mut starts) {
+            *hash = key.hash(self.0.hash_seed);
             for run in later {
-                run.file.prefetch_filter(self.hash_for(&run.file, key, hash), key);
+                run.file.prefetch_filter(self.hash_for(&run.file, key, *hash), key);
             }
-            let hash_for_oldest = self.hash_for_oldest(key, hash);
-            let Some((file, start)) = self.0.parts.start(hash_for_oldest, key) else { continue };
-            start.prefetch();
-            *to = Some((file, start, hash_for_oldest));
+            let for_oldest = self.hash_for_oldest(key, *hash);
+            *start = self.0.parts.start(for_oldest, key).map(|(file, start)| (file, start, for_oldest));
+            start.iter().for_each(|(_, start, _)| start.prefetch());
         }
-        for (&key, to) in group.iter().zip(&mut starts) {
-            let hash = key.hash(self.0.hash_seed);
+        for ((&key, &hash), start) in group.iter().zip(&hashes).zip(&mut starts) {
             let mut newer = later.iter().rev().map(|run| (&*run.file, self.hash_for(&run.file, key, hash)));
             let newer = newer.find_map(|(file, hash)| Some((file, file.start_if_allowed(hash, key)?, hash)));
-            match (&newer, &to) {
+            match (&newer, &start) {
                 (Some((_, start, _)), _) => start.prefetch(),
                 (None, Some((file, start, hash))) => file.prefetch_entry(start, *hash),
                 (None, None) => {}
             }
-            *to = newer;
+            *start = newer;
         }
+        // Of the newer runs the bucket is on its way only now.
         starts.iter().flatten().for_each(|(file, start, hash)| file.prefetch_entry(start, *hash));
     }
 

@@ -5,20 +5,20 @@ use super::*;
 use crate::format::run::MAX_CHAPTER_ENTRIES;
 use crate::verify::Findings;
 
-const PATH: &str = "fixed";
+pub(super) const PATH: &str = "fixed";
 
 /// An entry of the run with number `i`: keys ascend with it.
-type Shaped = fn(u32) -> (Vec<u8>, Option<Vec<u8>>);
+pub(super) type Shaped = fn(u32) -> (Vec<u8>, Option<Vec<u8>>);
 
-fn key(i: u32) -> Vec<u8> {
+pub(super) fn key(i: u32) -> Vec<u8> {
     format!("key {i:012}").into_bytes()
 }
 
-fn of(i: u32, bytes: usize) -> Option<Vec<u8>> {
+pub(super) fn of(i: u32, bytes: usize) -> Option<Vec<u8>> {
     Some(i.wrapping_mul(0x9E37_79B1).to_le_bytes().into_iter().cycle().take(bytes).collect())
 }
 
-fn written(disk: &SimDisk, alignment: usize, count: u32, shaped: Shaped) -> RunRecord {
+pub(super) fn written(disk: &SimDisk, alignment: usize, count: u32, shaped: Shaped) -> RunRecord {
     let identity = Identity { run_id: 79, from: 3, to: 9, hash_seed: 1, is_base: false };
     let options = options(disk.env()).value_alignment(alignment);
     let mut writer = RunWriter::create(&options, Path::new(PATH), identity).unwrap();
@@ -29,7 +29,7 @@ fn written(disk: &SimDisk, alignment: usize, count: u32, shaped: Shaped) -> RunR
     writer.finish().unwrap().record
 }
 
-fn opened(disk: &SimDisk, record: &RunRecord, mode: ReadMode) -> Run {
+pub(super) fn opened(disk: &SimDisk, record: &RunRecord, mode: ReadMode) -> Run {
     let file = RunFile::open(&*disk.env().vfs, Path::new(PATH), record, mode).unwrap();
     Run::new(Arc::new(file), Path::new(PATH))
 }

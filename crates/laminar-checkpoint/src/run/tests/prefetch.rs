@@ -30,11 +30,16 @@ fn named(run: &Run, keys: &[Vec<u8>]) -> (usize, usize) {
 #[test]
 fn what_is_fetched_ahead_is_what_is_read() {
     // With headers; of one shape; and of a shape that is longer than what is fetched, whose keys lie behind the values.
-    for value_bytes in [None, Some(20), Some(1000)] {
+    let shapes: [Option<fixed::Shaped>; 3] =
+        [None, Some(|i| (fixed::key(i), fixed::of(i, 20))), Some(|i| (fixed::key(i), fixed::of(i, 1000)))];
+    for shaped in shapes {
         let disk = SimDisk::new(1);
-        let len = |len: u32| value_bytes.or(Some(len as usize * 3));
-        let run =
-            if value_bytes.is_none() { varied(&disk, 70_000, false, len) } else { of_one_shape(&disk, value_bytes) };
+        let of_shape = |shaped| {
+            let record = fixed::written(&disk, 8, 3400, shaped);
+            assert!(fixed_blocks(&disk, Path::new(fixed::PATH), &record).len() > 5);
+            fixed::opened(&disk, &record, ReadMode::Mapped)
+        };
+        let run = shaped.map_or_else(|| varied(&disk, 70_000, false, |len| Some(len as usize * 3)), of_shape);
         let keys: Vec<Vec<u8>> = run.iter().map(|entry| entry.unwrap().0.to_vec()).collect();
         assert!(keys.len() > 3000);
         let untouched = RunFile::open(&*disk.env().vfs, run.file.path(), &run.file.record, ReadMode::Mapped).unwrap();
@@ -71,18 +76,4 @@ fn what_the_filter_denies_is_not_fetched() {
     let denied =
         others.iter().filter(|key| run.file.start_if_allowed(run.hash(key), Key::from(key.as_slice())).is_none());
     assert!(denied.count() > others.len() / 2);
-}
-
-fn of_one_shape(disk: &SimDisk, value_bytes: Option<usize>) -> Run {
-    let identity = Identity { run_id: 80, from: 3, to: 9, hash_seed: 1, is_base: false };
-    let path = Path::new("one shape");
-    let mut writer = RunWriter::create(&options(disk.env()).value_alignment(8), path, identity).unwrap();
-    for i in 0..3400_u32 {
-        let key = format!("key {i:012}");
-        writer.push(key.as_bytes(), value_bytes.map(|bytes| vec![7; bytes]).as_deref()).unwrap();
-    }
-    let record = writer.finish().unwrap().record;
-    assert!(fixed_blocks(disk, path, &record).len() > 5);
-    let file = RunFile::open(&*disk.env().vfs, path, &record, ReadMode::Mapped).unwrap();
-    Run::new(Arc::new(file), path)
 }
