@@ -35,7 +35,7 @@ pub trait StateStore {
     /// is fetched into the processor's cache, for sixteen keys at the same time. A look-up by itself waits for memory two or three times in a row.
     ///
     /// Worth it for whoever gets events in batches and has more state than the processor's cache holds: then look-ups of a batch that was told
-    /// before take a third to a half of the time. 16 to 32 keys at a time are enough; of hundreds the first may have left the cache again before they are asked for.
+    /// before take a third to two thirds of the time. 16 to 32 keys at a time are enough; of hundreds the first may have left the cache again before they are asked for.
     /// Not worth it for a single key, for keys that are asked for all the time, and for changes without a look-up, which wait for nothing. It costs
     /// as many instructions as the look-ups.
     ///
