@@ -263,10 +263,10 @@ impl WalStateStore {
             periodic.failed = finished.is_none();
         }
         self.marks.end_cut(finished.is_some());
-        self.sweeping.end_checkpoint();
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
         }
+        self.sweep_after_checkpoint();
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -342,9 +342,6 @@ impl WalStateStore {
             }
             // Also of a key that is not there: to find out would be most of what a delete costs.
             None => self.log(format::delete_len(key), |into| format::encode_delete(into, space, key))?,
-        }
-        if value.is_none() {
-            self.sweeping.owe();
         }
         self.table.write(&keyed, self.marks.now(), value)?;
         self.sweep();

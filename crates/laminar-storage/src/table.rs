@@ -23,6 +23,7 @@ mod pool;
 mod range;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 
 use arena::{Arena, Slot};
 use arriving::{ARRIVALS, Arriving};
@@ -34,6 +35,8 @@ use key::Hasher;
 pub use key::{Key, SPACE_BYTES};
 use order::Order;
 pub use range::TableRange;
+use tombstones::Graves;
+pub use tombstones::Verdict;
 
 /// A map from key to entry, ordered, for one owner.
 ///
@@ -63,6 +66,9 @@ pub struct Table {
     demand: Demand,
     /// Changes that the parts above are told of with one of the next ones.
     arriving: Arriving,
+    /// Tombstones that are to be looked at, and those that were looked at and stay until they are asked for again.
+    buried: Graves,
+    kept: Graves,
     bytes: u64,
 }
 
@@ -129,6 +135,8 @@ impl Table {
             order: Order::new(),
             demand: Demand::new(),
             arriving: Arriving::new(),
+            buried: Graves::new(),
+            kept: Graves::new(),
             bytes: 0,
         }
     }
@@ -279,10 +287,13 @@ impl Table {
             self.index.insert(&self.arena, key.hash, slot);
             self.add(key.space, slot);
             self.bytes += key.len() as u64 + new_bytes;
+            self.list_if_buried(key.hash, slot, mark, value);
             return Ok(Change::New);
         };
         let (old_mark, old_bytes) = (old.mark(), old.value_bytes());
-        if !self.arena.overwrite(slot, mark, value) {
+        if self.arena.overwrite(slot, mark, value) {
+            self.list_if_buried(key.hash, slot, mark, value);
+        } else {
             let moved = self.arena.insert(mark, key, value)?;
             self.index.replace(key.hash, slot, moved);
             self.drop_slot(slot);
@@ -338,16 +349,7 @@ impl Table {
             }
         }
         swept.came_round = steps > 0;
-        self.fetch_coming();
         swept
-    }
-
-    /// What the next steps of a sweep come to is on its way into the cache until then, and so are the places in the index of what they
-    /// may remove.
-    fn fetch_coming(&self) {
-        for block in self.arena.coming().into_iter().flatten().filter(|block| block.is_tombstone()) {
-            self.index.prefetch(self.index.hasher().hash_whole(block.key()));
-        }
     }
 
     /// Entries, tombstones included.
@@ -388,7 +390,9 @@ impl Table {
             + self.index.resident_bytes()
             + self.order.resident_bytes()
             + self.demand.resident_bytes()
-            + self.arriving.resident_bytes()) as u64
+            + self.arriving.resident_bytes()
+            + self.buried.resident_bytes()
+            + self.kept.resident_bytes()) as u64
     }
 
     fn remove_slot(&mut self, hash: u64, slot: Slot) {

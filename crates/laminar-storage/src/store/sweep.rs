@@ -4,8 +4,9 @@ use laminar_checkpoint::hash_key;
 use laminar_vfs::planted;
 
 use super::WalStateStore;
+use crate::catalogue::Catalogue;
 use crate::keyspace::Namespace;
-use crate::table::{Keep, Table};
+use crate::table::{Keep, Table, Verdict};
 
 /// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
@@ -13,29 +14,27 @@ const STEPS: usize = 2;
 /// Entries looked at in one go where the writer has waited for room.
 const RELIEF_STEPS: usize = 4096;
 
-/// A walk begins once the tombstones that it may drop are more than this part of all entries: it looks at each of those.
+/// Tombstones are looked at once they are more than this part of all entries: until then, their keys may come back.
 const WORTH: usize = 4;
 
-/// When the table is walked over. A walk begins where the hand rests, at the start of the table, and ends there: when enough was deleted,
-/// and when a checkpoint has ended, which may let go what the last walk kept. In between it would find the same again. Above the memory
-/// budget, with a checkpoint to read from, the hand goes on all the time.
+/// What of the table is looked at: tombstones once there are enough, or a checkpoint has ended, which may let them go; all entries in a
+/// walk, which begins where the hand rests, at the start of the table, and ends there, when a key space has gone. Above the memory budget,
+/// with a checkpoint to read from, the hand goes on all the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     walking: bool,
     /// Whether there is to be a walk, behind the one that is under way: what it is for may lie behind the hand.
     wanted: bool,
-    /// Tombstones that the next walk may drop: written since the last one began, or left by it for want of a commit that has happened.
-    owed: usize,
-    /// Those that it left for want of their commit.
-    pending: usize,
-    /// Whether a walk has left tombstones that the end of a checkpoint may let go.
-    kept: bool,
+    /// Tombstones that are to be looked at, however few there are.
+    due: usize,
+    /// Whether the next tombstone waits for a commit, or for the end of a checkpoint.
+    waits: bool,
 }
 
 impl Sweeping {
     /// The table may hold anything: a walk is to come.
     pub(crate) const fn new() -> Self {
-        Self { walking: false, wanted: true, owed: 0, pending: 0, kept: false }
+        Self { walking: false, wanted: true, due: 0, waits: false }
     }
 
     /// A key space has gone.
@@ -43,50 +42,38 @@ impl Sweeping {
         self.wanted = true;
     }
 
-    /// A tombstone was written.
-    pub(super) fn owe(&mut self) {
-        self.owed += 1;
-    }
-
     /// What was pending is committed.
     pub(super) fn commit(&mut self) {
-        self.owed += std::mem::take(&mut self.pending);
-    }
-
-    /// There is no room: nothing that may go stays until it is worth a walk.
-    fn hurry(&mut self) {
-        self.wanted |= self.owed > 0;
-    }
-
-    /// A checkpoint has ended.
-    pub(super) fn end_checkpoint(&mut self) {
-        self.wanted |= self.kept || self.owed > 0 || self.pending > 0;
-    }
-
-    fn is_due(&self, entries: usize, under_way: bool) -> bool {
-        self.wanted || (self.owed * WORTH > entries && !under_way)
-    }
-
-    fn start(&mut self) {
-        *self = Self { walking: true, wanted: false, owed: 0, pending: 0, kept: false };
+        self.waits = false;
     }
 }
 
 impl WalStateStore {
     /// Drops tombstones that hide nothing any more, entries of namespaces that were cleared, and, above the memory budget, entries
     /// that the attached checkpoint holds too.
-    ///
-    /// A tombstone is needed as long as the key may come back from below: while an attached run may hold it, or a checkpoint whose cut
-    /// may lie between the put and the delete is being made or can still be begun. So one that is covered by the attached
-    /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
-    /// later cut lies behind the delete.
+    #[inline]
     pub(super) fn sweep(&mut self) {
-        self.sweep_by(STEPS);
+        let tombstones = self.table.tombstones();
+        if tombstones > 0 && !self.sweeping.waits {
+            if self.sweeping.due == 0 && tombstones * WORTH > self.table.about().0 {
+                self.sweeping.due = tombstones;
+            }
+            if self.sweeping.due > 0 {
+                self.sweep_tombstones(STEPS);
+            }
+        }
+        self.walk(STEPS);
+    }
+
+    /// A checkpoint has ended: all tombstones are looked at.
+    pub(super) fn sweep_after_checkpoint(&mut self) {
+        self.table.requeue_tombstones();
+        (self.sweeping.due, self.sweeping.waits) = (self.table.tombstones(), false);
     }
 
     /// Drops what a few steps find, and has the room of all that is gone given back.
     pub(super) fn make_room(&mut self) {
-        self.sweeping.hurry();
+        self.sweep_tombstones(RELIEF_STEPS);
         self.sweep();
         self.table.release();
     }
@@ -104,63 +91,73 @@ impl WalStateStore {
             return;
         }
         self.adopt_finished();
+        while self.sweep_tombstones(RELIEF_STEPS) == RELIEF_STEPS {}
         // From wherever the hand stands to the end, and round once.
         for _ in 0..2 {
-            while !self.sweep_by(RELIEF_STEPS) {}
+            while !self.walk(RELIEF_STEPS) {}
         }
     }
 
+    /// Looks at so many tombstones, and drops those that hide nothing. Returns how many it has come past.
+    ///
+    /// A tombstone is needed as long as the key may come back from below: while an attached run may hold it, or a checkpoint whose cut
+    /// may lie between the put and the delete is being made or can still be begun. So one that is covered by the attached
+    /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
+    /// later cut lies behind the delete. If they do not deny it, the next checkpoint is to end first.
+    fn sweep_tombstones(&mut self, steps: usize) -> usize {
+        let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
+        let (attached, catalogue, marks, seed) = (&self.attached, &self.catalogue, &self.marks, self.hash_seed);
+        let done = self.table.sweep_tombstones(steps, &mut |key, entry| {
+            let is_committed = || marks.is_committed(entry.mark) || planted("tombstone-swept-before-commit");
+            let may_be_below = || {
+                !planted("tombstone-swept-over-run")
+                    && attached.as_ref().is_some_and(|below| below.may_contain(key.into(), hash_key(seed, key)))
+            };
+            if marks.is_covered(entry.mark) || !is_live(catalogue, key) {
+                Verdict::Drop
+            } else if under_way || !is_committed() {
+                Verdict::Wait
+            } else if may_be_below() {
+                Verdict::Keep
+            } else {
+                Verdict::Drop
+            }
+        });
+        self.sweeping.due = self.sweeping.due.saturating_sub(done);
+        self.sweeping.waits = done < steps;
+        done
+    }
+
     /// Looks at so many entries; `true` where the walk came round, or there is nothing to look for.
-    fn sweep_by(&mut self, steps: usize) -> bool {
+    fn walk(&mut self, steps: usize) -> bool {
         // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
         let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
-        let evicting = over_budget && self.attached.is_some();
-        let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
         if !self.sweeping.walking {
-            if !evicting && !self.sweeping.is_due(self.table.about().0, under_way) {
+            let evicting = over_budget && self.attached.is_some();
+            if !evicting && !self.sweeping.wanted {
                 return true;
             }
             // What is still arriving might take its place behind the hand.
             self.table.settle();
-            self.sweeping.start();
+            (self.sweeping.walking, self.sweeping.wanted) = (true, false);
         }
-        let (attached, catalogue, marks, seed) = (&self.attached, &self.catalogue, &self.marks, self.hash_seed);
-        let (mut kept, mut pending) = (false, 0);
+        let (catalogue, marks) = (&self.catalogue, &self.marks);
         let swept = self.table.sweep(steps, &mut |key, entry| {
-            if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
+            if !is_live(catalogue, key) {
                 return Keep::No;
             }
-            if entry.value.is_some() {
-                // What the attached checkpoint holds too is only cached here.
-                return if over_budget && (marks.is_covered(entry.mark) || planted("eviction-of-what-is-not-covered")) {
-                    Keep::No
-                } else {
-                    Keep::Yes
-                };
-            }
-            let denied = || {
-                planted("tombstone-swept-over-run")
-                    || attached.as_ref().is_none_or(|below| !below.may_contain(key.into(), hash_key(seed, key)))
-            };
-            let is_committed = || marks.is_committed(entry.mark) || planted("tombstone-swept-before-commit");
-            if marks.is_covered(entry.mark) {
-                return Keep::No;
-            }
-            if !under_way && !is_committed() {
-                pending += 1;
-                return Keep::Yes;
-            }
-            if !under_way && denied() {
-                return Keep::No;
-            }
-            kept = true;
-            Keep::Yes
+            // What the attached checkpoint holds too is only cached here.
+            let is_covered = || marks.is_covered(entry.mark) || planted("eviction-of-what-is-not-covered");
+            if over_budget && entry.value.is_some() && is_covered() { Keep::No } else { Keep::Yes }
         });
-        self.sweeping.pending += pending;
-        self.sweeping.kept |= kept;
         self.sweeping.walking = !swept.came_round;
         swept.came_round
     }
+}
+
+/// Whether the operator of a key was not cleared since.
+fn is_live(catalogue: &Catalogue, key: &[u8]) -> bool {
+    Namespace::of(key).is_none_or(|namespace| catalogue.is_live(namespace))
 }
 
 /// About what the entries of a table take, not counting memory that it holds free for new ones: at most this for entries of the sizes that

@@ -34,8 +34,6 @@ pub(super) const GROWTH: usize = 4;
 const CHUNKS: usize = 1 << (32 - CELL_BITS);
 /// A key and a value below it make an entry that certainly fits into a block of a class.
 const SHORT_BYTES: usize = LARGEST * CELL_BYTES / 4;
-/// Blocks that are looked at ahead of the hand: as many as it usually passes in one go.
-const COMING: usize = 2;
 /// Names no chunk: not the first one either, which may be that of a single large block.
 const NONE_OPEN: usize = usize::MAX;
 /// The end of a free list.
@@ -176,6 +174,14 @@ impl Arena {
         self.prefetch(slot, 8);
     }
 
+    /// Has the beginning of what is at `slot`, if anything, on its way into the cache.
+    #[inline]
+    pub(super) fn prefetch_if_there(&self, slot: Slot) {
+        let (chunk, cell) = place(slot);
+        let bytes = self.chunks.get(chunk).and_then(|chunk| chunk.bytes().get(start_of(cell)..));
+        bytes.and_then(<[u8]>::first_chunk::<CELL_BYTES>).into_iter().for_each(|cell| prefetch(cell));
+    }
+
     #[inline]
     fn prefetch(&self, slot: Slot, cells: usize) {
         let (chunk, cell) = place(slot);
@@ -223,8 +229,18 @@ impl Arena {
             }
             _ => block.layout(),
         };
-        block::write_value(self.bytes_mut(slot), layout, mark, value);
+        let is_listed = block.is_listed();
+        let bytes = self.bytes_mut(slot);
+        block::write_value(bytes, layout, mark, value);
+        if is_listed {
+            block::put_listed(bytes, true);
+        }
         true
+    }
+
+    /// Says whether the place of an entry is among those of tombstones.
+    pub(super) fn set_listed(&mut self, slot: Slot, is_listed: bool) {
+        block::put_listed(self.bytes_mut(slot), is_listed);
     }
 
     /// Whether an entry's block is of the right size for a value of so many bytes; a tombstone keeps the block of what it buries.
@@ -292,23 +308,6 @@ impl Arena {
         }
         self.hand = if *steps > 0 { (0, 0) } else { (chunk, cell) };
         None
-    }
-
-    /// The next blocks under the hand in its chunk, as far as they are entries. Those behind them are on their way into the cache.
-    pub(super) fn coming(&self) -> [Option<Block<'_>>; COMING] {
-        let (chunk, mut cell) = self.hand;
-        let used = self.chunks.get(chunk).map_or(0, |chunk| chunk.used);
-        let mut cells = 1;
-        let coming = std::array::from_fn(|_| {
-            let slot = (cell < used).then(|| slot_of(chunk, cell))?;
-            cells = self.cells_of(slot);
-            cell += cells;
-            Some(self.block(slot)).filter(|block| block.is_entry())
-        });
-        // Mostly the next ones are as long as the last one.
-        let behind = (0..COMING).map(|number| cell + number * cells).take_while(|&cell| cell < used);
-        behind.for_each(|cell| self.prefetch_key(slot_of(chunk, cell)));
-        coming
     }
 
     /// A block of at least `cells` cells.

@@ -150,6 +150,11 @@ impl Index {
         }
     }
 
+    /// Whether there is an entry of this hash at `slot`.
+    pub(super) fn has(&self, hash: u64, slot: Slot) -> bool {
+        self.segment_of(hash).is_some_and(|segment| segment.has(hash, slot)) || self.spilled.contains(&slot)
+    }
+
     /// Has the bucket of a hash on its way into the cache.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {

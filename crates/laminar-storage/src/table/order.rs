@@ -13,6 +13,7 @@ use super::arena::{Arena, Slot};
 use super::pool::Pool;
 
 mod build;
+mod finger;
 mod merge;
 mod node;
 mod prefix;
@@ -20,7 +21,8 @@ mod separator;
 mod split;
 mod waiting;
 
-use node::{Node, WIDTH};
+use finger::{Fingers, Place};
+use node::{Fences, Node, WIDTH};
 pub(super) use node::{head, shared};
 use separator::Separators;
 use waiting::Waiting;
@@ -59,6 +61,7 @@ pub(super) struct Order {
     /// How often nodes were split or merged: whoever remembers a node looks at it.
     shape: u32,
     waiting: VecDeque<Waiting>,
+    fingers: Fingers,
 }
 
 /// The leaf where a walk goes on.
@@ -76,6 +79,7 @@ impl Order {
             height: 0,
             shape: 0,
             waiting: VecDeque::new(),
+            fingers: Fingers::new(),
         }
     }
 
@@ -131,18 +135,19 @@ impl Order {
     }
 
     fn leaf_of(&self, key: &[u8]) -> u32 {
-        self.descend(key, self.height)
+        self.descend(key, self.height).node
     }
 
-    /// The inner node above the leaf of a key; where there is none, the leaf.
-    fn node_above_leaf(&self, key: &[u8]) -> u32 {
-        self.descend(key, self.height.saturating_sub(1))
+    /// Goes down so many levels to where a key belongs.
+    fn descend(&self, key: &[u8], levels: u32) -> Place {
+        let root = Place { node: self.root, fences: Fences::default() };
+        (0..levels).fold(root, |place, _| self.child(place, key))
     }
 
-    fn descend(&self, key: &[u8], levels: u32) -> u32 {
-        (0..levels).fold(self.root, |number, _| {
-            let inner = self.inners.get(number);
-            inner.children[inner.node.count_to(&self.separators, key)]
-        })
+    /// The child of an inner node where a key belongs.
+    fn child(&self, parent: Place, key: &[u8]) -> Place {
+        let inner = self.inners.get(parent.node);
+        let at = inner.node.count_to(&self.separators, key);
+        Place { node: inner.children[at], fences: parent.fences.of_child(&inner.node, at) }
     }
 }

@@ -9,8 +9,12 @@ use proptest::prelude::*;
 use super::*;
 
 mod memory;
+mod rows;
+mod tombstones;
 
-type Model = BTreeMap<Vec<u8>, (u32, Option<Vec<u8>>)>;
+/// Mark and value.
+type Known = (u32, Option<Vec<u8>>);
+type Model = BTreeMap<Vec<u8>, Known>;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -22,6 +26,8 @@ enum Op {
     Space(u8),
     Follow(u8),
     Sweep(usize, u32),
+    SweepTombstones(usize, u32),
+    RequeueTombstones,
     Settle,
 }
 
@@ -57,6 +63,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0_u8..4).prop_map(Op::Follow),
         5 => Just(Op::Settle),
         3 => (0_usize..200, 2_u32..20).prop_map(|(steps, every)| Op::Sweep(steps, every)),
+        10 => (0_usize..50, 2_u32..20).prop_map(|(steps, every)| Op::SweepTombstones(steps, every)),
+        1 => Just(Op::RequeueTombstones),
     ]
 }
 
@@ -96,6 +104,13 @@ fn check_all(table: &Table, model: &Model) {
     ))));
 }
 
+fn check_space(table: &Table, model: &Model, space: u8) {
+    let (lower, upper) = ([0, 0, 0, space], [0, 0, 0, space + 1]);
+    let found = table.range(Bound::Included(&lower), Bound::Excluded(&upper));
+    let expected = model.range(lower.to_vec()..upper.to_vec());
+    assert!(found.map(|(key, _)| key).eq(expected.map(|(key, _)| key)));
+}
+
 /// A table that keeps all keys in order from the start.
 fn ordered() -> Table {
     let table = Table::new(1);
@@ -113,6 +128,28 @@ fn sweep(table: &mut Table, model: &mut Model, steps: usize, every: u32) {
         Keep::No
     });
     assert_eq!(swept.removed, removed.len());
+    take_out(model, removed);
+}
+
+/// Drops a few tombstones, keeps others, and has the rest wait.
+fn sweep_tombstones(table: &mut Table, model: &mut Model, steps: usize, every: u32) {
+    let mut removed = Vec::new();
+    let looked_at = table.sweep_tombstones(steps, &mut |key, entry| {
+        assert_eq!(entry.value, None);
+        match entry.mark % every {
+            0 => Verdict::Wait,
+            1 => Verdict::Keep,
+            _ => {
+                removed.push((key.to_vec(), (entry.mark, None)));
+                Verdict::Drop
+            }
+        }
+    });
+    assert!(looked_at <= steps && removed.len() <= looked_at);
+    take_out(model, removed);
+}
+
+fn take_out(model: &mut Model, removed: Vec<(Vec<u8>, Known)>) {
     for (key, entry) in removed {
         // Or a change was on its way to it, which is not gone.
         let now = model.get(&key).expect("a sweep makes nothing up");
@@ -173,19 +210,15 @@ fn run(mut table: Table, ops: Vec<Op>) {
                 let expected: Vec<_> = model.keys().filter(|key| is_inside(key, &lower, &upper)).cloned().collect();
                 assert_eq!(found, expected);
             }
-            Op::Space(space) => {
-                let space = spaces[usize::from(space)];
-                let (lower, upper) = ([0, 0, 0, space], [0, 0, 0, space + 1]);
-                let found = table.range(Bound::Included(&lower), Bound::Excluded(&upper));
-                let expected = model.range(lower.to_vec()..upper.to_vec());
-                assert!(found.map(|(key, _)| key).eq(expected.map(|(key, _)| key)));
-            }
+            Op::Space(space) => check_space(&table, &model, spaces[usize::from(space)]),
             Op::Follow(space) => {
                 let space = &mut spaces[usize::from(space)];
                 let old = std::mem::replace(space, fresh.next().unwrap_or(*space));
                 table.follow([0, 0, 0, old], [0, 0, 0, *space]);
             }
             Op::Sweep(steps, every) => sweep(&mut table, &mut model, steps, every),
+            Op::SweepTombstones(steps, every) => sweep_tombstones(&mut table, &mut model, steps, every),
+            Op::RequeueTombstones => table.requeue_tombstones(),
         }
     }
     for (key, (mark, value)) in &model {
@@ -194,6 +227,17 @@ fn run(mut table: Table, ops: Vec<Op>) {
         assert!(entry.value.is_none_or(|value| value.as_ptr().addr().is_multiple_of(16)));
     }
     check_all(&table, &model);
+    drop_all_tombstones(&mut table, &mut model);
+    check_all(&table, &model);
+}
+
+/// None is forgotten: then every entry has a value.
+fn drop_all_tombstones(table: &mut Table, model: &mut Model) {
+    table.settle();
+    table.requeue_tombstones();
+    table.sweep_tombstones(usize::MAX, &mut |_, _| Verdict::Drop);
+    assert_eq!(table.tombstones(), 0);
+    model.retain(|_, (_, value)| value.is_some());
 }
 
 proptest! {

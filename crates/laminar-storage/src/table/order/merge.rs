@@ -53,6 +53,8 @@ impl Order {
         let Some(left) = [at, at.wrapping_sub(1)].into_iter().find(|&left| fits(left)) else { return };
         let fences = merged_fences(fences, inner, left);
         let (left_leaf, right_leaf) = (inner.children[left], inner.children[left + 1]);
+        self.fingers.leave(left_leaf);
+        self.fingers.leave(right_leaf);
         let separator = self.inners.get_mut(parent).remove(left);
 
         let mut right = self.leaves.get(right_leaf).node;

@@ -105,7 +105,18 @@ impl Node {
             return below + usize::from(is_counted(key));
         }
         let same = heads[below..].partition_point(|&other| other == head);
-        below + slots[below..below + same].partition_point(|&slot| is_counted(keys.key(slot)))
+        // By the heads of what is behind, which is less than to compare the keys.
+        let start = self.prefix.len() + HEAD_BYTES;
+        let head = self::head(key, start);
+        let is_tied = |slot: &Slot| {
+            let other = keys.key(*slot);
+            match self::head(other, start).cmp(&head) {
+                Ordering::Less => true,
+                Ordering::Equal => is_counted(other),
+                Ordering::Greater => false,
+            }
+        };
+        below + slots[below..below + same].partition_point(is_tied)
     }
 
     /// Where the slot of `key` is.
@@ -252,10 +263,19 @@ pub(in super::super) fn head(key: &[u8], prefix: usize) -> u64 {
     if let Some(whole) = rest.first_chunk::<8>() {
         return u64::from_le_bytes(*whole).swap_bytes() & !0xFF | LONGER;
     }
-    let mut padded = [0; 8];
-    padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
     // Seven bytes or fewer: the eighth is padding, and becomes their number.
-    u64::from_le_bytes(padded).swap_bytes() | rest.len() as u64
+    let bytes = match key.last_chunk::<8>() {
+        // Where there are some before them, these are read too, and shifted out.
+        Some(last) if !rest.is_empty() => {
+            u64::from_le_bytes(*last).swap_bytes() << (u64::BITS as usize - 8 * rest.len())
+        }
+        _ => {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            u64::from_le_bytes(padded).swap_bytes()
+        }
+    };
+    bytes | rest.len() as u64
 }
 
 /// The head of a key that has `bytes` and then what `head` is the head of.

@@ -36,6 +36,7 @@ impl Order {
     }
 
     fn split_leaf(&mut self, arena: &Arena, number: u32, fences: Fences, new: Slot) -> (Slot, u32) {
+        self.fingers.leave(number);
         let leaf = self.leaves.get(number);
         let at = leaf.node.count_below(arena, arena.key(new));
         // Keys that come in ascending order leave full leaves behind.

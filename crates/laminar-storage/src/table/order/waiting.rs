@@ -1,8 +1,9 @@
 //! Keys on their way into the order, or out of it. Each that comes pushes the ones before it a step further: the first brings the node
 //! above its leaf into the cache, the second the leaf, the third changes the leaf. So every change costs the same, and nobody waits for
-//! memory: in between is the caller's own work.
+//! memory: in between is the caller's own work. A key whose leaf one of the last few has come to need not wait: that is in the cache.
 
 use super::super::arena::{Arena, Slot};
+use super::finger::Place;
 use super::node::Node;
 use super::{END, Leaf, Order, merge};
 
@@ -15,27 +16,36 @@ pub(super) struct Waiting {
     slot: Slot,
     /// Whether the key leaves the order; else it is a new one.
     is_gone: bool,
-    /// Whether `node` is the leaf; else it is the node above.
+    /// Whether `place` is the leaf; else it is the node above.
     is_at_leaf: bool,
-    node: u32,
-    /// The shape of the order for which `node` is right.
+    place: Place,
+    /// The shape of the order for which `place` is right.
     shape: u32,
 }
 
-#[expect(clippy::indexing_slicing, reason = "an inner node has one child more than separators")]
+#[expect(clippy::indexing_slicing, reason = "as many wait as are counted")]
 impl Order {
     /// Takes the slot of a new key.
     pub(in super::super) fn add(&mut self, arena: &mut Arena, slot: Slot) {
         if self.leaves.is_empty() {
             self.root = self.leaves.push(arena, Leaf { node: Node::EMPTY, next: END, unused: 0 });
         }
-        self.enqueue(arena, slot, false);
+        let key = arena.key(slot);
+        // Whatever had this key before has to go first.
+        let is_awaited = |order: &Self| order.waiting.iter().any(|gone| gone.is_gone && arena.key(gone.slot) == key);
+        match self.fingers.find(&self.separators, key) {
+            Some(leaf) if !is_awaited(self) => self.insert_into(arena, leaf, slot),
+            _ => self.enqueue(arena, slot, false),
+        }
     }
 
     /// Takes out the slot of a key that is gone, in time. Its block is detached, so that the key can be read as long as the order refers to
     /// it, and is freed then.
     pub(in super::super) fn remove(&mut self, arena: &mut Arena, slot: Slot) {
-        self.enqueue(arena, slot, true);
+        match self.fingers.find(&self.separators, arena.key(slot)) {
+            Some(leaf) => self.remove_from(arena, leaf, slot),
+            None => self.enqueue(arena, slot, true),
+        }
     }
 
     /// Takes back a new key that still waits. False if it does not.
@@ -62,40 +72,37 @@ impl Order {
         {
             self.arrive(arena, first);
         }
-        let node = self.node_above_leaf(arena.key(slot));
+        // The node above the leaf; where there is none, the leaf.
+        let place = self.descend(arena.key(slot), self.height.saturating_sub(1));
         match self.height {
-            0 => self.leaves.prefetch(node),
-            _ => self.inners.prefetch(node),
+            0 => self.leaves.prefetch(place.node),
+            _ => self.inners.prefetch(place.node),
         }
-        let waiting = Waiting { slot, is_gone, is_at_leaf: self.height == 0, node, shape: self.shape };
+        let waiting = Waiting { slot, is_gone, is_at_leaf: self.height == 0, place, shape: self.shape };
         self.waiting.push_back(waiting);
         if let Some(midway) = self.waiting.len().checked_sub(WAITING) {
             let leaf = self.leaf_for(arena, &self.waiting[midway]);
-            self.leaves.prefetch(leaf);
+            self.leaves.prefetch(leaf.node);
             let waiting = &mut self.waiting[midway];
-            (waiting.node, waiting.is_at_leaf, waiting.shape) = (leaf, true, self.shape);
+            (waiting.place, waiting.is_at_leaf, waiting.shape) = (leaf, true, self.shape);
         }
     }
 
-    fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> u32 {
+    fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> Place {
         let key = arena.key(waiting.slot);
         if waiting.shape != self.shape {
-            return self.leaf_of(key);
+            return self.descend(key, self.height);
         }
-        if waiting.is_at_leaf {
-            return waiting.node;
-        }
-        let inner = self.inners.get(waiting.node);
-        inner.children[inner.node.count_to(&self.separators, key)]
+        if waiting.is_at_leaf { waiting.place } else { self.child(waiting.place, key) }
     }
 
     fn arrive(&mut self, arena: &mut Arena, waiting: Waiting) {
-        let (slot, leaf) = (waiting.slot, self.leaf_for(arena, &waiting));
+        let place = self.leaf_for(arena, &waiting);
+        self.fingers.point(&self.separators, place);
         if waiting.is_gone {
-            self.remove_from(arena, leaf, slot);
-            arena.free(slot);
+            self.remove_from(arena, place.node, waiting.slot);
         } else {
-            self.insert_into(arena, leaf, slot);
+            self.insert_into(arena, place.node, waiting.slot);
         }
     }
 
@@ -103,7 +110,9 @@ impl Order {
     pub(super) fn insert_into(&mut self, arena: &Arena, mut leaf: u32, slot: Slot) {
         if self.leaves.get(leaf).node.is_full() {
             self.make_room(arena, slot);
-            leaf = self.leaf_of(arena.key(slot));
+            let place = self.descend(arena.key(slot), self.height);
+            self.fingers.point(&self.separators, place);
+            leaf = place.node;
         }
         let key = arena.key(slot);
         let node = &mut self.leaves.get_mut(leaf).node;
@@ -111,12 +120,14 @@ impl Order {
         node.insert(at, key, slot);
     }
 
-    fn remove_from(&mut self, arena: &Arena, leaf: u32, slot: Slot) {
+    /// Takes a slot out of its leaf, and gives it back.
+    fn remove_from(&mut self, arena: &mut Arena, leaf: u32, slot: Slot) {
         let node = &mut self.leaves.get_mut(leaf).node;
         let Some(at) = node.position(arena.key(slot), slot) else { unreachable!("a key that went was in the order") };
         node.remove(at);
         if merge::is_due(node.len()) {
             self.merge(arena, slot);
         }
+        arena.free(slot);
     }
 }
