@@ -91,10 +91,14 @@ impl Driver {
             Profile::Heavy => options.checkpoint_log_bytes(1 << rng.u32(17..20)).memory_budget(BUDGET_BYTES),
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
         };
-        // In some tables the last few changes are still arriving; the others are so small that each takes its place at once, and
-        // so soon may be swept.
+        // In some tables the last few changes are still arriving; in the others each takes its place at once, and so soon may be swept: these
+        // have little room, or are small enough for that.
         let is_small = Profile::of(seed) == Profile::Narrow || rng.bool();
-        let options = if is_small { options.table_limit_bytes(8 << 20) } else { options };
+        let options = match (is_small, seed % 4) {
+            (true, _) => options.cached_table_bytes(0).table_limit_bytes(8 << 20),
+            (false, 0) => options.cached_table_bytes(32 << 10),
+            (false, _) => options.cached_table_bytes(0),
+        };
         let mut driver = Self {
             disk,
             env,

@@ -70,8 +70,7 @@ fn create(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, RecoveryR
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.created = true;
     report.duration = env.clock.now().saturating_sub(begun);
-    let mut recovered = Replayed::new(identity.hash_seed, &options.env, 0, BTreeMap::new());
-    recovered.table.set_limit(options.table_limit_bytes);
+    let recovered = Replayed::new(identity.hash_seed, &options, 0, BTreeMap::new());
     let limits = run_limits(&options);
     let checkpointing = Checkpointing::new(env, wal.clone(), manager.clone(), limits, options.max_retained);
     let parts = Parts { wal, manager, checkpointing, attached: None, recovered };
@@ -168,8 +167,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
         .map(|checkpoint| checkpoint.source_offsets().clone())
         .unwrap_or_default();
     let bytes = wal.end_lsn().get() - from.get();
-    let mut recovered = Replayed::new(identity.hash_seed, &env, bytes, offsets);
-    recovered.table.set_limit(options.table_limit_bytes);
+    let mut recovered = Replayed::new(identity.hash_seed, &options, bytes, offsets);
     recovered.replay(&wal, from, dir)?;
 
     report.checkpoint = attached.as_ref().map(laminar_checkpoint::Checkpoint::id);
@@ -213,9 +211,11 @@ struct Replayed {
 
 impl Replayed {
     /// Nothing yet, of a log of about so many `bytes`.
-    fn new(hash_seed: u64, env: &Env, bytes: u64, offsets: BTreeMap<String, u64>) -> Self {
-        let source = PageSource::with_worker(Arc::clone(&env.spawn));
+    fn new(hash_seed: u64, options: &StoreOptions, bytes: u64, offsets: BTreeMap<String, u64>) -> Self {
+        let source = PageSource::with_worker(Arc::clone(&options.env.spawn));
         let mut table = Table::with_memory(hash_seed, source);
+        table.set_limit(options.table_limit_bytes);
+        table.set_cached_bytes(options.cached_table_bytes);
         table.set_in_bulk(bytes > PageSource::BYTES as u64);
         Self { table, offsets, records: 0, commits: 0, committed: None }
     }

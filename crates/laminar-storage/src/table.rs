@@ -26,6 +26,7 @@ mod tests;
 mod tombstones;
 
 use arena::{Arena, Slot};
+pub(crate) use arriving::CACHED_BYTES;
 use arriving::{ARRIVALS, Arriving};
 use block::Block;
 pub(crate) use block::MARK_LIMIT;
@@ -70,6 +71,8 @@ pub struct Table {
     buried: Graves,
     kept: Graves,
     bytes: u64,
+    /// Below so many bytes of entries changes take their places at once.
+    cached_bytes: u64,
 }
 
 /// What a table says about a key.
@@ -138,6 +141,7 @@ impl Table {
             buried: Graves::new(),
             kept: Graves::new(),
             bytes: 0,
+            cached_bytes: CACHED_BYTES,
         }
     }
 
@@ -145,6 +149,11 @@ impl Table {
     pub fn set_limit(&mut self, bytes: u64) {
         self.settle();
         self.arena.set_limit(bytes);
+    }
+
+    /// Has a [`write`](Self::write) be an insert as long as the entries take less than so many bytes: 4 MiB, unless this says otherwise.
+    pub fn set_cached_bytes(&mut self, bytes: u64) {
+        self.cached_bytes = bytes;
     }
 
     /// Whether much is going to be inserted in a row, and nobody minds a wait: memory is then taken in huge pages.
@@ -233,7 +242,8 @@ impl Table {
     }
 
     /// Sets the entry of `key` as an [`insert`](Self::insert) does, and does not say what was there. So nobody has to wait until it is
-    /// found: the memory where it belongs is fetched while the next few are made. The change is seen at once, and copied twice.
+    /// found: the memory where it belongs is fetched while the next few are made. The change is seen at once, and copied twice. A table so small
+    /// that the processor's caches have it has nothing to wait for.
     ///
     /// # Errors
     /// As of an insert.
@@ -241,7 +251,8 @@ impl Table {
     /// # Panics
     /// As an insert.
     pub fn write(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<()> {
-        if !Arriving::takes(key, value) || !self.arena.has_plenty() {
+        let is_cached = self.arena.entry_bytes() < self.cached_bytes;
+        if is_cached || !Arriving::takes(key, value) || !self.arena.has_plenty() {
             return self.insert(key, mark, value).map(|_| ());
         }
         assert!(mark < MARK_LIMIT, "marks are below 2^30");

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 mod class;
 mod room;
+mod walk;
 
 use class::{CLASSES, LARGEST, class_at_most, class_of};
 use room::Room;
@@ -137,6 +138,12 @@ impl Arena {
     #[inline]
     pub(super) fn has_plenty(&self) -> bool {
         self.room.left() > (ARRIVALS * CHUNK_BYTES) as u64
+    }
+
+    /// Bytes of blocks, free ones between them included.
+    #[inline]
+    pub(super) fn entry_bytes(&self) -> u64 {
+        (self.resident_cells * CELL_BYTES) as u64
     }
 
     fn full(&self, cells: usize) -> Error {
@@ -270,44 +277,6 @@ impl Arena {
             self.unlink_all(chunk);
             self.let_go(chunk);
         }
-    }
-
-    /// The slots of all entries, as they lie in memory.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Slot> {
-        let blocks = self.chunks.iter().enumerate().flat_map(move |(number, chunk)| {
-            let mut cell = 0;
-            std::iter::from_fn(move || {
-                let slot = (cell < chunk.used).then(|| slot_of(number, cell))?;
-                cell += self.cells_of(slot);
-                Some(slot)
-            })
-        });
-        blocks.filter(move |&slot| self.block(slot).is_entry())
-    }
-
-    /// The next entry under the hand, which goes round all blocks in the order of their memory. Each block looked at
-    /// costs one of `steps`. `None` once they are spent, or, with steps left, once the hand has come round.
-    pub(super) fn walk(&mut self, steps: &mut usize) -> Option<Slot> {
-        let (mut chunk, mut cell) = self.hand;
-        while let Some(here) = self.chunks.get(chunk) {
-            if cell >= here.used {
-                (chunk, cell) = (chunk + 1, 0);
-                continue;
-            }
-            if *steps == 0 {
-                self.hand = (chunk, cell);
-                return None;
-            }
-            *steps -= 1;
-            let slot = slot_of(chunk, cell);
-            cell += self.cells_of(slot);
-            if self.block(slot).is_entry() {
-                self.hand = (chunk, cell);
-                return Some(slot);
-            }
-        }
-        self.hand = if *steps > 0 { (0, 0) } else { (chunk, cell) };
-        None
     }
 
     /// A block of at least `cells` cells.

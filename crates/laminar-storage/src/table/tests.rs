@@ -68,10 +68,18 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Changes are put down first, always, or from some size on, or never.
+fn cached_bytes() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => Just(0), 1 => Just(40_000), 1 => Just(u64::MAX)]
+}
+
+/// A table whose changes are put down first.
 fn with_hash_mask(mask: u64) -> Table {
     let mut hasher = Hasher::new(3);
     hasher.mask = mask;
-    Table::with_hasher(hasher, PageSource::new())
+    let mut table = Table::with_hasher(hasher, PageSource::new());
+    table.set_cached_bytes(0);
+    table
 }
 
 /// The key that is written in a row.
@@ -111,9 +119,10 @@ fn check_space(table: &Table, model: &Model, space: u8) {
     assert!(found.map(|(key, _)| key).eq(expected.map(|(key, _)| key)));
 }
 
-/// A table that keeps all keys in order from the start.
+/// A table that keeps all keys in order from the start, and puts changes down first.
 fn ordered() -> Table {
-    let table = Table::new(1);
+    let mut table = Table::new(1);
+    table.set_cached_bytes(0);
     assert_eq!(table.range(Bound::Unbounded, Bound::Unbounded).next(), None);
     table
 }
@@ -244,8 +253,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn is_a_sorted_map(ops in vec(op(), 0..3000)) {
-        run(Table::new(3), ops);
+    fn is_a_sorted_map(cached in cached_bytes(), ops in vec(op(), 0..3000)) {
+        let mut table = Table::new(3);
+        table.set_cached_bytes(cached);
+        run(table, ops);
     }
 
     #[test]
