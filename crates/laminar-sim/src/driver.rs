@@ -92,13 +92,11 @@ impl Driver {
             Profile::Tiered => options.checkpoint_log_bytes(1 << 20),
         };
         // In some tables the last few changes are still arriving; in the others each takes its place at once, and so soon may be swept: these
-        // have little room, or are small enough for that.
+        // have little room, or are small, or are that until they have grown.
         let is_small = Profile::of(seed) == Profile::Narrow || rng.bool();
-        let options = match (is_small, seed % 4) {
-            (true, _) => options.cached_table_bytes(0).table_limit_bytes(8 << 20),
-            (false, 0) => options.cached_table_bytes(32 << 10),
-            (false, _) => options.cached_table_bytes(0),
-        };
+        let small_bytes = [0, 0, 0, 32 << 10, u64::MAX][fastrand::Rng::with_seed(seed ^ 0x57a1).usize(..5)];
+        let options =
+            if is_small { options.table_limit_bytes(8 << 20) } else { options.small_table_bytes(small_bytes) };
         let mut driver = Self {
             disk,
             env,

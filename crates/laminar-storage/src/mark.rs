@@ -4,7 +4,7 @@
 //! Nobody asks for more, so an entry does not say where in the log it was written, which would take eight bytes. A mark holds how many
 //! checkpoints had been begun since the store was opened (the *epoch*), and the last three bits of the number of the batch. Two batches of
 //! an epoch may so have the same mark: one that is committed then passes for pending while the other is. What that costs is memory, for a
-//! while; nothing is believed to be covered, or committed, that is not.
+//! while, since tombstones behind one that passes for pending wait with it; nothing is believed to be covered, or committed, that is not.
 
 use laminar_vfs::planted;
 

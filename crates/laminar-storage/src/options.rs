@@ -6,7 +6,7 @@ use laminar_checkpoint::Verify;
 use laminar_vfs::{Env, ReadMode};
 use laminar_wal::{RecoverTo, SyncPolicy, WalOptions};
 
-use crate::table::CACHED_BYTES;
+use crate::table::SMALL_BYTES;
 use crate::{Error, Result};
 
 /// What entries of a table can take at most, in bytes.
@@ -37,7 +37,7 @@ pub struct StoreOptions {
     pub(crate) value_alignment: usize,
     pub(crate) memory_budget: Option<u64>,
     pub(crate) table_limit_bytes: u64,
-    pub(crate) cached_table_bytes: u64,
+    pub(crate) small_table_bytes: u64,
 }
 
 impl StoreOptions {
@@ -68,7 +68,7 @@ impl StoreOptions {
             value_alignment: 16,
             memory_budget: None,
             table_limit_bytes: MAX_TABLE_BYTES,
-            cached_table_bytes: CACHED_BYTES,
+            small_table_bytes: SMALL_BYTES,
         }
     }
 
@@ -231,11 +231,12 @@ impl StoreOptions {
         self
     }
 
-    /// How large a table the processor's caches hold, in bytes of its entries: smaller than this, a change is made at once. In a larger one it
-    /// is put down, and made while the memory where it belongs is on its way, with one of the next four changes. Changes nothing but speed. Any number; default: 4 MiB.
+    /// A table whose entries take less than this is small: the processor's caches hold most of it, and a change takes its place at once. In a larger one a change
+    /// waits for one of the next four, while the memory where it belongs is fetched. That decides about speed alone. In bytes of memory, of all operators
+    /// together, with what is free between entries; 0: no table is small; default 4 MiB.
     #[must_use]
-    pub fn cached_table_bytes(mut self, bytes: u64) -> Self {
-        self.cached_table_bytes = bytes;
+    pub fn small_table_bytes(mut self, bytes: u64) -> Self {
+        self.small_table_bytes = bytes;
         self
     }
 

@@ -215,7 +215,7 @@ impl Replayed {
         let source = PageSource::with_worker(Arc::clone(&options.env.spawn));
         let mut table = Table::with_memory(hash_seed, source);
         table.set_limit(options.table_limit_bytes);
-        table.set_cached_bytes(options.cached_table_bytes);
+        table.set_small_bytes(options.small_table_bytes);
         table.set_in_bulk(bytes > PageSource::BYTES as u64);
         Self { table, offsets, records: 0, commits: 0, committed: None }
     }

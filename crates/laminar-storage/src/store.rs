@@ -262,11 +262,12 @@ impl WalStateStore {
         if let Some(periodic) = &mut self.periodic {
             periodic.failed = finished.is_none();
         }
-        self.marks.end_cut(finished.is_some());
+        let is_new = finished.is_some();
+        self.marks.end_cut(is_new);
         if let Some(checkpoint) = finished {
             self.attached = Some(checkpoint);
         }
-        self.sweep_after_checkpoint();
+        self.sweep_after_checkpoint(is_new);
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

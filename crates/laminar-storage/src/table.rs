@@ -1,10 +1,11 @@
 //! The in-memory table: from key to the newest value, with a mark of the caller's that says when it was written. Owns what a
 //! store holds in memory; knows neither log nor checkpoints.
 //!
-//! Four parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, the
-//! *order* knows which key follows which, and the last few changes are still *arriving* at these. Point operations ask the arriving changes, if there are any, and the index. The order keeps the key spaces that ranges
-//! have asked for. It is told of a key of these only when it is new or gone, and shows it a few changes later, so that nobody waits
-//! for the cache misses of its descent; until then [`Table::range`] merges the waiting keys in.
+//! Five parts share the work. The *arena* holds the entries, the *index* finds an entry by the hash of its key, the
+//! *order* knows which key follows which, the last few changes are still *arriving* at these, if the table is not small, and the *tombstones* are queued for whoever drops them.
+//! Point operations ask the arriving changes, if there are any, and the index. The order keeps the key spaces that ranges
+//! have asked for. It is told of a key of these only when it is new or gone. Where that is a descent, it shows the key a few changes later, so that nobody waits
+//! for the cache misses; until then [`Table::range`] merges the waiting keys in.
 
 use std::ops::Bound;
 
@@ -26,7 +27,7 @@ mod tests;
 mod tombstones;
 
 use arena::{Arena, Slot};
-pub(crate) use arriving::CACHED_BYTES;
+pub(crate) use arriving::SMALL_BYTES;
 use arriving::{ARRIVALS, Arriving};
 use block::Block;
 pub(crate) use block::MARK_LIMIT;
@@ -36,7 +37,7 @@ use key::Hasher;
 pub use key::{Key, SPACE_BYTES};
 use order::Order;
 pub use range::TableRange;
-use tombstones::Graves;
+use tombstones::Tombstones;
 pub use tombstones::Verdict;
 
 /// A map from key to entry, ordered, for one owner.
@@ -68,11 +69,11 @@ pub struct Table {
     /// Changes that the parts above are told of with one of the next ones.
     arriving: Arriving,
     /// Tombstones that are to be looked at, and those that were looked at and stay until they are asked for again.
-    buried: Graves,
-    kept: Graves,
+    queued: Tombstones,
+    kept: Tombstones,
     bytes: u64,
     /// Below so many bytes of entries changes take their places at once.
-    cached_bytes: u64,
+    small_bytes: u64,
 }
 
 /// What a table says about a key.
@@ -138,10 +139,10 @@ impl Table {
             order: Order::new(),
             demand: Demand::new(),
             arriving: Arriving::new(),
-            buried: Graves::new(),
-            kept: Graves::new(),
+            queued: Tombstones::new(),
+            kept: Tombstones::new(),
             bytes: 0,
-            cached_bytes: CACHED_BYTES,
+            small_bytes: SMALL_BYTES,
         }
     }
 
@@ -152,8 +153,8 @@ impl Table {
     }
 
     /// Has a [`write`](Self::write) be an insert as long as the entries take less than so many bytes: 4 MiB, unless this says otherwise.
-    pub fn set_cached_bytes(&mut self, bytes: u64) {
-        self.cached_bytes = bytes;
+    pub fn set_small_bytes(&mut self, bytes: u64) {
+        self.small_bytes = bytes;
     }
 
     /// Whether much is going to be inserted in a row, and nobody minds a wait: memory is then taken in huge pages.
@@ -228,7 +229,8 @@ impl Table {
 
     /// Sets the entry of `key`: a value, or a tombstone, and what it is marked with: any number below 2^30.
     ///
-    /// A value that fits into the space of the one it replaces is written over it.
+    /// A value that fits into the space of the one it replaces is written over it. A tombstone is queued for [`sweep_tombstones`](Self::sweep_tombstones), which takes 16
+    /// bytes until that has come to it.
     ///
     /// # Errors
     /// `TooLarge` where key or value are, or the table would become so. Nothing changed.
@@ -251,8 +253,8 @@ impl Table {
     /// # Panics
     /// As an insert.
     pub fn write(&mut self, key: &Key<'_>, mark: u32, value: Option<&[u8]>) -> Result<()> {
-        let is_cached = self.arena.entry_bytes() < self.cached_bytes;
-        if is_cached || !Arriving::takes(key, value) || !self.arena.has_plenty() {
+        let is_small = self.arena.entry_bytes() < self.small_bytes;
+        if is_small || !Arriving::takes(key, value) || !self.arena.has_plenty() {
             return self.insert(key, mark, value).map(|_| ());
         }
         assert!(mark < MARK_LIMIT, "marks are below 2^30");
@@ -298,14 +300,19 @@ impl Table {
             self.index.insert(&self.arena, key.hash, slot);
             self.add(key.space, slot);
             self.bytes += key.len() as u64 + new_bytes;
-            self.list_if_buried(key.hash, slot, mark, value);
+            if value.is_none() {
+                self.queue_tombstone(key.hash, slot, mark);
+            }
             return Ok(Change::New);
         };
-        let (old_mark, old_bytes) = (old.mark(), old.value_bytes());
+        let (old_mark, old_bytes, is_queued) = (old.mark(), old.value_bytes(), old.is_queued());
         if self.arena.overwrite(slot, mark, value) {
-            self.list_if_buried(key.hash, slot, mark, value);
+            if value.is_none() {
+                self.queue_tombstone(key.hash, slot, mark);
+            }
         } else {
             let moved = self.arena.insert(mark, key, value)?;
+            self.arena.set_queued(moved, is_queued);
             self.index.replace(key.hash, slot, moved);
             self.drop_slot(slot);
             self.add(key.space, moved);
@@ -402,7 +409,7 @@ impl Table {
             + self.order.resident_bytes()
             + self.demand.resident_bytes()
             + self.arriving.resident_bytes()
-            + self.buried.resident_bytes()
+            + self.queued.resident_bytes()
             + self.kept.resident_bytes()) as u64
     }
 

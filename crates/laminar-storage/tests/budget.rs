@@ -25,7 +25,12 @@ use table::table_bytes;
 const BUDGET: u64 = 1 << 20;
 
 fn options(disk: &SimDisk) -> StoreOptions {
-    StoreOptions::new().env(disk.env()).segment_bytes(256 << 10).buffer_bytes(64 << 10).memory_budget(BUDGET)
+    StoreOptions::new()
+        .env(disk.env())
+        .segment_bytes(256 << 10)
+        .buffer_bytes(64 << 10)
+        .memory_budget(BUDGET)
+        .small_table_bytes(0)
 }
 
 fn open(disk: &SimDisk) -> WalStateStore {

@@ -55,7 +55,7 @@ fn what_is_still_arriving_counts() {
     // One of these numbers of entries fills a chunk, and a few of them have not come to their places when the large one is put.
     for count in 3632..3652_u64 {
         let disk = SimDisk::new(1);
-        let options = || StoreOptions::new().table_limit_bytes(16 << 20);
+        let options = || StoreOptions::new().table_limit_bytes(16 << 20).small_table_bytes(0);
         let mut store = open(&disk, options());
         for n in 0..count {
             store.put(&n.to_be_bytes(), &[n as u8; 500]).unwrap();
@@ -139,7 +139,7 @@ fn a_full_table_opens_again_and_takes_what_fits() {
         }
         store.commit().unwrap().wait().unwrap();
         for n in count..count + deleted {
-            // Two entries are looked at with every change, also with one that is refused.
+            // Tombstones are looked at with every change, also with one that is refused.
             let mut tries = 0..count;
             let has_room = |error: Option<Error>| match error {
                 None => true,

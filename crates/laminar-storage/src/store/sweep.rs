@@ -4,22 +4,27 @@ use laminar_checkpoint::hash_key;
 use laminar_vfs::planted;
 
 use super::WalStateStore;
-use crate::catalogue::Catalogue;
 use crate::keyspace::Namespace;
 use crate::table::{Keep, Table, Verdict};
 
-/// Entries looked at per change. Above one, so that the walk gets around even while every change adds an entry.
+/// Tombstones, and entries of a walk, that are looked at per change. Above one, so that a walk gets around even while every change adds an entry.
 const STEPS: usize = 2;
 
-/// Entries looked at in one go where the writer has waited for room.
+/// Tombstones that are looked at where a change finds no room.
+const ROOM_STEPS: usize = 512;
+
+/// Those, and entries, that are looked at in one go where the writer has waited for a checkpoint.
 const RELIEF_STEPS: usize = 4096;
 
 /// Tombstones are looked at once they are more than this part of all entries: until then, their keys may come back.
 const WORTH: usize = 4;
 
-/// What of the table is looked at: tombstones once there are enough, or a checkpoint has ended, which may let them go; all entries in a
-/// walk, which begins where the hand rests, at the start of the table, and ends there, when a key space has gone. Above the memory budget,
-/// with a checkpoint to read from, the hand goes on all the time.
+/// What of the table is looked at.
+///
+/// Tombstones: once there are enough, once a checkpoint has ended, which may let them go, and above the memory budget.
+///
+/// All entries: once a key space has gone, in a walk that begins where the hand rests, at the start of the table, and ends there. Above the memory budget, with a
+/// checkpoint to read from, the hand goes on all the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sweeping {
     walking: bool,
@@ -27,12 +32,12 @@ pub(crate) struct Sweeping {
     wanted: bool,
     /// Tombstones that are to be looked at, however few there are.
     due: usize,
-    /// Whether the next tombstone waits for a commit, or for the end of a checkpoint.
+    /// Whether the next tombstone waits for a commit, or for the end of a checkpoint, or there is none.
     waits: bool,
 }
 
 impl Sweeping {
-    /// The table may hold anything: a walk is to come.
+    /// The table may hold key spaces that are gone: a walk is to come.
     pub(crate) const fn new() -> Self {
         Self { walking: false, wanted: true, due: 0, waits: false }
     }
@@ -53,9 +58,9 @@ impl WalStateStore {
     /// that the attached checkpoint holds too.
     #[inline]
     pub(super) fn sweep(&mut self) {
-        let tombstones = self.table.tombstones();
+        let tombstones = self.table.queued_tombstones();
         if tombstones > 0 && !self.sweeping.waits {
-            if self.sweeping.due == 0 && tombstones * WORTH > self.table.about().0 {
+            if self.sweeping.due == 0 && (tombstones * WORTH > self.table.about().0 || self.is_over_budget()) {
                 self.sweeping.due = tombstones;
             }
             if self.sweeping.due > 0 {
@@ -65,16 +70,18 @@ impl WalStateStore {
         self.walk(STEPS);
     }
 
-    /// A checkpoint has ended: all tombstones are looked at.
-    pub(super) fn sweep_after_checkpoint(&mut self) {
-        self.table.requeue_tombstones();
-        (self.sweeping.due, self.sweeping.waits) = (self.table.tombstones(), false);
+    /// A checkpoint has ended: tombstones that waited for that are looked at, and, where there is a new one to ask, those that the one before made stay.
+    pub(super) fn sweep_after_checkpoint(&mut self, is_new: bool) {
+        if is_new {
+            self.table.requeue_tombstones();
+        }
+        (self.sweeping.due, self.sweeping.waits) = (self.table.queued_tombstones(), false);
     }
 
-    /// Drops what a few steps find, and has the room of all that is gone given back.
+    /// Drops what some steps find, and has the room of all that is gone given back.
     pub(super) fn make_room(&mut self) {
-        self.sweep_tombstones(RELIEF_STEPS);
-        self.sweep();
+        self.sweep_tombstones(ROOM_STEPS);
+        self.walk(STEPS);
         self.table.release();
     }
 
@@ -98,22 +105,26 @@ impl WalStateStore {
         }
     }
 
+    fn is_over_budget(&self) -> bool {
+        self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget)
+    }
+
     /// Looks at so many tombstones, and drops those that hide nothing. Returns how many it has come past.
     ///
     /// A tombstone is needed as long as the key may come back from below: while an attached run may hold it, or a checkpoint whose cut
     /// may lie between the put and the delete is being made or can still be begun. So one that is covered by the attached
     /// checkpoint can go; and one that is committed can, if no checkpoint is under way and the attached runs deny the key, since every
-    /// later cut lies behind the delete. If they do not deny it, the next checkpoint is to end first.
+    /// later cut lies behind the delete. If they do not deny it, the next checkpoint is to be attached first.
     fn sweep_tombstones(&mut self, steps: usize) -> usize {
         let under_way = self.checkpointing.running().is_some() && !planted("tombstone-swept-during-checkpoint");
-        let (attached, catalogue, marks, seed) = (&self.attached, &self.catalogue, &self.marks, self.hash_seed);
-        let done = self.table.sweep_tombstones(steps, &mut |key, entry| {
-            let is_committed = || marks.is_committed(entry.mark) || planted("tombstone-swept-before-commit");
+        let (attached, marks, seed) = (&self.attached, &self.marks, self.hash_seed);
+        let done = self.table.sweep_tombstones(steps, &mut |key, mark| {
+            let is_committed = || marks.is_committed(mark) || planted("tombstone-swept-before-commit");
             let may_be_below = || {
                 !planted("tombstone-swept-over-run")
                     && attached.as_ref().is_some_and(|below| below.may_contain(key.into(), hash_key(seed, key)))
             };
-            if marks.is_covered(entry.mark) || !is_live(catalogue, key) {
+            if marks.is_covered(mark) {
                 Verdict::Drop
             } else if under_way || !is_committed() {
                 Verdict::Wait
@@ -130,8 +141,8 @@ impl WalStateStore {
 
     /// Looks at so many entries; `true` where the walk came round, or there is nothing to look for.
     fn walk(&mut self, steps: usize) -> bool {
-        // A budget may be passed at any time, also long after the walk that followed the last checkpoint has ended.
-        let over_budget = self.memory_budget.is_some_and(|budget| occupied(&self.table) > budget);
+        // A budget may be passed at any time.
+        let over_budget = self.is_over_budget();
         if !self.sweeping.walking {
             let evicting = over_budget && self.attached.is_some();
             if !evicting && !self.sweeping.wanted {
@@ -143,7 +154,7 @@ impl WalStateStore {
         }
         let (catalogue, marks) = (&self.catalogue, &self.marks);
         let swept = self.table.sweep(steps, &mut |key, entry| {
-            if !is_live(catalogue, key) {
+            if Namespace::of(key).is_some_and(|namespace| !catalogue.is_live(namespace)) {
                 return Keep::No;
             }
             // What the attached checkpoint holds too is only cached here.
@@ -153,11 +164,6 @@ impl WalStateStore {
         self.sweeping.walking = !swept.came_round;
         swept.came_round
     }
-}
-
-/// Whether the operator of a key was not cleared since.
-fn is_live(catalogue: &Catalogue, key: &[u8]) -> bool {
-    Namespace::of(key).is_none_or(|namespace| catalogue.is_live(namespace))
 }
 
 /// About what the entries of a table take, not counting memory that it holds free for new ones: at most this for entries of the sizes that

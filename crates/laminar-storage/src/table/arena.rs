@@ -181,14 +181,6 @@ impl Arena {
         self.prefetch(slot, 8);
     }
 
-    /// Has the beginning of what is at `slot`, if anything, on its way into the cache.
-    #[inline]
-    pub(super) fn prefetch_if_there(&self, slot: Slot) {
-        let (chunk, cell) = place(slot);
-        let bytes = self.chunks.get(chunk).and_then(|chunk| chunk.bytes().get(start_of(cell)..));
-        bytes.and_then(<[u8]>::first_chunk::<CELL_BYTES>).into_iter().for_each(|cell| prefetch(cell));
-    }
-
     #[inline]
     fn prefetch(&self, slot: Slot, cells: usize) {
         let (chunk, cell) = place(slot);
@@ -236,18 +228,18 @@ impl Arena {
             }
             _ => block.layout(),
         };
-        let is_listed = block.is_listed();
+        let is_queued = block.is_queued();
         let bytes = self.bytes_mut(slot);
         block::write_value(bytes, layout, mark, value);
-        if is_listed {
-            block::put_listed(bytes, true);
+        if is_queued {
+            block::put_queued(bytes, true);
         }
         true
     }
 
-    /// Says whether the place of an entry is among those of tombstones.
-    pub(super) fn set_listed(&mut self, slot: Slot, is_listed: bool) {
-        block::put_listed(self.bytes_mut(slot), is_listed);
+    /// Says whether an entry is queued as a tombstone.
+    pub(super) fn set_queued(&mut self, slot: Slot, is_queued: bool) {
+        block::put_queued(self.bytes_mut(slot), is_queued);
     }
 
     /// Whether an entry's block is of the right size for a value of so many bytes; a tombstone keeps the block of what it buries.

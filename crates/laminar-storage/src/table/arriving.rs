@@ -10,7 +10,7 @@ pub(super) const ARRIVALS: usize = 4;
 
 /// So many bytes of entries the processor's caches mostly have, with their places in the index: then there is nothing to wait for, and a change is not copied
 /// twice. Nexmark's q5 takes 0.82 of the instructions so, q8 0.91. At three times as much, deletes take longer.
-pub(crate) const CACHED_BYTES: u64 = 4 << 20;
+pub(crate) const SMALL_BYTES: u64 = 4 << 20;
 
 /// The longest key and value that are put down here, in bytes. To copy longer ones twice costs more than there is to gain.
 const KEY_BYTES: usize = 64;

@@ -2,7 +2,7 @@
 //!
 //! | offset | size | field |
 //! |---|---|---|
-//! | 0 | 4 | mark; the top bit says that the block is not an entry, the one below it, of an entry, that it is listed among tombstones |
+//! | 0 | 4 | mark; the top bit says that the block is not an entry, the one below it, of an entry, that it is queued as a tombstone |
 //! | 4 | 4 | bits 0-24: bytes set aside for the value; bit 25: tombstone; bits 26-31: key length, 63 = see next |
 //! | 8 | 0 or 4 | key length, where it is 63 or more |
 //! | 8 or 12 | key length | key |
@@ -30,8 +30,8 @@ pub(super) const NOT_AN_ENTRY: u32 = 1 << 31;
 /// The mark of free blocks: what follows it, to the end of the first cell, belongs to whoever links them.
 pub(super) const FREE: u32 = 0b11 << 30;
 
-/// Set in the mark of an entry whose place is among those of tombstones. It stays when the entry gets a value again.
-const LISTED: u32 = 1 << 30;
+/// Set in the mark of an entry that is in a queue of tombstones. It stays when the entry gets a value again.
+const QUEUED: u32 = 1 << 30;
 
 /// What marks of entries are below.
 pub(crate) const MARK_LIMIT: u32 = 1 << 30;
@@ -87,7 +87,7 @@ impl<'a> Block<'a> {
     /// What an entry is marked with.
     #[inline]
     pub(super) fn mark(self) -> u32 {
-        word(self.bytes, 0) & !LISTED
+        word(self.bytes, 0) & !QUEUED
     }
 
     /// False of a block that is free, or was an entry and is only a key that the order refers to.
@@ -101,10 +101,10 @@ impl<'a> Block<'a> {
         word(self.bytes, 0) & FREE == FREE
     }
 
-    /// Whether the place of an entry is among those of tombstones.
+    /// Whether an entry is queued as a tombstone.
     #[inline]
-    pub(super) fn is_listed(self) -> bool {
-        word(self.bytes, 0) & LISTED != 0
+    pub(super) fn is_queued(self) -> bool {
+        word(self.bytes, 0) & QUEUED != 0
     }
 
     #[inline]
@@ -194,7 +194,7 @@ pub(super) fn write(bytes: &mut [u8], layout: Layout, mark: u32, key: &[&[u8]], 
     write_value(bytes, layout, mark, value);
 }
 
-/// Writes mark and value of an entry whose key is in place, which is listed nowhere then. A tombstone keeps the value length of `layout`.
+/// Writes mark and value of an entry whose key is in place, which is not queued then. A tombstone keeps the value length of `layout`.
 #[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
 pub(super) fn write_value(bytes: &mut [u8], layout: Layout, mark: u32, value: Option<&[u8]>) {
     let short_key = word_of(layout.key_end - layout.key_start).min(LONG_KEY);
@@ -207,10 +207,10 @@ pub(super) fn write_value(bytes: &mut [u8], layout: Layout, mark: u32, value: Op
     }
 }
 
-/// Says whether the place of an entry is among those of tombstones.
-pub(super) fn put_listed(bytes: &mut [u8], is_listed: bool) {
-    let mark = word(bytes, 0) & !LISTED;
-    put_mark(bytes, if is_listed { mark | LISTED } else { mark });
+/// Says whether an entry is queued as a tombstone.
+pub(super) fn put_queued(bytes: &mut [u8], is_queued: bool) {
+    let mark = word(bytes, 0) & !QUEUED;
+    put_mark(bytes, if is_queued { mark | QUEUED } else { mark });
 }
 
 /// Overwrites the mark.

@@ -1,5 +1,5 @@
 //! Which key spaces are kept in order: each from the first range on that asks for it. Who never asks does not pay for the order, which
-//! is two fifths of what a new key costs.
+//! is two fifths of what a new key costs that comes in no order.
 //!
 //! A range only borrows the table. So the first one builds an order of its own of the entries that it may meet, ranges are answered from
 //! this until the next change, and the change makes it the table's, or a part of it, before it does anything else.

@@ -150,9 +150,10 @@ impl Index {
         }
     }
 
-    /// Whether there is an entry of this hash at `slot`.
-    pub(super) fn has(&self, hash: u64, slot: Slot) -> bool {
-        self.segment_of(hash).is_some_and(|segment| segment.has(hash, slot)) || self.spilled.contains(&slot)
+    /// The slots that may have this hash.
+    pub(super) fn slots(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
+        let segment = self.segment_of(hash);
+        segment.into_iter().flat_map(move |segment| segment.matches(hash)).chain(self.spilled.iter().copied())
     }
 
     /// Has the bucket of a hash on its way into the cache.

@@ -1,5 +1,5 @@
 //! The order of the keys: a B+-tree of slots. Owns which key follows which; point operations never come here, and new and
-//! gone keys take some steps to arrive, so that nobody waits for their cache misses.
+//! gone keys take some steps to arrive, so that nobody waits for their cache misses. Those that come or go in a row find their leaf without.
 //!
 //! Sources: Graefe, "Modern B-Tree Techniques" (2011), for fences, prefix truncation and heads ("poor man's normalised
 //! keys"); Bayer and Unterauer, "Prefix B-trees" (1977), for short separators.
@@ -21,7 +21,7 @@ mod separator;
 mod split;
 mod waiting;
 
-use finger::{Fingers, Place};
+use finger::{Fenced, Fingers};
 use node::{Fences, Node, WIDTH};
 pub(super) use node::{head, shared};
 use separator::Separators;
@@ -139,15 +139,15 @@ impl Order {
     }
 
     /// Goes down so many levels to where a key belongs.
-    fn descend(&self, key: &[u8], levels: u32) -> Place {
-        let root = Place { node: self.root, fences: Fences::default() };
-        (0..levels).fold(root, |place, _| self.child(place, key))
+    fn descend(&self, key: &[u8], levels: u32) -> Fenced {
+        let root = Fenced { node: self.root, fences: Fences::default() };
+        (0..levels).fold(root, |node, _| self.child(node, key))
     }
 
     /// The child of an inner node where a key belongs.
-    fn child(&self, parent: Place, key: &[u8]) -> Place {
+    fn child(&self, parent: Fenced, key: &[u8]) -> Fenced {
         let inner = self.inners.get(parent.node);
         let at = inner.node.count_to(&self.separators, key);
-        Place { node: inner.children[at], fences: parent.fences.of_child(&inner.node, at) }
+        Fenced { node: inner.children[at], fences: parent.fences.of_child(&inner.node, at) }
     }
 }

@@ -48,11 +48,6 @@ impl Segment {
         self.lanes(hash).map(|(_, _, slot)| slot)
     }
 
-    /// Whether `slot` is here.
-    pub(super) fn has(&self, hash: u64, slot: Slot) -> bool {
-        self.lane_of(hash, slot).is_some()
-    }
-
     /// Has the bucket of this hash on its way into the cache.
     pub(super) fn prefetch(&self, hash: u64) {
         prefetch(bytemuck::bytes_of(&self.buckets[place(hash).home]));

@@ -1,5 +1,5 @@
-//! Leaves that keys have just come to: those that come in a row, or go in a row, find theirs without a descent. State that is kept by time is like
-//! that: new keys at one end, and at the other those that are over.
+//! Leaves that keys come to again and again: those that come in a row, or go in a row, find theirs without a descent. State that is kept by time
+//! is like that: new keys at one end, and at the other those that are over.
 //!
 //! Source: Guibas, McCreight, Plass, Roberts, "A new representation for linear lists" (1977), for fingers; which one gives way is told by a
 //! bit and a hand, as pages do in Corbato, "A paging experiment with the Multics system" (1969).
@@ -8,18 +8,20 @@ use super::END;
 use super::node::{Fences, head};
 use super::separator::{Keys, Separators};
 
-/// Streams of keys that find their leaves at the same time, each a place of its own. Keys that come without any order pay for each with a
-/// comparison of two numbers.
+/// Rows of keys that can come or go at the same time: new ones, those that are over, and one more.
 const FINGERS: usize = 3;
 
-/// A leaf, and the separators that its keys lie between.
+/// Leaves that are remembered to see which one keys come to again.
+const VISITED: usize = 4;
+
+/// A node, and the separators that its keys lie between.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Fenced {
     pub(super) node: u32,
     pub(super) fences: Fences,
 }
 
-impl Place {
+impl Fenced {
     /// Whether a key belongs there.
     fn has(&self, separators: &Separators, key: &[u8]) -> bool {
         self.fences.below.is_none_or(|below| separators.key(below) <= key)
@@ -29,8 +31,8 @@ impl Place {
 
 #[derive(Debug, Clone, Copy)]
 struct Finger {
-    place: Place,
-    /// The heads of the fences, which tell most strangers.
+    leaf: Fenced,
+    /// The heads of the fences. A key whose head lies outside is not compared with the fences: their first bytes, behind those of the key space, tell.
     lowest: u64,
     highest: u64,
     /// Whether a key has found its leaf here since the hand passed.
@@ -39,7 +41,7 @@ struct Finger {
 
 impl Finger {
     const NONE: Self = Self {
-        place: Place { node: END, fences: Fences { below: None, above: None } },
+        leaf: Fenced { node: END, fences: Fences { below: None, above: None } },
         lowest: u64::MAX,
         highest: 0,
         is_used: false,
@@ -50,12 +52,15 @@ impl Finger {
 pub(super) struct Fingers {
     fingers: [Finger; FINGERS],
     hand: usize,
+    /// The leaves that keys came to last by a descent.
+    visited: [u32; VISITED],
+    visits: usize,
 }
 
-#[expect(clippy::indexing_slicing, reason = "the hand is below FINGERS")]
+#[expect(clippy::indexing_slicing, reason = "the hand is below FINGERS, visits are counted modulo VISITED")]
 impl Fingers {
     pub(super) const fn new() -> Self {
-        Self { fingers: [Finger::NONE; FINGERS], hand: 0 }
+        Self { fingers: [Finger::NONE; FINGERS], hand: 0, visited: [END; VISITED], visits: 0 }
     }
 
     /// The leaf of a key, if one of these.
@@ -63,29 +68,47 @@ impl Fingers {
     pub(super) fn find(&mut self, separators: &Separators, key: &[u8]) -> Option<u32> {
         let head = head(key, 0);
         let mut near = self.fingers.iter_mut().filter(|finger| finger.lowest <= head && head <= finger.highest);
-        let found = near.find(|finger| finger.place.has(separators, key))?;
+        let found = near.find(|finger| finger.leaf.has(separators, key))?;
         found.is_used = true;
-        Some(found.place.node)
+        Some(found.leaf.node)
     }
 
-    /// Points at a leaf that a key has come to.
-    pub(super) fn point(&mut self, separators: &Separators, place: Place) {
-        if self.fingers.iter().any(|finger| finger.place.node == place.node) {
+    /// A key has come to a leaf by a descent: the second one in a short time has it pointed at. To point at each would be to read separators that nobody
+    /// asks for again.
+    pub(super) fn visit(&mut self, separators: &Separators, leaf: Fenced) {
+        if self.visited.contains(&leaf.node) {
+            self.point(separators, leaf);
+        } else {
+            self.visited[self.visits % VISITED] = leaf.node;
+            self.visits += 1;
+        }
+    }
+
+    /// Points at a leaf.
+    pub(super) fn point(&mut self, separators: &Separators, leaf: Fenced) {
+        if self.points_at(leaf.node) {
             return;
+        }
+        if let Some(idle) = self.fingers.iter().position(|finger| finger.leaf.node == END) {
+            self.hand = idle;
         }
         while std::mem::take(&mut self.fingers[self.hand].is_used) {
             self.hand = (self.hand + 1) % FINGERS;
         }
-        let Fences { below, above } = place.fences;
+        let Fences { below, above } = leaf.fences;
         let lowest = below.map_or(0, |below| head(separators.key(below), 0));
         let highest = above.map_or(u64::MAX, |above| head(separators.key(above), 0));
-        self.fingers[self.hand] = Finger { place, lowest, highest, is_used: false };
+        self.fingers[self.hand] = Finger { leaf, lowest, highest, is_used: false };
         self.hand = (self.hand + 1) % FINGERS;
+    }
+
+    pub(super) fn points_at(&self, leaf: u32) -> bool {
+        self.fingers.iter().any(|finger| finger.leaf.node == leaf)
     }
 
     /// Points at this leaf no longer: it is not what it was, or one of its fences goes.
     pub(super) fn leave(&mut self, leaf: u32) {
-        let gone = self.fingers.iter_mut().filter(|finger| finger.place.node == leaf);
+        let gone = self.fingers.iter_mut().filter(|finger| finger.leaf.node == leaf);
         gone.for_each(|finger| *finger = Finger::NONE);
     }
 }

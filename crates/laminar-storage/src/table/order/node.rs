@@ -6,7 +6,7 @@
 //! themselves only where eight bytes past the common prefix leave a tie.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -31,6 +31,16 @@ pub(super) struct Node {
     len: u16,
     /// Where the last insert went, to see an ascending run of them.
     last: u16,
+}
+
+/// Where a key belongs by its head alone: behind so many slots.
+enum Like {
+    /// None has its head.
+    None { below: usize },
+    /// The next one is the key's own.
+    Same { below: usize },
+    /// Among these, or at their ends: their heads are its own, and say no more.
+    Tied(Range<usize>),
 }
 
 #[expect(clippy::indexing_slicing, reason = "positions are at most `len`, which is at most WIDTH")]
@@ -90,25 +100,15 @@ impl Node {
 
     #[inline]
     fn count(&self, keys: &impl Keys, key: &[u8], is_counted: impl Fn(&[u8]) -> bool) -> usize {
-        match self.prefix.stand(key) {
-            Ordering::Less => return 0,
-            Ordering::Greater => return self.len(),
-            Ordering::Equal => {}
-        }
-        let head = head(key, self.prefix.len());
-        let (heads, slots) = (&self.heads[..self.len()], self.slots());
-        let below = heads.partition_point(|&other| other < head);
-        if heads.get(below) != Some(&head) {
-            return below;
-        }
-        if head & 0xFF != LONGER {
-            return below + usize::from(is_counted(key));
-        }
-        let same = heads[below..].partition_point(|&other| other == head);
-        // By the heads of what is behind, which is less than to compare the keys.
+        let tied = match self.heads_like(key) {
+            Like::None { below } => return below,
+            Like::Same { below } => return below + usize::from(is_counted(key)),
+            Like::Tied(tied) => tied,
+        };
+        // By the heads of what is behind.
         let start = self.prefix.len() + HEAD_BYTES;
-        let head = self::head(key, start);
-        let is_tied = |slot: &Slot| {
+        let head = head(key, start);
+        let is_before = |slot: &Slot| {
             let other = keys.key(*slot);
             match self::head(other, start).cmp(&head) {
                 Ordering::Less => true,
@@ -116,7 +116,33 @@ impl Node {
                 Ordering::Greater => false,
             }
         };
-        below + slots[below..below + same].partition_point(is_tied)
+        tied.start + self.slots[tied].partition_point(is_before)
+    }
+
+    /// The slots of keys that `key` has to be compared with to find its place.
+    pub(super) fn tied(&self, key: &[u8]) -> &[Slot] {
+        if let Like::Tied(tied) = self.heads_like(key) { &self.slots[tied] } else { &[] }
+    }
+
+    /// What heads say of a key's place.
+    #[inline]
+    fn heads_like(&self, key: &[u8]) -> Like {
+        match self.prefix.stand(key) {
+            Ordering::Less => return Like::None { below: 0 },
+            Ordering::Greater => return Like::None { below: self.len() },
+            Ordering::Equal => {}
+        }
+        let head = head(key, self.prefix.len());
+        let heads = &self.heads[..self.len()];
+        let below = heads.partition_point(|&other| other < head);
+        if heads.get(below) != Some(&head) {
+            return Like::None { below };
+        }
+        if head & 0xFF != LONGER {
+            return Like::Same { below };
+        }
+        let same = heads[below..].partition_point(|&other| other == head);
+        Like::Tied(below..below + same)
     }
 
     /// Where the slot of `key` is.

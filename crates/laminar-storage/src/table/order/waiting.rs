@@ -1,14 +1,15 @@
 //! Keys on their way into the order, or out of it. Each that comes pushes the ones before it a step further: the first brings the node
-//! above its leaf into the cache, the second the leaf, the third changes the leaf. So every change costs the same, and nobody waits for
-//! memory: in between is the caller's own work. A key whose leaf one of the last few has come to need not wait: that is in the cache.
+//! above its leaf into the cache, the second the leaf, the third the keys there that begin like it, the fourth changes the leaf. So every change
+//! costs the same, and nobody waits for memory: in between is the caller's own work. A key whose leaf others have just come to takes its place at once: that leaf is most
+//! likely in the cache.
 
 use super::super::arena::{Arena, Slot};
-use super::finger::Place;
+use super::finger::Fenced;
 use super::node::Node;
 use super::{END, Leaf, Order, merge};
 
-/// Changes that wait at most: one whose leaf is on its way, and behind it one whose node above the leaf is.
-const WAITING: usize = 2;
+/// Changes that wait at most: one for keys, behind it one for its leaf, and one for the node above its leaf.
+const WAITING: usize = 3;
 
 /// A change that the leaves do not show yet.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,7 @@ pub(super) struct Waiting {
     is_gone: bool,
     /// Whether `place` is the leaf; else it is the node above.
     is_at_leaf: bool,
-    place: Place,
+    place: Fenced,
     /// The shape of the order for which `place` is right.
     shape: u32,
 }
@@ -59,6 +60,12 @@ impl Order {
         self.waiting.iter().filter(|waiting| !waiting.is_gone).map(|waiting| waiting.slot)
     }
 
+    /// The slots of keys that are gone, and that the leaves still show.
+    #[cfg(test)]
+    pub(in super::super) fn leaving(&self) -> impl Iterator<Item = Slot> {
+        self.waiting.iter().filter(|waiting| waiting.is_gone).map(|waiting| waiting.slot)
+    }
+
     /// Lets all that waits arrive.
     pub(in super::super) fn settle(&mut self, arena: &mut Arena) {
         while let Some(first) = self.waiting.pop_front() {
@@ -80,15 +87,26 @@ impl Order {
         }
         let waiting = Waiting { slot, is_gone, is_at_leaf: self.height == 0, place, shape: self.shape };
         self.waiting.push_back(waiting);
-        if let Some(midway) = self.waiting.len().checked_sub(WAITING) {
-            let leaf = self.leaf_for(arena, &self.waiting[midway]);
+        if let Some(second) = self.waiting.len().checked_sub(2) {
+            let leaf = self.leaf_for(arena, &self.waiting[second]);
             self.leaves.prefetch(leaf.node);
-            let waiting = &mut self.waiting[midway];
+            let waiting = &mut self.waiting[second];
             (waiting.place, waiting.is_at_leaf, waiting.shape) = (leaf, true, self.shape);
+        }
+        if let Some(third) = self.waiting.len().checked_sub(3) {
+            self.fetch_tied(arena, &self.waiting[third]);
         }
     }
 
-    fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> Place {
+    /// Has the keys on their way into the cache that a new one is going to be compared with.
+    fn fetch_tied(&self, arena: &Arena, waiting: &Waiting) {
+        if waiting.is_at_leaf && !waiting.is_gone && waiting.shape == self.shape {
+            let leaf = &self.leaves.get(waiting.place.node).node;
+            leaf.tied(arena.key(waiting.slot)).iter().for_each(|&slot| arena.prefetch_key(slot));
+        }
+    }
+
+    fn leaf_for(&self, arena: &Arena, waiting: &Waiting) -> Fenced {
         let key = arena.key(waiting.slot);
         if waiting.shape != self.shape {
             return self.descend(key, self.height);
@@ -97,22 +115,21 @@ impl Order {
     }
 
     fn arrive(&mut self, arena: &mut Arena, waiting: Waiting) {
-        let place = self.leaf_for(arena, &waiting);
-        self.fingers.point(&self.separators, place);
+        let leaf = self.leaf_for(arena, &waiting);
+        self.fingers.visit(&self.separators, leaf);
         if waiting.is_gone {
-            self.remove_from(arena, place.node, waiting.slot);
+            self.remove_from(arena, leaf.node, waiting.slot);
         } else {
-            self.insert_into(arena, place.node, waiting.slot);
+            self.insert_into(arena, leaf.node, waiting.slot);
         }
     }
 
     /// Puts a slot into the leaf that its key belongs to.
     pub(super) fn insert_into(&mut self, arena: &Arena, mut leaf: u32, slot: Slot) {
         if self.leaves.get(leaf).node.is_full() {
+            let is_pointed_at = self.fingers.points_at(leaf);
             self.make_room(arena, slot);
-            let place = self.descend(arena.key(slot), self.height);
-            self.fingers.point(&self.separators, place);
-            leaf = place.node;
+            leaf = self.leaf_instead(arena, slot, is_pointed_at);
         }
         let key = arena.key(slot);
         let node = &mut self.leaves.get_mut(leaf).node;
@@ -126,8 +143,21 @@ impl Order {
         let Some(at) = node.position(arena.key(slot), slot) else { unreachable!("a key that went was in the order") };
         node.remove(at);
         if merge::is_due(node.len()) {
+            let is_pointed_at = self.fingers.points_at(leaf);
             self.merge(arena, slot);
+            if is_pointed_at && !self.fingers.points_at(leaf) {
+                self.leaf_instead(arena, slot, true);
+            }
         }
         arena.free(slot);
+    }
+
+    /// The leaf where a key belongs now that the one of before was split or merged; pointed at if that was.
+    fn leaf_instead(&mut self, arena: &Arena, slot: Slot, is_pointed_at: bool) -> u32 {
+        let leaf = self.descend(arena.key(slot), self.height);
+        if is_pointed_at {
+            self.fingers.point(&self.separators, leaf);
+        }
+        leaf.node
     }
 }
