@@ -1073,6 +1073,35 @@ fn size_and_len_follow_the_state() {
     assert!(store.size_bytes() < 2000, "{} bytes for one entry", store.size_bytes());
 }
 
+/// Those that the run below makes stay are not looked at again and again meanwhile.
+#[test]
+fn checkpoints_that_fail_hold_up_no_tombstone() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let go_on = |store: &mut WalStateStore, changes| {
+        (0..changes).for_each(|_| store.put(b"k", b"v").unwrap());
+        store.commit().unwrap();
+    };
+    (0..1000).for_each(|n| store.put(&key(n), &[1; 100]).unwrap());
+    checkpoint(&mut store);
+    (0..1000).for_each(|n| store.delete(&key(n)).unwrap());
+    (0..2).for_each(|_| go_on(&mut store, 1000));
+    let held = table_bytes(&store);
+    for n in 1000..2000 {
+        store.put(&key(n), &[1; 100]).unwrap();
+        store.delete(&key(n)).unwrap();
+    }
+    store.commit().unwrap();
+    let is_of_checkpoints = |path: &std::path::Path| path.components().any(|part| part.as_os_str() == "checkpoints");
+    disk.fail(Fault::new(FaultKind::NoSpace).on(DiskOp::Write).path(is_of_checkpoints).sticky());
+    for _ in 0..10 {
+        assert!(store.checkpoint().unwrap().wait().is_err());
+        // The next commit learns of it.
+        (0..2).for_each(|_| go_on(&mut store, 100));
+    }
+    assert!(table_bytes(&store) <= held, "{} for {held}", table_bytes(&store));
+}
+
 /// Once they are a quarter of all entries, or a checkpoint has ended.
 #[test]
 fn tombstones_leave_the_table() {
