@@ -127,6 +127,27 @@ fn a_writer_that_outruns_checkpoints_waits_for_them() {
     assert_holds(&store, &model);
 }
 
+/// Tombstones that a checkpoint covers leave at once when it was waited for.
+#[test]
+fn a_writer_that_only_deletes_waits_for_checkpoints_too() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    store.enable_checkpointing(Duration::from_secs(3600), 2).unwrap();
+    let (mut most, mut waits) = (0, 0);
+    for n in 0..40_000_u32 {
+        store.delete(&n.to_be_bytes().repeat(50)).unwrap();
+        if n % 100 == 99 {
+            let before = table_bytes(&store);
+            store.commit().unwrap();
+            most = most.max(before);
+            waits += u32::from(table_bytes(&store) < before / 4);
+        }
+    }
+    assert!(most > BUDGET, "the budget was never passed");
+    assert!(most < 2 * BUDGET, "{most} bytes were in the table");
+    assert!(waits >= 5, "{waits} commits have emptied the table");
+}
+
 #[test]
 fn a_writer_does_not_wait_for_checkpoints_that_fail() {
     let disk = SimDisk::new(1);
