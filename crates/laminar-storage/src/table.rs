@@ -305,14 +305,13 @@ impl Table {
             }
             return Ok(Change::New);
         };
-        let (old_mark, old_bytes, is_queued) = (old.mark(), old.value_bytes(), old.is_queued());
-        if self.arena.overwrite(slot, mark, value) {
+        let (old_mark, old_bytes, remarked) = (old.mark(), old.value_bytes(), old.remarked(mark));
+        if self.arena.overwrite(slot, remarked, value) {
             if value.is_none() {
                 self.queue_tombstone(key.hash, slot, mark);
             }
         } else {
-            let moved = self.arena.insert(mark, key, value)?;
-            self.arena.set_queued(moved, is_queued);
+            let moved = self.arena.insert(remarked, key, value)?;
             self.index.replace(key.hash, slot, moved);
             self.drop_slot(slot);
             self.add(key.space, moved);

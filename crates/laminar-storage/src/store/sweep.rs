@@ -167,7 +167,7 @@ impl WalStateStore {
 }
 
 /// About what the entries of a table take, not counting memory that it holds free for new ones: at most this for entries of the sizes that
-/// `benches/table.rs` measures.
+/// `benches/table` measures.
 fn occupied(table: &Table) -> u64 {
     const PER_ENTRY: u64 = 64;
     let (entries, bytes) = table.about();

@@ -228,12 +228,7 @@ impl Arena {
             }
             _ => block.layout(),
         };
-        let is_queued = block.is_queued();
-        let bytes = self.bytes_mut(slot);
-        block::write_value(bytes, layout, mark, value);
-        if is_queued {
-            block::put_queued(bytes, true);
-        }
+        block::write_value(self.bytes_mut(slot), layout, mark, value);
         true
     }
 

@@ -107,6 +107,12 @@ impl<'a> Block<'a> {
         word(self.bytes, 0) & QUEUED != 0
     }
 
+    /// A new mark for the entry, which stays queued if it is.
+    #[inline]
+    pub(super) fn remarked(self, mark: u32) -> u32 {
+        word(self.bytes, 0) & QUEUED | mark
+    }
+
     #[inline]
     pub(super) fn is_tombstone(self) -> bool {
         self.meta & TOMBSTONE != 0
@@ -194,7 +200,7 @@ pub(super) fn write(bytes: &mut [u8], layout: Layout, mark: u32, key: &[&[u8]], 
     write_value(bytes, layout, mark, value);
 }
 
-/// Writes mark and value of an entry whose key is in place, which is not queued then. A tombstone keeps the value length of `layout`.
+/// Writes mark and value of an entry whose key is in place; the mark says whether it is queued. A tombstone keeps the value length of `layout`.
 #[expect(clippy::indexing_slicing, reason = "the caller hands in a block of `layout.cells()` cells")]
 pub(super) fn write_value(bytes: &mut [u8], layout: Layout, mark: u32, value: Option<&[u8]>) {
     let short_key = word_of(layout.key_end - layout.key_start).min(LONG_KEY);

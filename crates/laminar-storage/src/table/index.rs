@@ -92,16 +92,15 @@ impl Index {
             None if !segment.is_crowded(key.hash) && self.spilled.is_empty() => return None,
             None => {}
         }
-        self.find_on(arena, segment, *key)
+        self.find_on(arena, *key)
     }
 
     /// Looks everywhere where an entry may be: one in twenty look-ups meets a stranger with its tag, or lies where there was room.
     // By value: whatever a reference is given for lies in memory from the start, also on the way that does not come here.
     #[cold]
     #[inline(never)]
-    fn find_on<'a>(&self, arena: &'a Arena, segment: &Segment, key: Key<'_>) -> Option<(Slot, Block<'a>)> {
-        let slots = segment.matches(key.hash).chain(self.spilled.iter().copied());
-        slots.map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(&key))
+    fn find_on<'a>(&self, arena: &'a Arena, key: Key<'_>) -> Option<(Slot, Block<'a>)> {
+        self.slots(key.hash).map(|slot| (slot, arena.block(slot))).find(|(_, block)| block.is(&key))
     }
 
     /// Adds the slot of a key that is not there.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Table;
 use super::arena::Slot;
 
-/// Names in one piece of memory: to go on, a long queue copies nothing.
+/// Tombstones of one piece of memory: a queue that grows longer copies nothing.
 const PIECE: usize = 1024;
 
 /// Tombstones whose line of the index is on its way into the cache while others are looked at, and those whose entry is.

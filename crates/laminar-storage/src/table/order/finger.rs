@@ -84,9 +84,9 @@ impl Fingers {
         }
     }
 
-    /// Points at a leaf.
+    /// Points at a leaf, if it does not.
     pub(super) fn point(&mut self, separators: &Separators, leaf: Fenced) {
-        if self.points_at(leaf.node) {
+        if self.fingers.iter().any(|finger| finger.leaf.node == leaf.node) {
             return;
         }
         if let Some(idle) = self.fingers.iter().position(|finger| finger.leaf.node == END) {
@@ -102,13 +102,9 @@ impl Fingers {
         self.hand = (self.hand + 1) % FINGERS;
     }
 
-    pub(super) fn points_at(&self, leaf: u32) -> bool {
-        self.fingers.iter().any(|finger| finger.leaf.node == leaf)
-    }
-
-    /// Points at this leaf no longer: it is not what it was, or one of its fences goes.
-    pub(super) fn leave(&mut self, leaf: u32) {
-        let gone = self.fingers.iter_mut().filter(|finger| finger.leaf.node == leaf);
-        gone.for_each(|finger| *finger = Finger::NONE);
+    /// Points at this leaf no longer: it is not what it was, or one of its fences goes. Says whether it did.
+    pub(super) fn leave(&mut self, leaf: u32) -> bool {
+        let gone = self.fingers.iter_mut().find(|finger| finger.leaf.node == leaf);
+        gone.map(|finger| *finger = Finger::NONE).is_some()
     }
 }

@@ -1,6 +1,7 @@
 //! Shrinking of the order: sparse nodes on the way to a key are merged with a neighbour, from the root down.
 
 use super::super::arena::{Arena, Slot};
+use super::finger::Fenced;
 use super::node::{Fences, WIDTH};
 use super::separator::Keys;
 use super::{Inner, Order};
@@ -53,8 +54,7 @@ impl Order {
         let Some(left) = [at, at.wrapping_sub(1)].into_iter().find(|&left| fits(left)) else { return };
         let fences = merged_fences(fences, inner, left);
         let (left_leaf, right_leaf) = (inner.children[left], inner.children[left + 1]);
-        self.fingers.leave(left_leaf);
-        self.fingers.leave(right_leaf);
+        let is_pointed_at = self.fingers.leave(left_leaf) | self.fingers.leave(right_leaf);
         let separator = self.inners.get_mut(parent).remove(left);
 
         let mut right = self.leaves.get(right_leaf).node;
@@ -67,6 +67,9 @@ impl Order {
         leaf.node.append(right);
         leaf.next = next;
         self.separators.free(separator);
+        if is_pointed_at {
+            self.fingers.point(&self.separators, Fenced { node: left_leaf, fences });
+        }
     }
 
     /// Merges inner node `at` of `parent` with a neighbour, if one has room.

@@ -1,6 +1,7 @@
 //! Growth of the order: full nodes on the way to a key are split, from the root down, so that a parent always has room.
 
 use super::super::arena::{Arena, Slot};
+use super::finger::Fenced;
 use super::node::{Fences, Node, WIDTH, shared};
 use super::separator::{Keys, Separators};
 use super::{Inner, Leaf, Order, SEPARATORS};
@@ -36,7 +37,7 @@ impl Order {
     }
 
     fn split_leaf(&mut self, arena: &Arena, number: u32, fences: Fences, new: Slot) -> (Slot, u32) {
-        self.fingers.leave(number);
+        let is_pointed_at = self.fingers.leave(number);
         let leaf = self.leaves.get(number);
         let at = leaf.node.count_below(arena, arena.key(new));
         // Keys that come in ascending order leave full leaves behind.
@@ -44,13 +45,20 @@ impl Order {
         let (last, first) = (leaf.node.slots()[middle - 1], leaf.node.slots().get(middle).copied().unwrap_or(new));
         let separator = self.separate(arena, last, first);
 
+        let below = Fenced { node: number, fences: Fences { above: Some(separator), ..fences } };
         let leaf = self.leaves.get_mut(number);
         let mut right = leaf.node.split_off(middle);
-        leaf.node.set_fenced(arena, Fences { above: Some(separator), ..fences }.shared(&self.separators));
-        right.set_fenced(arena, Fences { below: Some(separator), ..fences }.shared(&self.separators));
+        leaf.node.set_fenced(arena, below.fences.shared(&self.separators));
+        let fences = Fences { below: Some(separator), ..fences };
+        right.set_fenced(arena, fences.shared(&self.separators));
         let next = leaf.next;
         let right = self.leaves.push(arena, Leaf { node: right, next, unused: 0 });
         self.leaves.get_mut(number).next = right;
+        if is_pointed_at {
+            let above = Fenced { node: right, fences };
+            let half = if arena.key(new) < self.separators.key(separator) { below } else { above };
+            self.fingers.point(&self.separators, half);
+        }
         (separator, right)
     }
 

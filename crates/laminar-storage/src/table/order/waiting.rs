@@ -33,7 +33,7 @@ impl Order {
         }
         let key = arena.key(slot);
         // Whatever had this key before has to go first.
-        let is_awaited = |order: &Self| order.waiting.iter().any(|gone| gone.is_gone && arena.key(gone.slot) == key);
+        let is_awaited = |order: &Self| order.leaving().any(|gone| arena.key(gone) == key);
         match self.fingers.find(&self.separators, key) {
             Some(leaf) if !is_awaited(self) => self.insert_into(arena, leaf, slot),
             _ => self.enqueue(arena, slot, false),
@@ -61,7 +61,6 @@ impl Order {
     }
 
     /// The slots of keys that are gone, and that the leaves still show.
-    #[cfg(test)]
     pub(in super::super) fn leaving(&self) -> impl Iterator<Item = Slot> {
         self.waiting.iter().filter(|waiting| waiting.is_gone).map(|waiting| waiting.slot)
     }
@@ -127,9 +126,8 @@ impl Order {
     /// Puts a slot into the leaf that its key belongs to.
     pub(super) fn insert_into(&mut self, arena: &Arena, mut leaf: u32, slot: Slot) {
         if self.leaves.get(leaf).node.is_full() {
-            let is_pointed_at = self.fingers.points_at(leaf);
             self.make_room(arena, slot);
-            leaf = self.leaf_instead(arena, slot, is_pointed_at);
+            leaf = self.leaf_of(arena.key(slot));
         }
         let key = arena.key(slot);
         let node = &mut self.leaves.get_mut(leaf).node;
@@ -143,21 +141,8 @@ impl Order {
         let Some(at) = node.position(arena.key(slot), slot) else { unreachable!("a key that went was in the order") };
         node.remove(at);
         if merge::is_due(node.len()) {
-            let is_pointed_at = self.fingers.points_at(leaf);
             self.merge(arena, slot);
-            if is_pointed_at && !self.fingers.points_at(leaf) {
-                self.leaf_instead(arena, slot, true);
-            }
         }
         arena.free(slot);
-    }
-
-    /// The leaf where a key belongs now that the one of before was split or merged; pointed at if that was.
-    fn leaf_instead(&mut self, arena: &Arena, slot: Slot, is_pointed_at: bool) -> u32 {
-        let leaf = self.descend(arena.key(slot), self.height);
-        if is_pointed_at {
-            self.fingers.point(&self.separators, leaf);
-        }
-        leaf.node
     }
 }
