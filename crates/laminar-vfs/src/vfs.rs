@@ -222,7 +222,8 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// than was asked for.
     fn evict(&self, range: Range<u64>);
 
-    /// Asks the operating system to begin reading these bytes into its cache. A hint, as [`evict`](Self::evict).
+    /// Asks the operating system to read these bytes into its cache, in as large pages as it has: whoever maps them or writes there has to do with fewer then.
+    /// So the ranges of several calls best meet on multiples of 2 MiB. May wait for the disk, or only begin to read. A hint, as [`evict`](Self::evict).
     fn prefetch(&self, range: Range<u64>);
 
     /// Fills `buf` from `offset` if that takes no wait for a disk, because the operating system's cache has these bytes; else says no, and

@@ -405,6 +405,42 @@ mod unix {
     }
 
     #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "the file is a few MiB long")]
+    fn what_is_fetched_is_in_the_cache_also_where_more_is_asked_for_than_there_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut expected = vec![7; (5 << 20) + 100];
+        let file = create(&RealDisk::new(), &scratch.path().join("file"), &expected);
+        // With a hole at its end.
+        expected.resize(9 << 20, 0);
+        let len = expected.len() as u64;
+        file.set_len(len).unwrap();
+        file.sync_data().unwrap();
+        let mut bytes = vec![0; expected.len()];
+        if !file.read_cached_at(&mut bytes[..4096], 0) {
+            println!("skipped: this file system can't tell what is in the cache");
+            return;
+        }
+        let is_waiting = file.map(ReadMode::Mapped).unwrap().populate(0..1);
+        for range in [0..len, 4097..len, 0..4 * len, len..2 * len, 1..2] {
+            file.evict(0..len);
+            file.prefetch(range.clone());
+            let end = len.min(range.end);
+            let part = &mut bytes[range.start.min(end) as usize..end as usize];
+            // Where it only begins to read, that takes a while.
+            let tries = if is_waiting { 1 } else { 2000 };
+            let is_there = (0..tries).any(|_| {
+                let is_there = file.read_cached_at(part, range.start);
+                if !is_there {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                is_there
+            });
+            assert!(is_there && *part == expected[range.start.min(end) as usize..end as usize], "{range:?}");
+        }
+        assert_eq!(file.len().unwrap(), len);
+    }
+
+    #[test]
     fn an_absurd_length_is_an_error_and_not_an_abort() {
         let scratch = tempfile::tempdir().unwrap();
         let file = create(&RealDisk::new(), &scratch.path().join("file"), b"x");

@@ -92,14 +92,31 @@ pub(super) fn evict(file: &File, range: Range<u64>) {
     advise(file, range, rustix::fs::Advice::DontNeed);
 }
 
+/// Where the file system has large folios (ext4 since Linux 6.16, XFS since 5.18), what is read for a mapping in huge pages comes into the
+/// cache in as large ones, of up to 2 MiB; what is asked for by `POSIX_FADV_WILLNEED`, in pages of 4 KiB each.
 #[cfg(target_os = "linux")]
 pub(super) fn prefetch(file: &File, range: Range<u64>) {
     /// Linux reads no more than its read-ahead for a call, which is this much where nobody has set it.
     const CALL: u64 = 128 << 10;
+    if range.is_empty() || populate(file, &range).is_ok() {
+        return;
+    }
     let starts = std::iter::successors(Some(range.start), |start| Some(start + CALL));
     starts
         .take_while(|start| *start < range.end)
         .for_each(|start| advise(file, start..range.end.min(start + CALL), rustix::fs::Advice::WillNeed));
+}
+
+/// Reads through a mapping that is gone afterwards; an error where the bytes can't be read, and before Linux 5.14.
+#[cfg(target_os = "linux")]
+fn populate(file: &File, range: &Range<u64>) -> io::Result<()> {
+    const PAGE: u64 = 4096;
+    let start = range.start - range.start % PAGE;
+    let len = usize::try_from(range.end - start).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let map = memmap2::MmapOptions::new().offset(start).len(len).map_raw_read_only(file)?;
+    // Refused by a kernel that has no huge pages: then those that come are small.
+    let _ = map.advise(memmap2::Advice::HugePage);
+    map.advise(memmap2::Advice::PopulateRead)
 }
 
 /// Reads what the cache has. An error where that begins later than at `offset`, or can't be told.
