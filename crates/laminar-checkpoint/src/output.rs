@@ -20,11 +20,11 @@ pub(crate) use behind::WriteBehind;
 /// Bytes of a piece: long enough that its sync costs little beside it, short enough that the last one is soon on disk and read back.
 const PIECE_BYTES: u64 = 8 << 20;
 
-/// Bytes are read back in parts of this length, each while about as many are written: a huge page, of which the system's cache makes one where
-/// it can. Whoever reads the file then through a mapping finds huge pages there: look-ups take 0.7 to 0.9 of the time.
-const READ_BYTES: usize = 2 << 20;
+/// Bytes that are fetched at a time to be read back: a huge page, of which the system's cache makes one where it can. Whoever reads the file then through a
+/// mapping finds huge pages there: look-ups take 0.7 to 0.9 of the time.
+const FETCH_BYTES: u64 = 2 << 20;
 
-const _: () = assert!(PIECE_BYTES.is_multiple_of(READ_BYTES as u64), "no page is of two pieces");
+const _: () = assert!(PIECE_BYTES.is_multiple_of(FETCH_BYTES), "no page is of two pieces");
 
 /// A file that is written from its start to its end, once. Pieces begin on multiples of their length.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Output {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = if self.read_back { self.open.range.start + self.piece_bytes - self.bytes() } else { u64::MAX };
-            let (part, behind) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            let (part, behind) = rest.split_at(rest.len().min(index(room)));
             self.open.range.end += part.len() as u64;
             self.open.crc = crc32c::crc32c_append(self.open.crc, part);
             if part.len() as u64 == room {
@@ -128,15 +128,19 @@ impl Output {
         if synced.crc == read.crc { Ok(()) } else { Err(self.not_as_written(synced.range.start)) }
     }
 
-    /// Reads about so many bytes back of what was synced.
+    /// Reads so many bytes back of what was synced.
     fn read_some(&mut self, bytes: u64) -> Result<()> {
         let Piece { range, crc } = &mut self.read;
-        let until = self.synced.range.end.min(range.end.saturating_add(bytes));
+        let end = self.synced.range.end;
+        let until = end.min(range.end.saturating_add(bytes));
         while range.end < until {
-            let len = READ_BYTES.min(index(until - range.end));
+            let fetched = range.end % FETCH_BYTES;
+            if fetched == 0 {
+                self.file.prefetch(range.end..end.min(range.end + FETCH_BYTES));
+            }
+            let len = index((FETCH_BYTES - fetched).min(until - range.end));
             self.buffer.resize(self.buffer.len().max(len), 0);
             let (part, _) = self.buffer.split_at_mut(len);
-            self.file.prefetch(range.end..range.end + len as u64);
             self.file.read_exact_at(part, range.end)?;
             *crc = crc32c::crc32c_append(*crc, part);
             range.end += len as u64;

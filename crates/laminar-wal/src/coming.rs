@@ -12,7 +12,7 @@ use crate::segment::Segment;
 use crate::sync::{Arc, Mutex};
 
 /// Bytes that are read at a time: a huge page, of which the system's cache makes one where it can. A write then finds one page where it would find many,
-/// and takes half the time; so does a sync (two thirds).
+/// and takes two thirds of the time, as does a sync.
 const STEP: u64 = 2 << 20;
 /// A shorter segment is not worth it.
 const SHORTEST: u64 = 1 << 20;

@@ -110,10 +110,8 @@ pub(super) fn prefetch(file: &File, range: Range<u64>) {
 /// Reads through a mapping that is gone afterwards; an error where the bytes can't be read, and before Linux 5.14.
 #[cfg(target_os = "linux")]
 fn populate(file: &File, range: &Range<u64>) -> io::Result<()> {
-    const PAGE: u64 = 4096;
-    let start = range.start - range.start % PAGE;
-    let len = usize::try_from(range.end - start).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    let map = memmap2::MmapOptions::new().offset(start).len(len).map_raw_read_only(file)?;
+    let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let map = memmap2::MmapOptions::new().offset(range.start).len(len).map_raw_read_only(file)?;
     // Refused by a kernel that has no huge pages: then those that come are small.
     let _ = map.advise(memmap2::Advice::HugePage);
     map.advise(memmap2::Advice::PopulateRead)
