@@ -16,6 +16,8 @@ const MISSING: &str = "NA";
 /// One scheduled departure.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    /// When it is scheduled, such as `2013-07-01`. Never before that of an earlier row.
+    pub(crate) day: String,
     /// The airline, two letters.
     pub(crate) carrier: String,
     /// The aircraft; missing for a tenth of the flights that were cancelled.
@@ -37,6 +39,7 @@ pub(crate) struct Flights {
 
 /// Where each cell stands in a row.
 struct Columns {
+    scheduled: usize,
     carrier: usize,
     tailnum: usize,
     origin: usize,
@@ -55,6 +58,7 @@ impl Flights {
             index.ok_or_else(|| format!("{DATA}: no column {name}"))
         };
         let columns = Columns {
+            scheduled: column("sched_dep")?,
             carrier: column("carrier")?,
             tailnum: column("tailnum")?,
             origin: column("origin")?,
@@ -89,7 +93,10 @@ impl Flights {
             let row = self.record.position().map_or(0, csv::Position::record);
             cell(column).map(str::to_owned).ok_or_else(|| format!("row {row} lacks column {column}"))
         };
+        let scheduled = required(self.columns.scheduled)?;
+        let (day, _) = scheduled.split_once('T').ok_or_else(|| format!("{scheduled} is no day with a time"))?;
         Ok(Flight {
+            day: day.to_owned(),
             carrier: required(self.columns.carrier)?,
             tailnum: cell(self.columns.tailnum).map(str::to_owned),
             origin: required(self.columns.origin)?,

@@ -14,6 +14,7 @@ use laminar_storage::{CheckpointTicket, StoreOptions, WalStateStore};
 use crate::Result;
 use crate::input::Flights;
 use crate::operators::{Carriers, Fleet, Operator, Routes, apply};
+use crate::windows;
 
 /// The source whose offset is the number of rows read.
 pub(crate) const SOURCE: &str = "flights";
@@ -141,6 +142,7 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
         apply::<Carriers>(&mut store.operator(Carriers::NAME)?, &batch)?;
         apply::<Routes>(&mut store.operator(Routes::NAME)?, &batch)?;
         apply::<Fleet>(&mut store.operator(Fleet::NAME)?, &batch)?;
+        windows::apply_by_day(&mut store, &batch)?;
         row += u64::try_from(batch.len())?;
         store.set_source_offset(SOURCE, row)?;
 
@@ -161,6 +163,9 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
             }
         }
     }
+    // No flight comes that would.
+    windows::close_day(&mut store)?;
+    store.commit()?;
     tell(Message::CheckpointBegins)?;
     store.checkpoint()?.wait()?;
     tell(Message::CheckpointEnds)?;

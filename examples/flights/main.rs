@@ -1,7 +1,8 @@
 //! A streaming job on real data that is killed again and again, and counts every row exactly once all the same.
 //!
-//! The input is every departure from New York's airports in 2013, 336,776 rows. Three operators keep state in a
-//! `WalStateStore`: departures and delays per carrier, the same per route, and per aircraft its legs and last airport.
+//! The input is every departure from New York's airports in 2013, 336,776 rows. Four operators keep state in a
+//! `WalStateStore`: departures and delays per carrier, the same per route, per aircraft its legs and last airport, and in a window of a day the
+//! departures per destination, of which the busiest is kept.
 //! This program starts the job as a child process, kills it with SIGKILL at random moments (also while a checkpoint is being
 //! written), starts it again each time, and at the end compares every entry of the state with a single pass in memory.
 //!
@@ -21,6 +22,7 @@ mod job;
 mod operators;
 mod oracle;
 mod report;
+mod windows;
 
 /// Any error: a program has nobody to hand it to but its user.
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;

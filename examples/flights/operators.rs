@@ -1,4 +1,4 @@
-//! What the job computes: three operators, written against any `StateStore`.
+//! What the job computes for all time: three operators, written against any `StateStore`.
 //!
 //! A value is an rkyv archive: what the store returns is read where it lies, without decoding.
 

@@ -8,22 +8,24 @@ use rkyv::rancor::Error;
 use crate::Result;
 use crate::input::{Flight, Flights};
 use crate::job::SOURCE;
-use crate::operators::{Carriers, Fleet, Operator, Routes, read};
+use crate::operators::{Carriers, Fleet, Operator, Routes, State, read};
+use crate::windows::{BUSIEST, Busiest, Today};
 
 /// Totals that were computed without this project, so that not even the pass in memory has to be believed.
 const KNOWN_ROWS: u64 = 336_776;
 const KNOWN_DEPARTURES: [(&str, u64); 5] =
     [("UA", 58_665), ("B6", 54_635), ("EV", 54_173), ("DL", 48_110), ("AA", 32_729)];
 
-type Entries<O> = BTreeMap<Vec<u8>, <O as Operator>::State>;
+type Entries<S> = BTreeMap<Vec<u8>, S>;
 
 /// What the state has to be at the end.
 #[derive(Default)]
 pub(crate) struct Oracle {
     pub(crate) rows: u64,
-    carriers: Entries<Carriers>,
-    routes: Entries<Routes>,
-    fleet: Entries<Fleet>,
+    carriers: Entries<<Carriers as Operator>::State>,
+    routes: Entries<<Routes as Operator>::State>,
+    fleet: Entries<<Fleet as Operator>::State>,
+    busiest: Entries<Busiest>,
 }
 
 impl Oracle {
@@ -31,6 +33,7 @@ impl Oracle {
     pub(crate) fn compute() -> Result<Self> {
         let mut oracle = Self::default();
         let mut flights = Flights::open()?;
+        let mut days = Entries::new();
         loop {
             let batch = flights.batch(10_000)?;
             if batch.is_empty() {
@@ -41,6 +44,15 @@ impl Oracle {
                 add::<Carriers>(&mut oracle.carriers, flight);
                 add::<Routes>(&mut oracle.routes, flight);
                 add::<Fleet>(&mut oracle.fleet, flight);
+                add::<Today>(&mut days, flight);
+            }
+        }
+        for (key, count) in days {
+            let (day, dest) = key.split_at_checked("2013-07-01".len()).ok_or("a key without a day")?;
+            let busiest = oracle.busiest.entry(day.to_vec()).or_default();
+            if count.departures > busiest.departures {
+                *busiest =
+                    Busiest { dest: dest.strip_prefix(b"/").unwrap_or(dest).try_into()?, departures: count.departures };
             }
         }
         if oracle.rows != KNOWN_ROWS {
@@ -62,14 +74,17 @@ impl Oracle {
         if offset != self.rows {
             comparison.differences.push(format!("source offset: {offset} instead of {}", self.rows));
         }
-        comparison.add::<Carriers>(store, &self.carriers)?;
-        comparison.add::<Routes>(store, &self.routes)?;
-        comparison.add::<Fleet>(store, &self.fleet)?;
+        comparison.add(store, Carriers::NAME, &self.carriers)?;
+        comparison.add(store, Routes::NAME, &self.routes)?;
+        comparison.add(store, Fleet::NAME, &self.fleet)?;
+        comparison.add(store, BUSIEST, &self.busiest)?;
+        // Each day is closed.
+        comparison.add::<<Today as Operator>::State>(store, Today::NAME, &Entries::new())?;
         Ok(comparison)
     }
 }
 
-fn add<O: Operator>(entries: &mut Entries<O>, flight: &Flight) {
+fn add<O: Operator>(entries: &mut Entries<O::State>, flight: &Flight) {
     if let Some(key) = O::key(flight) {
         O::update(entries.entry(key.into_bytes()).or_default(), flight);
     }
@@ -89,20 +104,20 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    fn add<O: Operator>(&mut self, store: &WalStateStore, expected: &Entries<O>) -> Result<()> {
-        let mut found: Entries<O> = BTreeMap::new();
-        if let Some(view) = store.operator_view(O::NAME) {
+    fn add<S: State>(&mut self, store: &WalStateStore, operator: &str, expected: &Entries<S>) -> Result<()> {
+        let mut found = Entries::new();
+        if let Some(view) = store.operator_view(operator) {
             for entry in view.prefix_scan(b"") {
                 let (key, bytes) = entry?;
-                found.insert(key.to_vec(), rkyv::deserialize::<O::State, Error>(read::<O::State>(bytes)?)?);
+                found.insert(key.to_vec(), rkyv::deserialize::<S, Error>(read::<S>(bytes)?)?);
             }
         }
-        self.take::<O>(expected, &found);
+        self.take(operator, expected, &found);
         Ok(())
     }
 
-    fn take<O: Operator>(&mut self, expected: &Entries<O>, found: &Entries<O>) {
-        let rows = |state: Option<&O::State>| state.map_or(0, crate::operators::State::rows);
+    fn take<S: State>(&mut self, operator: &str, expected: &Entries<S>, found: &Entries<S>) {
+        let rows = |state: Option<&S>| state.map_or(0, State::rows);
         let (mut lost, mut repeated) = (0, 0);
         let only_found = found.keys().filter(|key| !expected.contains_key(*key));
         for key in expected.keys().chain(only_found) {
@@ -112,7 +127,7 @@ impl Comparison {
             repeated += rows(found).saturating_sub(rows(expected));
             if expected != found {
                 let key = String::from_utf8_lossy(key);
-                self.differences.push(format!("{} {key}: {found:?} instead of {expected:?}", O::NAME));
+                self.differences.push(format!("{operator} {key}: {found:?} instead of {expected:?}"));
             }
         }
         self.lost = self.lost.max(lost);

@@ -1,5 +1,6 @@
 //! What a person gets to see: the kills, what the state says about 2013, and the verdict.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -12,6 +13,7 @@ use crate::driver::Kill;
 use crate::job::SOURCE;
 use crate::operators::{Carriers, Operator, Punctuality, Routes, read};
 use crate::oracle::Comparison;
+use crate::windows::{BUSIEST, Busiest};
 
 /// Routes flown less often say little.
 const LEAST_FLOWN: u64 = 365;
@@ -39,7 +41,7 @@ pub(crate) fn kills(kills: &[Kill]) {
     println!("\nThe job was killed, and began again:\n{table}");
 }
 
-/// The ten busiest carriers and the ten worst routes, read from the store in place.
+/// The ten busiest carriers, the ten worst routes, and what is left of the days, read from the store in place.
 pub(crate) fn findings(store: &WalStateStore) -> Result<()> {
     let mut carriers = entries::<Carriers>(store)?;
     carriers.sort_by_key(|(_, state)| std::cmp::Reverse(state.departures.to_native()));
@@ -49,7 +51,27 @@ pub(crate) fn findings(store: &WalStateStore) -> Result<()> {
     routes.retain(|(_, state)| state.flown >= LEAST_FLOWN);
     routes.sort_by(|(_, a), (_, b)| mean(b).total_cmp(&mean(a)));
     println!("\nThe worst routes, of those flown once a day or more:\n{}", punctuality("route", &routes));
+    println!("\nWhere most flights of a day went:\n{}", busiest(store)?);
     Ok(())
+}
+
+/// For each destination that was the busiest of a day, on how many, and the most departures.
+fn busiest(store: &WalStateStore) -> Result<Table> {
+    let days = store.operator_view(BUSIEST).ok_or_else(|| format!("no operator {BUSIEST}"))?;
+    let mut by_dest: BTreeMap<[u8; 3], (usize, u64)> = BTreeMap::new();
+    for entry in days.prefix_scan(b"") {
+        let busiest = read::<Busiest>(entry?.1)?;
+        let (days, most) = by_dest.entry(busiest.dest).or_default();
+        *days += 1;
+        *most = busiest.departures.to_native().max(*most);
+    }
+    let mut by_days: Vec<_> = by_dest.into_iter().collect();
+    by_days.sort_by_key(|&(_, (days, _))| std::cmp::Reverse(days));
+    let mut table = table(&["destination", "days", "most departures on one"]);
+    for (dest, (days, most)) in by_days {
+        table.add_row([String::from_utf8_lossy(&dest).into_owned(), days.to_string(), most.to_string()]);
+    }
+    Ok(table)
 }
 
 /// What the store says of itself, as a job would hand it to whoever watches it.

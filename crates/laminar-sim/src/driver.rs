@@ -16,6 +16,8 @@ use crate::op::{OPERATORS, Op, Profile};
 use crate::oracle::{Crash, Model, Oracle};
 use crate::{Violation, sources};
 
+mod prefix;
+
 const DIR: &str = "/store";
 
 /// The budget of a run with large values: the least that a store can have.
@@ -211,6 +213,7 @@ impl Driver {
                 with_operator(store, *operator, |state| state.delete(&key))?;
                 self.oracle.change(|model| drop(model.remove(&(*operator, key))));
             }
+            Op::DeletePrefix(operator, prefix) => self.delete_prefix(*operator, &prefix.bytes())?,
             Op::Clear(operator) => {
                 with_operator(store, *operator, |state| state.clear())?;
                 self.oracle.change(|model| model.retain(|(of, _), _| of != operator));

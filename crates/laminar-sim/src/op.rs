@@ -92,6 +92,8 @@ pub enum Op {
     Put(u8, Key, Value),
     /// Deletes a key.
     Delete(u8, Key),
+    /// Deletes all keys that start with this one.
+    DeletePrefix(u8, Key),
     /// Clears an operator.
     Clear(u8),
     /// Commits: handed to the operating system.
@@ -192,7 +194,8 @@ impl Op {
         let key = Key(rng.u8(..KEYS));
         match rng.u8(..100) {
             0..40 => Self::Put(operator, key, random_value(rng)),
-            40..50 => Self::Delete(operator, key),
+            40..49 => Self::Delete(operator, key),
+            49 => Self::DeletePrefix(operator, key),
             50 => Self::Clear(operator),
             51..63 => Self::Commit,
             63..69 => Self::CommitDurable,

@@ -7,7 +7,7 @@
 //!
 //! | operation | process killed | power cut |
 //! |---|---|---|
-//! | `put`, `delete`, `clear`, `set_source_offset`, `remove_source_offset` | gone without a commit | gone without a commit |
+//! | `put`, `delete`, `delete_prefix`, `clear`, `set_source_offset`, `remove_source_offset` | gone without a commit | gone without a commit |
 //! | `commit()` returned | survives | whole or not at all |
 //! | `commit()?.wait()` or `.await` returned | survives | survives |
 //! | `checkpoint()?.wait()` or `.await` returned | survives | survives |

@@ -7,6 +7,10 @@ use crate::keyspace;
 use crate::read::Overlay;
 use crate::table::TableRange;
 
+mod batch;
+
+use batch::KeyBatch;
+
 /// Keyed state, ordered by key. Keys and values are byte strings; the empty ones are as good as any.
 ///
 /// ```
@@ -71,6 +75,44 @@ pub trait StateStore {
     /// # Errors
     /// Where the store cannot write. Nothing changed.
     fn delete(&mut self, key: &[u8]) -> Result<()>;
+
+    /// Removes all keys that start with `prefix`, a window that has passed say, and says how many there were.
+    ///
+    /// As a [scan](Self::prefix_scan) and a [`delete`](Self::delete) of each key: each is a change of its own in the log, and takes memory until a checkpoint
+    /// has it. Takes no more than 64 KiB of keys out of the store at a time. Whoever removes all keys rather [clears](Self::clear).
+    ///
+    /// ```
+    /// use laminar_storage::{MemoryStateStore, StateStore};
+    ///
+    /// let mut state = MemoryStateStore::new();
+    /// for key in ["06-30/ORD", "07-01/LAX", "07-01/ORD", "07-02/ORD"] {
+    ///     state.put(key.as_bytes(), b"1")?;
+    /// }
+    /// assert_eq!(state.delete_prefix(b"07-01/")?, 2);
+    /// let left = state.prefix_scan(b"")?.map(|entry| Ok(entry?.0)).collect::<laminar_storage::Result<Vec<_>>>()?;
+    /// assert_eq!(left, [b"06-30/ORD", b"07-02/ORD"]);
+    /// # Ok::<(), laminar_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where the store cannot read, or cannot write. Then the first few of the keys may be gone.
+    fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
+        let mut batch = KeyBatch::default();
+        let mut lower = Bound::Included(prefix.to_vec());
+        let mut deleted = 0;
+        loop {
+            let scan = self.range_scan((lower.as_ref().map(Vec::as_slice), Bound::Unbounded))?;
+            let are_more = batch.fill(scan, prefix)?;
+            for key in batch.keys() {
+                self.delete(key)?;
+                deleted += 1;
+            }
+            match batch.keys().last() {
+                Some(last) if are_more => lower = Bound::Excluded(last.to_vec()),
+                _ => return Ok(deleted),
+            }
+        }
+    }
 
     /// Whether `key` has a value.
     ///

@@ -128,6 +128,50 @@ fn a_delete_hides_what_only_a_checkpoint_holds() {
 }
 
 #[test]
+fn a_prefix_is_deleted_whole_wherever_its_keys_are() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    let mut model = Model::new();
+    let named = |window: &str, n: u32| format!("{window}/{n:05}").into_bytes();
+    let mut put = |store: &mut WalStateStore, key: Vec<u8>| {
+        store.put(&key, b"value").unwrap();
+        model.insert(key, b"value".to_vec());
+    };
+    // More keys than are taken out of the store at a time. Some of them only in the checkpoint, some only in the table, some in both.
+    for n in 0..20_000 {
+        put(&mut store, named("07-01", n));
+    }
+    for key in ["07-01", "07-0", "07-01.", "07-010", ""] {
+        put(&mut store, key.into());
+    }
+    store.operator("other").unwrap().put(&named("07-01", 0), b"stays").unwrap();
+    checkpoint(&mut store);
+    for n in 15_000..25_000 {
+        put(&mut store, named("07-01", n));
+        put(&mut store, named("07-02", n));
+    }
+    store.delete(&named("07-01", 5)).unwrap();
+
+    assert_eq!(store.delete_prefix(b"07-01/").unwrap(), 24_999);
+    assert_eq!(store.delete_prefix(b"07-01/").unwrap(), 0);
+    model.retain(|key, _| !key.starts_with(b"07-01/"));
+    assert_eq!(model.len(), 10_005);
+    assert_holds(&store, &model);
+    store.commit().unwrap();
+    drop(store);
+    let (mut store, _) = open(&disk);
+    assert_holds(&store, &model);
+    checkpoint(&mut store);
+    assert_holds(&store, &model);
+    assert_eq!(store.operator("other").unwrap().len().unwrap(), 1);
+    // As part of its commit, or not at all.
+    assert_eq!(store.delete_prefix(b"").unwrap(), 10_005);
+    assert!(store.is_empty().unwrap());
+    drop(store);
+    assert_holds(&open(&disk).0, &model);
+}
+
+#[test]
 fn scans_see_table_checkpoint_and_tombstones_as_one() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk);
