@@ -207,7 +207,8 @@ impl WalStateStore {
     }
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
-    /// this store goes on. While one is running, it is that one's ticket. Changes that are not committed are not in it.
+    /// this store goes on. While one is running, it is that one's ticket, which does not tell of later commits: who wants these in a checkpoint, waits
+    /// for it and begins another. Changes that are not committed are not in it.
     ///
     /// # Errors
     /// Where no worker can be started, or the store is closed. What goes wrong later is told by the ticket.
