@@ -166,13 +166,12 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     // No flight comes that would.
     windows::close_day(&mut store)?;
     store.commit()?;
-    // One that runs already does not have the last commits.
     if let Some(ticket) = running {
         ticket.wait()?;
         tell(Message::CheckpointEnds)?;
     }
     tell(Message::CheckpointBegins)?;
-    store.checkpoint()?.wait()?;
+    store.checkpoint_all()?;
     tell(Message::CheckpointEnds)?;
     store.close()?;
     tell(Message::Done)

@@ -42,6 +42,8 @@ pub(crate) struct RunLimits {
 pub(crate) struct Request {
     base: Option<Checkpoint>,
     cut: Lsn,
+    /// When it was made, by the clock.
+    begun: Duration,
     completer: laminar_vfs::Completer<Result<CheckpointInfo>>,
     progress: Arc<Counter>,
 }
@@ -104,7 +106,7 @@ impl Checkpointing {
         let (completer, done) = completion();
         let progress = Arc::new(Counter::default());
         let ticket = CheckpointTicket::new(done, Arc::downgrade(&worker), Arc::clone(&progress));
-        self.mailbox.lock().request = Some(Request { base, cut, completer, progress });
+        self.mailbox.lock().request = Some(Request { base, cut, begun: self.env.clock.now(), completer, progress });
         self.running = Some(ticket.clone());
         worker.wake();
         Ok(ticket)

@@ -99,13 +99,7 @@ impl WalStateStore {
     /// # Errors
     /// Those of the checkpoint, and of writing to `dir`.
     pub fn export(&mut self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
-        self.check_open()?;
-        // A running checkpoint may have been cut before the last commit: then it takes a second one.
-        while self.attached.as_ref().is_none_or(|checkpoint| checkpoint.wal_position() < self.committed.get()) {
-            self.checkpoint()?.wait()?;
-            self.adopt_finished();
-        }
-        let Some(newest) = self.attached.clone() else { return Err(Error::Abandoned) };
+        let newest = self.checkpoint_all()?;
         let options = StoreOptions::new().env(self.env.clone()).value_alignment(self.manager.value_alignment());
         let identity = crate::format::Identity { log_id: newest.lineage(), hash_seed: self.hash_seed };
         let manager = CheckpointManager::open(dir, checkpoint_options(&options, identity).hold_lock(true))?;

@@ -48,7 +48,7 @@ impl CommitTicket {
     /// Blocks until the commit is durable; this thread does the sync if nobody else is at it.
     ///
     /// # Errors
-    /// [`is_poisoned`](crate::Error::is_poisoned) after a failed sync, `Closed` where the store was dropped before the commit was durable: whether it is on
+    /// [`is_poisoned`](crate::Error::is_poisoned) after a failed sync, [`Closed`](crate::Error::Closed) where the store was dropped before the commit was durable: whether it is on
     /// disk is then decided by the next opening.
     pub fn wait(&self) -> Result<()> {
         Ok(self.wal.wait_durable(self.end)?)

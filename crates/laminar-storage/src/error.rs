@@ -25,12 +25,12 @@ pub enum Error {
     /// The disk refused an operation.
     #[error(transparent)]
     Io(#[from] laminar_vfs::Error),
-    /// The log.
+    /// The log. That it is closed, or of a later version, is [`Closed`](Self::Closed) and [`Version`](Self::Version).
     #[error(transparent)]
-    Log(#[from] laminar_wal::Error),
-    /// A checkpoint.
+    Log(laminar_wal::Error),
+    /// A checkpoint. That it is of a later version is [`Version`](Self::Version).
     #[error(transparent)]
-    Checkpoint(#[from] laminar_checkpoint::Error),
+    Checkpoint(laminar_checkpoint::Error),
     /// Bytes that are not what was written.
     #[error("{} is corrupt at {offset}: {reason}", path.display())]
     Corrupt {
@@ -87,14 +87,23 @@ pub enum Error {
         /// Why each checkpoint was passed over.
         reasons: String,
     },
-    /// A key, value or name beyond its limit, or a table that would grow beyond its own. Nothing changed.
+    /// A key, value or name beyond its limit. Nothing changed.
     #[error("a {what} of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
-        /// `key`, `value`, `name`, `key or value`, `table`, or `set of source offsets`.
+        /// `key`, `value`, `name`, `key or value`, or `set of source offsets`.
         what: &'static str,
         /// Its size in bytes.
         bytes: u64,
         /// The most that is taken.
+        limit: u64,
+    },
+    /// The table would grow beyond its limit. Nothing changed. Where there is a [memory budget](crate::StoreOptions::memory_budget), commit, wait for a
+    /// [checkpoint](crate::WalStateStore::checkpoint), commit, and make the call again; else there are more keys than the [limit](crate::StoreOptions::table_limit_bytes) has room for.
+    #[error("no room for {bytes} bytes more in a table of at most {limit}")]
+    TableFull {
+        /// What it takes.
+        bytes: u64,
+        /// The most that all entries may take.
         limit: u64,
     },
     /// An option out of its range.
@@ -118,6 +127,31 @@ pub enum Error {
         /// What the panic said.
         message: String,
     },
+}
+
+impl From<laminar_wal::Error> for Error {
+    fn from(error: laminar_wal::Error) -> Self {
+        match error {
+            laminar_wal::Error::Closed => Self::Closed,
+            laminar_wal::Error::Version { path, found, supported } => Self::Version { path, found, supported },
+            error => Self::Log(error),
+        }
+    }
+}
+
+impl From<laminar_checkpoint::Error> for Error {
+    fn from(error: laminar_checkpoint::Error) -> Self {
+        match error {
+            laminar_checkpoint::Error::Version { path, found, supported } => Self::Version { path, found, supported },
+            error => Self::Checkpoint(error),
+        }
+    }
+}
+
+/// Refuses what is larger than its limit.
+pub(crate) fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
+    let (bytes, limit) = (bytes as u64, limit_bytes as u64);
+    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
 }
 
 impl Error {
@@ -158,5 +192,24 @@ impl Error {
             Self::Checkpoint(error) => error.is_damage(),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_asks_for_has_one_name_whichever_layer_says_it() {
+        let path = PathBuf::from("file");
+        let log = laminar_wal::Error::Version { path: path.clone(), found: 2, supported: 1 };
+        let checkpoint = laminar_checkpoint::Error::Version { path, found: 2, supported: 1 };
+        for error in [Error::from(log), Error::from(checkpoint)] {
+            assert!(
+                matches!(&error, Error::Version { path, found: 2, supported: 1 } if path.ends_with("file")),
+                "{error}"
+            );
+        }
+        assert!(matches!(Error::from(laminar_wal::Error::Closed), Error::Closed));
     }
 }

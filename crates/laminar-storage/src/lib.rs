@@ -10,7 +10,8 @@
 //! | `put`, `delete`, `delete_prefix`, `clear`, `set_source_offset`, `remove_source_offset` | gone without a commit | gone without a commit |
 //! | `commit()` returned | survives | whole or not at all |
 //! | `commit()?.wait()` or `.await` returned | survives | survives |
-//! | `checkpoint()?.wait()` or `.await` returned | survives | survives |
+//! | `checkpoint()?.wait()` or `.await` returned | what was committed when it began survives | the same |
+//! | `checkpoint_all()` returned | what was committed survives | the same |
 //!
 //! ```
 //! use laminar_storage::{StateStore, StoreOptions, WalStateStore};

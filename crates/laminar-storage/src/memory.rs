@@ -5,6 +5,8 @@ use std::ops::Bound;
 use laminar_checkpoint::KeyBuf;
 
 use crate::Result;
+use crate::error::check;
+use crate::format::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::keyspace::Namespace;
 use crate::read::{Layers, as_slice};
 use crate::state::{Scan, StateStore};
@@ -59,10 +61,13 @@ impl StateStore for MemoryStateStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        check("key", key.len(), MAX_KEY_BYTES)?;
+        check("value", value.len(), MAX_VALUE_BYTES)?;
         self.table.insert(&self.table.key(NAMESPACE.id(), key), 0, Some(value)).map(|_| ())
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
+        check("key", key.len(), MAX_KEY_BYTES)?;
         self.table.remove(&self.table.key(NAMESPACE.id(), key));
         Ok(())
     }

@@ -64,24 +64,12 @@ impl StateStore for Operator<'_> {
         self.store.delete_in(self.id, key)
     }
 
-    fn contains(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.view()?.get(key)?.is_some())
-    }
-
     fn prefix_scan<'b>(&'b self, prefix: &[u8]) -> Result<Scan<'b>> {
         Ok(self.view()?.prefix_scan(prefix))
     }
 
     fn range_scan<'b>(&'b self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'b>> {
         Ok(self.view()?.range_scan(range))
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.view()?.len()
-    }
-
-    fn is_empty(&self) -> Result<bool> {
-        self.view()?.is_empty()
     }
 
     /// An estimate for the whole store: bytes are not counted by operator.

@@ -163,9 +163,16 @@ impl StoreOptions {
     }
 
     /// The most bytes of log, and the most records, that go into one run of a checkpoint; a longer stretch becomes several runs. Of a key that
-    /// comes again soon only one record counts. Bounds the memory of a checkpoint at 24 bytes a record that counts, those of one segment of log again, up to 20 MiB to sort them, up to 5 MiB of records read ahead, and some 20 MiB of a run that wait to be written (more with values of MiBs), and 1 MiB for each further part of it; a merge under way has as much of these again. And the log at
-    /// what the system's page cache should have room for: the records of a run are read from all over it. Default 2 GiB and 16 Mi records; at
-    /// least 1 each (a commit is never split).
+    /// comes again soon only one record counts. Default 2 GiB and 16 Mi records; at least 1 each (a commit is never split).
+    ///
+    /// The records bound the memory of a checkpoint:
+    /// - 24 bytes for each one that counts, and those of one segment of log again;
+    /// - up to 20 MiB to sort them;
+    /// - up to 5 MiB of records that are read ahead;
+    /// - some 20 MiB of a run that wait to be written, more with values of MiBs, and 1 MiB for each further part of it.
+    ///
+    /// A merge under way has as much of these again. The bytes of log bound what the system's page cache should have room for: the records of a run are
+    /// read from all over it.
     #[must_use]
     pub fn run_limits(mut self, log_bytes: u64, records: usize) -> Self {
         self.run_log_bytes = log_bytes;
@@ -221,7 +228,7 @@ impl StoreOptions {
     }
 
     /// The most bytes of memory that entries of the table may take, to within 4 MiB. A change for which there may be no room is refused with
-    /// [`TooLarge`](Error::TooLarge) before it is logged; room comes back as a checkpoint covers entries, where there is a
+    /// [`TableFull`](Error::TableFull) before it is logged; room comes back as a checkpoint covers entries, where there is a
     /// [`memory_budget`](Self::memory_budget). A recovery that has more to replay fails with the same error: open with a higher limit,
     /// or with a memory budget. A delete takes room until it is swept, also of a key that is not there. What fits into the room of what it replaces, as the
     /// delete of a key that is in memory does, is never refused. From 8 MiB to 63 GiB, which is the default.

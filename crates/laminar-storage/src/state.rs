@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use laminar_checkpoint::KeyBuf;
+
 use crate::Result;
 use crate::keyspace;
 use crate::read::Overlay;
@@ -12,6 +14,8 @@ mod batch;
 use batch::KeyBatch;
 
 /// Keyed state, ordered by key. Keys and values are byte strings; the empty ones are as good as any.
+///
+/// It can be a trait object: whoever is generic over it says `S: StateStore + ?Sized`, and takes a `&mut dyn StateStore` too.
 ///
 /// ```
 /// use laminar_storage::{MemoryStateStore, StateStore};
@@ -67,19 +71,19 @@ pub trait StateStore {
     /// Sets the value of `key`.
     ///
     /// # Errors
-    /// `TooLarge` where key or value are; and where the store cannot write. Nothing changed.
+    /// [`TooLarge`](crate::Error::TooLarge) for a key or value over 16 MiB, [`TableFull`](crate::Error::TableFull), and where the store cannot write. Nothing changed.
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
 
     /// Removes `key`; one that is not there is no error.
     ///
     /// # Errors
-    /// Where the store cannot write. Nothing changed.
+    /// As [`put`](Self::put): what a checkpoint holds is hidden by an entry in memory. Nothing changed.
     fn delete(&mut self, key: &[u8]) -> Result<()>;
 
     /// Removes all keys that start with `prefix`, a window that has passed say, and says how many there were.
     ///
     /// As a [scan](Self::prefix_scan) and a [`delete`](Self::delete) of each key: each is a change of its own in the log, and takes memory until a checkpoint
-    /// has it. Takes no more than 64 KiB of keys out of the store at a time. Whoever removes all keys rather [clears](Self::clear).
+    /// has it. Keys are taken out of the store some 64 KiB at a time. Whoever removes all keys rather [clears](Self::clear).
     ///
     /// ```
     /// use laminar_storage::{MemoryStateStore, StateStore};
@@ -95,14 +99,15 @@ pub trait StateStore {
     /// ```
     ///
     /// # Errors
-    /// Where the store cannot read, or cannot write. Then the first few of the keys may be gone.
+    /// Where the store cannot read, or cannot write. Then the keys that come first may be deleted, and go with the next commit; called again, it goes on.
     fn delete_prefix(&mut self, prefix: &[u8]) -> Result<u64> {
+        let above = KeyBuf::above(prefix);
+        let upper = above.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut batch = KeyBatch::default();
         let mut lower = Bound::Included(prefix.to_vec());
         let mut deleted = 0;
         loop {
-            let scan = self.range_scan((lower.as_ref().map(Vec::as_slice), Bound::Unbounded))?;
-            let are_more = batch.fill(scan, prefix)?;
+            let are_more = batch.fill(self.range_scan((lower.as_ref().map(Vec::as_slice), upper))?)?;
             for key in batch.keys() {
                 self.delete(key)?;
                 deleted += 1;
@@ -154,7 +159,8 @@ pub trait StateStore {
         Ok(self.range_scan((Bound::Unbounded, Bound::Unbounded))?.next().transpose()?.is_none())
     }
 
-    /// About how many bytes keys and values have. Takes no time.
+    /// About how many bytes keys and values have. Takes no time. Of an operator of a [`WalStateStore`](crate::WalStateStore) it is the whole store's: bytes are not counted by
+    /// operator.
     fn size_bytes(&self) -> u64;
 
     /// Removes all keys.
@@ -227,6 +233,69 @@ impl<'a> Iterator for Scan<'a> {
                 Err(error) => Some(Err(error.into())),
             },
             Source::Layers(overlay) => overlay.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, MemoryStateStore};
+
+    /// A store that takes some deletes, and then none.
+    struct Full {
+        state: MemoryStateStore,
+        deletes: usize,
+    }
+
+    impl StateStore for Full {
+        fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+            self.state.get(key)
+        }
+
+        fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+            self.state.put(key, value)
+        }
+
+        fn delete(&mut self, key: &[u8]) -> Result<()> {
+            self.deletes = self.deletes.checked_sub(1).ok_or(Error::TableFull { bytes: 16, limit: 0 })?;
+            self.state.delete(key)
+        }
+
+        fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>> {
+            self.state.prefix_scan(prefix)
+        }
+
+        fn range_scan<'a>(&'a self, (lower, upper): (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>> {
+            assert_eq!(upper, Bound::Excluded(&b"x\x01"[..]), "what is behind the prefix is not looked at");
+            self.state.range_scan((lower, upper))
+        }
+
+        fn size_bytes(&self) -> u64 {
+            self.state.size_bytes()
+        }
+
+        fn clear(&mut self) -> Result<()> {
+            self.state.clear()
+        }
+    }
+
+    /// Of keys that take four batches.
+    #[test]
+    fn a_prefix_that_was_not_deleted_whole_is_by_the_next_call() {
+        const KEYS: u32 = 1000;
+        let key = |n: u32| [&b"x\x00"[..], &[7; 250], format!("{n:04}").as_bytes()].concat();
+        for fails_at in [0, 1, 255, 256, 257, KEYS - 1] {
+            let mut state = Full { state: MemoryStateStore::new(), deletes: fails_at as usize };
+            (0..KEYS).for_each(|n| state.put(&key(n), b"").unwrap());
+            state.put(b"x", b"below").unwrap();
+            state.put(b"x\x01", b"above").unwrap();
+            assert!(matches!(state.delete_prefix(b"x\x00"), Err(Error::TableFull { .. })));
+            let first_left = state.state.prefix_scan(b"x\x00").unwrap().next().unwrap().unwrap().0.to_vec();
+            assert_eq!(first_left, key(fails_at));
+            state.deletes = usize::MAX;
+            assert_eq!(state.delete_prefix(b"x\x00").unwrap(), u64::from(KEYS - fails_at));
+            assert_eq!((state.state.len().unwrap(), state.contains(b"x").unwrap()), (2, true));
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct StoreStats {
     pub run_bytes: u64,
     /// Entries of these runs, tombstones and what newer runs replace among them.
     pub run_entries: u64,
-    /// Checkpoints that were made since the store was opened, and whose end a commit has seen.
+    /// Checkpoints that were made since the store was opened, and whose end a commit, or the next checkpoint, has seen.
     pub checkpoints_made: u64,
     /// The last of them: how long it took, what it wrote, what it merged.
     pub last_checkpoint: Option<CheckpointInfo>,

@@ -10,6 +10,7 @@ use laminar_wal::{BatchPart, Lsn, Wal};
 
 use crate::catalogue::{CATALOGUE, Catalogue, DEFAULT_OPERATOR};
 use crate::checkpointing::{Checkpointing, Periodic};
+use crate::error::check;
 use crate::format::{self, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 use crate::keyspace::Namespace;
 use crate::mark::Marks;
@@ -208,7 +209,7 @@ impl WalStateStore {
 
     /// Begins a checkpoint of everything committed so far, and returns at once; the work is done in the background while
     /// this store goes on. While one is running, it is that one's ticket, which does not tell of later commits: who wants these in a checkpoint, waits
-    /// for it and begins another. Changes that are not committed are not in it.
+    /// for it and begins another, as [`checkpoint_all`](Self::checkpoint_all) does. Changes that are not committed are not in it.
     ///
     /// # Errors
     /// Where no worker can be started, or the store is closed. What goes wrong later is told by the ticket.
@@ -228,6 +229,38 @@ impl WalStateStore {
         Ok(ticket)
     }
 
+    /// Waits until a checkpoint has everything committed so far, as a job does that ends, and returns it. Makes one if the last one does not, after one that is
+    /// running perhaps.
+    ///
+    /// ```
+    /// use laminar_storage::{StateStore, StoreOptions, WalStateStore};
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let dir = scratch.path().join("state");
+    /// let (mut store, _) = WalStateStore::open(&dir, StoreOptions::new())?;
+    /// store.put(b"UA", b"58665")?;
+    /// let end = store.commit()?.lsn();
+    /// assert_eq!(store.checkpoint_all()?.wal_position(), end.get());
+    /// # drop(store);
+    /// let (_, report) = WalStateStore::open(&dir, StoreOptions::new())?;
+    /// assert_eq!(report.records_replayed, 0);
+    /// # Ok::<(), laminar_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`checkpoint`](Self::checkpoint) and of its ticket.
+    pub fn checkpoint_all(&mut self) -> Result<Checkpoint> {
+        self.check_open()?;
+        self.adopt_finished();
+        loop {
+            if let Some(newest) = self.attached.as_ref().filter(|newest| newest.wal_position() >= self.committed.get())
+            {
+                return Ok(newest.clone());
+            }
+            self.checkpoint()?.wait()?;
+            self.adopt_finished();
+        }
+    }
+
     /// The last failure of work in the background that perhaps nobody waits for: making checkpoints, removing old ones and their
     /// log, merging runs. Such a failure endangers nothing; the next checkpoint tries again.
     #[must_use]
@@ -235,7 +268,7 @@ impl WalStateStore {
         self.checkpointing.take_upkeep_error()
     }
 
-    /// The ticket of the checkpoint that was begun last, until a commit takes its result into use.
+    /// The ticket of the checkpoint that was begun last, until a commit, or the next checkpoint, takes its result into use.
     #[must_use]
     pub fn running_checkpoint(&self) -> Option<CheckpointTicket> {
         self.checkpointing.running().cloned()
@@ -383,11 +416,6 @@ fn not_ours() -> Error {
     Error::InvalidOption { name: "operator", why: "a handle that this store gave out since it was opened" }
 }
 
-fn check(what: &'static str, bytes: usize, limit_bytes: usize) -> Result<()> {
-    let (bytes, limit) = (bytes as u64, limit_bytes as u64);
-    if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
-}
-
 impl StateStore for WalStateStore {
     #[inline(always)]
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
@@ -413,24 +441,12 @@ impl StateStore for WalStateStore {
         self.delete_in(id, key)
     }
 
-    fn contains(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.get(key)?.is_some())
-    }
-
     fn prefix_scan<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>> {
         Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.prefix_scan(prefix)))
     }
 
     fn range_scan<'a>(&'a self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'a>> {
         Ok(self.default_view().map_or_else(Scan::of_nothing, |view| view.range_scan(range)))
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.default_view().map_or(Ok(0), |view| view.len())
-    }
-
-    fn is_empty(&self) -> Result<bool> {
-        self.default_view().map_or(Ok(true), |view| view.is_empty())
     }
 
     /// An estimate: the bytes of keys and values in the table and in each run of the attached checkpoint. What is in several of them

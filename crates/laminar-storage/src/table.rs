@@ -166,7 +166,7 @@ impl Table {
     /// or that of the entry which it replaces.
     ///
     /// # Errors
-    /// `TooLarge`, as the insert would say it.
+    /// `TooLarge` or `TableFull`, as the insert would say it.
     #[inline]
     pub fn check_room(&mut self, key: &Key<'_>, value_bytes: Option<usize>) -> Result<()> {
         if self.arena.has_room_for_short(key.len(), value_bytes.unwrap_or(0)) {
@@ -233,7 +233,7 @@ impl Table {
     /// bytes until that has come to it.
     ///
     /// # Errors
-    /// `TooLarge` where key or value are, or the table would become so. Nothing changed.
+    /// `TooLarge` where key or value are, `TableFull` where the table would become so. Nothing changed.
     ///
     /// # Panics
     /// If `mark` is 2^30 or more.

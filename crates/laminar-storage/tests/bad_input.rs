@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use laminar_storage::{Env, Error, StateStore, StoreOptions, SyncPolicy, WalStateStore, format};
+use laminar_storage::{Env, Error, MemoryStateStore, StateStore, StoreOptions, SyncPolicy, WalStateStore, format};
 use laminar_vfs::{DirEntry, Kind, Lock, Op, OpenMode, Vfs, VfsFile};
 
 /// Every file and directory below `dir`, with the bytes of the files.
@@ -225,6 +225,13 @@ fn a_key_a_value_or_a_name_over_its_limit() {
     let name = "n".repeat(format::MAX_NAME_BYTES + 1);
     assert!(matches!(store.operator(&name).map(drop), Err(Error::TooLarge { what: "name", .. })));
     assert!(matches!(store.set_source_offset(&name, 1), Err(Error::TooLarge { what: "name", .. })));
+
+    // The store that one tests with refuses the same.
+    let mut memory = MemoryStateStore::new();
+    assert!(matches!(memory.put(&too_long, b""), Err(Error::TooLarge { what: "key", .. })));
+    assert!(matches!(memory.delete(&too_long), Err(Error::TooLarge { what: "key", .. })));
+    assert!(matches!(memory.put(b"", &too_long), Err(Error::TooLarge { what: "value", .. })));
+    memory.put(&too_long[1..], &too_long[1..]).unwrap();
 
     // The limits themselves are legal, and so is nothing at all.
     store.put(&too_long[1..], &too_long[1..]).unwrap();

@@ -15,8 +15,9 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
-use laminar_storage::{Error, RecoveryReport, StateStore, StoreOptions, WalStateStore};
+use laminar_storage::{Error, Phase, RecoveryReport, StateStore, StoreOptions, WalStateStore};
 use laminar_vfs::Op as DiskOp;
 use laminar_vfs::sim::{Fault, FaultKind, SimDisk};
 use table::table_bytes;
@@ -125,6 +126,51 @@ fn a_delete_hides_what_only_a_checkpoint_holds() {
     checkpoint(&mut store);
     drop(store);
     assert_holds(&open(&disk).0, &model);
+}
+
+/// Periodic checkpoints may run at any time, and `checkpoint` gives their tickets.
+#[test]
+fn a_checkpoint_of_all_has_what_was_committed_while_one_ran() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"first", b"1").unwrap();
+    store.commit().unwrap();
+    let running = store.checkpoint().unwrap();
+    store.put(b"second", b"2").unwrap();
+    let end = store.commit().unwrap().lsn();
+    assert_eq!(store.checkpoint().unwrap().wait().unwrap().id, running.wait().unwrap().id);
+    let all = store.checkpoint_all().unwrap();
+    assert_eq!(all.wal_position(), end.get());
+    assert_eq!(store.checkpoint_all().unwrap().id(), all.id(), "there was nothing left to do");
+    store.put(b"not committed", b"3").unwrap();
+    assert_eq!(store.checkpoint_all().unwrap().id(), all.id());
+    drop(store);
+    let (store, report) = WalStateStore::open(DIR, options(&disk).env(disk.crash_lose_all().env())).unwrap();
+    assert_eq!(report.records_replayed, 0);
+    assert_holds(&store, &Model::from([(b"first".into(), b"1".into()), (b"second".into(), b"2".into())]));
+}
+
+#[test]
+fn a_checkpoint_takes_as_long_as_who_asked_for_it_waits() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"k", b"v").unwrap();
+    store.commit().unwrap();
+    let ticket = store.checkpoint().unwrap();
+    assert_eq!(ticket.progress().phase, Phase::Waiting);
+    disk.clock().advance(Duration::from_secs(5));
+    assert!(ticket.wait().unwrap().duration >= Duration::from_secs(5));
+}
+
+#[test]
+fn a_ticket_that_outlives_its_store_says_that_it_is_closed() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk);
+    store.put(b"k", b"v").unwrap();
+    let ticket = store.commit().unwrap();
+    assert!(!ticket.is_durable());
+    drop(store);
+    assert!(matches!(ticket.wait(), Err(Error::Closed)));
 }
 
 #[test]
@@ -909,7 +955,7 @@ fn a_closed_store_says_so_to_every_change() {
     closed(store.remove_source_offset("s").map(drop));
     closed(store.commit().map(drop));
     closed(store.checkpoint().map(drop));
-    closed(store.enable_checkpointing(std::time::Duration::from_secs(1), 2));
+    closed(store.enable_checkpointing(Duration::from_secs(1), 2));
     closed(store.operator("new").map(drop));
     closed(store.operator_by_id(id).unwrap().put(b"k", b"v"));
     closed(store.verify(&mut |_| {}).map(drop));

@@ -26,7 +26,7 @@ fn fill(store: &mut WalStateStore) -> u64 {
     for n in 0..1_000_000_u64 {
         match store.put(&n.to_be_bytes(), &[n as u8; 500]) {
             Ok(()) => {}
-            Err(Error::TooLarge { what: "table", limit: 8_388_608, .. }) => return n,
+            Err(Error::TableFull { limit: 8_388_608, .. }) => return n,
             Err(error) => panic!("{error}"),
         }
     }
@@ -63,7 +63,7 @@ fn what_is_still_arriving_counts() {
         let large = vec![5; 13 << 20];
         let is_taken = match store.put(b"large", &large) {
             Ok(()) => true,
-            Err(Error::TooLarge { what: "table", .. }) => false,
+            Err(Error::TableFull { .. }) => false,
             Err(error) => panic!("{error}"),
         };
         if is_taken {
@@ -86,7 +86,7 @@ fn a_full_table_takes_what_has_room_already() {
     let mut store = open(&disk, small_table());
     let count = fill(&mut store);
     store.put(&0_u64.to_be_bytes(), &[9; 500]).unwrap();
-    assert!(matches!(store.put(&1_u64.to_be_bytes(), &[9; 5000]), Err(Error::TooLarge { what: "table", .. })));
+    assert!(matches!(store.put(&1_u64.to_be_bytes(), &[9; 5000]), Err(Error::TableFull { .. })));
     store.delete(&2_u64.to_be_bytes()).unwrap();
     let check = |store: &WalStateStore| {
         assert_eq!(store.get(&0_u64.to_be_bytes()).unwrap(), Some(&[9; 500][..]));
@@ -109,7 +109,7 @@ fn large_values_count_by_their_bytes() {
         let value = vec![7; bytes];
         let count = (0..100_u64).take_while(|n| match store.put(&n.to_be_bytes(), &value) {
             Ok(()) => true,
-            Err(Error::TooLarge { what: "table", limit: 8_388_608, .. }) => false,
+            Err(Error::TableFull { limit: 8_388_608, .. }) => false,
             Err(error) => panic!("{error}"),
         });
         let count = count.count() as u64;
@@ -143,7 +143,7 @@ fn a_full_table_opens_again_and_takes_what_fits() {
             let mut tries = 0..count;
             let has_room = |error: Option<Error>| match error {
                 None => true,
-                Some(Error::TooLarge { what: "table", .. }) => false,
+                Some(Error::TableFull { .. }) => false,
                 Some(error) => panic!("{error}"),
             };
             let put = tries.any(|_| has_room(store.put(&n.to_be_bytes(), &[7; 500]).err()));

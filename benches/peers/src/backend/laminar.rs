@@ -64,7 +64,7 @@ impl Backend for Laminar {
     }
 
     fn settle(&mut self) -> Outcome {
-        self.store.checkpoint()?.wait()?;
+        self.store.checkpoint_all()?;
         Ok(())
     }
 

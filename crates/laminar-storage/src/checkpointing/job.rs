@@ -164,9 +164,9 @@ impl Job for CheckpointJob {
             }
             return Step::Again;
         }
-        if let Some(Request { base, cut, completer, progress }) = self.next_request() {
+        if let Some(Request { base, cut, begun, completer, progress }) = self.next_request() {
             self.waiting = Some(completer);
-            self.current = Some(Making::new(base, cut, progress, self.env.clock.now()));
+            self.current = Some(Making::new(base, cut, progress, begun));
             return Step::Again;
         }
         if let Some(merging) = self.merging.take() {

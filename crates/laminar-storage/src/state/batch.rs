@@ -14,15 +14,12 @@ pub(super) struct KeyBatch {
 }
 
 impl KeyBatch {
-    /// Takes the first keys of a scan, in place of those that it has, as long as they start with `prefix`. Says whether it left some.
-    pub(super) fn fill(&mut self, scan: Scan<'_>, prefix: &[u8]) -> Result<bool> {
+    /// Takes the first keys of a scan, in place of those that it has. Says whether it left some.
+    pub(super) fn fill(&mut self, scan: Scan<'_>) -> Result<bool> {
         self.bytes.clear();
         self.ends.clear();
         for entry in scan {
             let (key, _) = entry?;
-            if !key.starts_with(prefix) {
-                return Ok(false);
-            }
             if self.bytes.len() >= BATCH_BYTES {
                 return Ok(true);
             }

@@ -148,7 +148,7 @@ impl Arena {
 
     fn full(&self, cells: usize) -> Error {
         let limit = self.room.limit();
-        Error::TooLarge { what: "table", bytes: limit + (cells * CELL_BYTES) as u64, limit }
+        Error::TableFull { bytes: (cells * CELL_BYTES) as u64, limit }
     }
 
     /// Bytes in use: cells handed out at least once in chunks that are kept.
@@ -202,7 +202,7 @@ impl Arena {
     /// Stores a new entry.
     ///
     /// # Errors
-    /// `TooLarge` where key or value exceed 32 MiB, or the arena is full.
+    /// `TooLarge` where key or value exceed 32 MiB, `TableFull` where the arena is full.
     pub(super) fn insert(&mut self, mark: u32, key: &Key<'_>, value: Option<&[u8]>) -> Result<Slot> {
         let value_bytes = value.map_or(0, <[u8]>::len);
         let longest = key.len().max(value_bytes);

@@ -123,7 +123,7 @@ fn a_large_entry_that_is_replaced_needs_room_for_both_at_once() {
     let (key, larger) = (table.key(*b"test", b"k"), vec![1; 9 << 20]);
     table.insert(&key, 1, Some(&larger[1 << 20..])).unwrap();
     let error = table.insert(&key, 2, Some(&larger)).unwrap_err();
-    assert!(matches!(error, crate::Error::TooLarge { what: "table", limit: 16_777_216, .. }), "{error}");
+    assert!(matches!(error, crate::Error::TableFull { limit: 16_777_216, .. }), "{error}");
     assert_eq!(table.get(&key).unwrap().mark, 1);
     // As long as before, it is written over.
     table.insert(&key, 2, Some(&larger[1 << 20..])).unwrap();
