@@ -78,17 +78,16 @@ impl Catalogue {
         self.by_name.keys().map(|name| &**name)
     }
 
-    /// A namespace that was never given out.
-    pub(crate) fn fresh_namespace(&self) -> Namespace {
+    /// A namespace that was never given out, if there is one left.
+    pub(crate) fn fresh_namespace(&self) -> Option<Namespace> {
         if planted("namespace-given-out-again") {
-            return (1..).map(Namespace).find(|namespace| !self.live.contains(namespace)).unwrap_or(CATALOGUE);
+            return (1..).map(Namespace).find(|namespace| !self.live.contains(namespace));
         }
-        // Four billion clears do not happen: at one a second they take 136 years.
-        Namespace(self.greatest.checked_add(1).expect("namespaces are not used up"))
+        Some(Namespace(self.greatest + 1)).filter(|&namespace| self.can_have(namespace))
     }
 
     /// Whether an entry with this namespace can be one of a catalogue in which nothing else is yet than what this one has: each operator has
-    /// one of its own, and there is always a greater one to be given out.
+    /// one of its own, and the greatest number is none.
     pub(crate) fn can_have(&self, namespace: Namespace) -> bool {
         namespace != CATALOGUE && namespace.0 < u32::MAX && !self.live.contains(&namespace)
     }
@@ -136,11 +135,11 @@ mod tests {
         let mut catalogue = Catalogue::default();
         let a = catalogue.set("a", Namespace(1));
         let b = catalogue.set("b", Namespace(2));
-        assert_eq!(catalogue.fresh_namespace(), Namespace(3));
+        assert_eq!(catalogue.fresh_namespace(), Some(Namespace(3)));
         assert_eq!(catalogue.set("a", Namespace(3)), a);
         assert_eq!(catalogue.namespace(a), Some(Namespace(3)));
         assert_eq!(catalogue.namespace(b), Some(Namespace(2)));
-        assert_eq!(catalogue.fresh_namespace(), Namespace(4));
+        assert_eq!(catalogue.fresh_namespace(), Some(Namespace(4)));
         assert_eq!([0, 1, 2, 3].map(|id| catalogue.is_live(Namespace(id))), [true, false, true, true]);
         assert_eq!(catalogue.names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(catalogue.find("c"), None);
@@ -179,6 +178,32 @@ mod tests {
             let error = opened(entries).unwrap_err();
             assert!(matches!(error, crate::Error::Corrupt { .. }), "{entries:?}: {error}");
         }
+    }
+
+    #[test]
+    fn the_last_namespace_is_given_out_once() {
+        let mut catalogue = Catalogue::default();
+        catalogue.set("a", Namespace(u32::MAX - 2));
+        assert_eq!(catalogue.fresh_namespace(), Some(Namespace(u32::MAX - 1)));
+        catalogue.set("a", Namespace(u32::MAX - 1));
+        assert_eq!(catalogue.fresh_namespace(), None);
+    }
+
+    #[test]
+    fn without_a_namespace_left_a_clear_is_refused_and_the_rest_goes_on() {
+        let disk = SimDisk::new(1);
+        let open = || WalStateStore::open("/store", StoreOptions::new().env(disk.env())).unwrap().0;
+        let mut store = open();
+        store.catalogue.set("before", Namespace(u32::MAX - 2));
+        store.put(b"k", b"v").unwrap();
+        assert!(matches!(store.clear(), Err(crate::Error::NamespacesUsedUp)));
+        assert!(matches!(store.operator("another").map(drop), Err(crate::Error::NamespacesUsedUp)));
+        store.put(b"l", b"v").unwrap();
+        store.commit().unwrap().wait().unwrap();
+        drop(store);
+        let mut store = open();
+        assert_eq!(store.len().unwrap(), 2);
+        assert!(matches!(store.clear(), Err(crate::Error::NamespacesUsedUp)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{Error, Result, StoreOptions, WalStateStore, identity};
 
 impl WalStateStore {
     /// Closes the store: waits for a checkpoint that is running, makes every commit durable and seals the log, so that
-    /// the next opening has nothing to scan. Changes since the last commit are dropped. Every later call that
+    /// the next opening has nothing to scan, unless changes that were never committed have reached the log. These are dropped. Every later call that
     /// would change anything is [`Error::Closed`].
     ///
     /// # Errors

@@ -106,6 +106,9 @@ pub enum Error {
         /// The most that all entries may take.
         limit: u64,
     },
+    /// All of the four billion key spaces have been given out, one for each operator and each clear: there can be no more of either. Nothing changed.
+    #[error("no key space is left for an operator or a clear")]
+    NamespacesUsedUp,
     /// An option out of its range.
     #[error("the option {name} is invalid: {why}")]
     InvalidOption {

@@ -122,7 +122,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let (identity, identity_degraded) = identity::read(&*env.vfs, dir)?;
     let lock = identity::lock(&*env.vfs, dir)?;
     // The parts were made before `STORE` was published: one that is not there now was lost.
-    given_up::finish(&*env.vfs, dir)?;
+    let given_up = given_up::finish(&*env.vfs, dir)?;
     let checkpoints = dir.join(CHECKPOINTS_DIR);
     if env.vfs.kind(&checkpoints)?.is_none() {
         return Err(Error::Missing { path: checkpoints });
@@ -141,6 +141,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
 
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.identity_degraded = identity_degraded;
+    report.log_given_up = given_up;
     let from = position_to_replay_from(dir, &wal, &opened)?;
     if from > wal.end_lsn() {
         if options.recover_to != RecoverTo::LastGood {

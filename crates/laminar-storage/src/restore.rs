@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use laminar_checkpoint::{Checkpoint, CheckpointManager, Meta, Run, Verify};
+use laminar_vfs::OpenMode;
 use laminar_wal::{CreateMode, Lsn, RecoverTo, Wal};
 
 use crate::format::Identity;
@@ -58,6 +59,8 @@ pub fn restore(checkpoint: impl AsRef<Path>, new_dir: impl AsRef<Path>, options:
     let mut draft = manager.draft()?;
     for run in source.runs() {
         draft.link_run(run)?;
+        // Whoever brought the files here may not have waited for the disk.
+        env.vfs.open(run.path(), OpenMode::Read)?.sync_data()?;
     }
     draft.publish(Meta::new(position.get()).source_offsets(source.source_offsets().clone()))?;
     identity::end_creation(&*env.vfs, dir, identity)

@@ -32,7 +32,8 @@ pub struct StoreStats {
     pub table_entries: u64,
     /// Bytes of memory that the table uses.
     pub table_resident_bytes: u64,
-    /// Runs of the attached checkpoint, the parts of the oldest as one, 16 at most: what a look-up asks that misses the table and that no
+    /// Runs of the attached checkpoint, the parts of the oldest as one, 16 at most but for those that one checkpoint added because of
+    /// [`run_limits`](crate::StoreOptions::run_limits): what a look-up asks that misses the table and that no
     /// filter answers.
     pub runs: u64,
     /// Bytes of the files of these runs, all parts among them.

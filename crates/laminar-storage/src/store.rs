@@ -329,7 +329,7 @@ impl WalStateStore {
     /// Gives `name` a fresh namespace, as part of the next commit.
     fn enter(&mut self, name: &str) -> Result<OperatorId> {
         check("name", name.len(), MAX_NAME_BYTES)?;
-        let namespace = self.catalogue.fresh_namespace();
+        let namespace = self.catalogue.fresh_namespace().ok_or(Error::NamespacesUsedUp)?;
         self.write(CATALOGUE, name.as_bytes(), Some(&namespace.0.to_le_bytes()))?;
         Ok(self.catalogue.set(name, namespace))
     }
@@ -366,6 +366,7 @@ impl WalStateStore {
         if self.table.check_room(&keyed, value_bytes).is_err() {
             // What a checkpoint covers may go, and then there may be room.
             self.make_room();
+            while self.table.check_room(&keyed, value_bytes).is_err() && self.evict() {}
             self.table.check_room(&keyed, value_bytes)?;
         }
         if planted("store-changes-before-logging") {
@@ -396,10 +397,13 @@ impl WalStateStore {
         self.view(id?).ok()
     }
 
-    fn default_operator(&mut self) -> Result<OperatorId> {
+    /// The operator that the store's own methods use, for a change that is not refused for its size: such a one makes none.
+    fn default_operator(&mut self, key: &[u8], value: &[u8]) -> Result<OperatorId> {
         match self.catalogue.default_operator() {
             Some(id) => Ok(id),
             None => {
+                check("key", key.len(), MAX_KEY_BYTES)?;
+                check("value", value.len(), MAX_VALUE_BYTES)?;
                 let id = self.enter(DEFAULT_OPERATOR)?;
                 if self.scanned_early.take().is_some() {
                     // As if it had been there: it is kept in order from the start.
@@ -432,12 +436,12 @@ impl StateStore for WalStateStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let id = self.default_operator()?;
+        let id = self.default_operator(key, value)?;
         self.put_in(id, key, value)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let id = self.default_operator()?;
+        let id = self.default_operator(key, &[])?;
         self.delete_in(id, key)
     }
 
@@ -457,7 +461,7 @@ impl StateStore for WalStateStore {
     }
 
     fn clear(&mut self) -> Result<()> {
-        let id = self.default_operator()?;
+        let id = self.default_operator(&[], &[])?;
         self.clear_in(id)
     }
 }

@@ -58,9 +58,15 @@ impl CheckpointView {
     /// for [`open`](Self::open).
     ///
     /// # Errors
-    /// [`Error::Foreign`] where there is no store; [`Error::Missing`] where it has lost its checkpoints; those of the disk.
+    /// [`Error::Foreign`] where there is no store; [`Error::Missing`] where it has lost its checkpoints; what is wrong with the newest where none is
+    /// valid; those of the disk.
     pub fn newest(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Option<Self>> {
-        Self::manager(dir.as_ref(), options)?.open_newest_valid()?.checkpoint.map(Self::new).transpose()
+        let opened = Self::manager(dir.as_ref(), options)?.open_newest_valid()?;
+        match (opened.checkpoint, opened.passed_over.into_iter().next()) {
+            (Some(checkpoint), _) => Self::new(checkpoint).map(Some),
+            (None, Some(passed_over)) => Err(passed_over.reason.into()),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The directories of all checkpoints that the store in `dir` retains, which may be in use, in ascending order of their ids. Each

@@ -222,6 +222,7 @@ fn a_key_a_value_or_a_name_over_its_limit() {
     assert!(matches!(store.put(&too_long, b""), Err(Error::TooLarge { what: "key", .. })));
     assert!(matches!(store.delete(&too_long), Err(Error::TooLarge { what: "key", .. })));
     assert!(matches!(store.put(b"", &too_long), Err(Error::TooLarge { what: "value", .. })));
+    assert_eq!(store.operators().count(), 0, "a change that is refused for its size makes no operator");
     let name = "n".repeat(format::MAX_NAME_BYTES + 1);
     assert!(matches!(store.operator(&name).map(drop), Err(Error::TooLarge { what: "name", .. })));
     assert!(matches!(store.set_source_offset(&name, 1), Err(Error::TooLarge { what: "name", .. })));

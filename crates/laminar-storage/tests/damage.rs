@@ -336,16 +336,23 @@ fn giving_up_a_log_is_all_or_nothing_at_every_disk_operation() {
         disk.remove(path).unwrap();
     }
     let disk = disk.crash_keep_all();
+    let mut moved_before = 0;
     for at in 0..2000 {
         let tried = disk.fork();
         tried.stop_at(at);
         let opened = try_open(&tried, RecoverTo::LastGood);
         for (cut, crashed) in cuts(&tried, at).enumerate() {
-            let (store, _) = try_open(&crashed, RecoverTo::LastGood).unwrap();
+            let is_moved = segments(&crashed).is_empty();
+            let (store, report) = try_open(&crashed, RecoverTo::LastGood).unwrap();
             assert_eq!(number(&store), 60, "stopped at {at}, cut {cut}");
+            if is_moved {
+                let moved = report.log_given_up.expect("nobody was told of it yet");
+                assert!(moved.ends_with("wal-given-up-1"), "{}", moved.display());
+                moved_before += 1;
+            }
         }
         if opened.is_ok() {
-            assert!(at > 10);
+            assert!(at > 10 && moved_before > 0, "{at}, {moved_before}");
             return;
         }
     }

@@ -101,6 +101,30 @@ fn a_full_table_takes_what_has_room_already() {
     check(&open(&disk.crash_lose_all(), small_table()));
 }
 
+/// A memory budget that is never reached does not keep what a checkpoint holds: the table is full all the same.
+#[test]
+fn a_full_table_lets_go_of_what_a_checkpoint_holds() {
+    for budget in [1 << 20, 64 << 20, u64::MAX] {
+        let disk = SimDisk::new(1);
+        let mut store = open(&disk, small_table().memory_budget(budget).checkpoint_log_bytes(u64::MAX));
+        let count = fill(&mut store);
+        store.commit().unwrap();
+        store.checkpoint().unwrap().wait().unwrap();
+        store.commit().unwrap();
+        // Of another size, so that the room of one that is gone does not do.
+        for n in count..count + 1000 {
+            store.put(&n.to_be_bytes(), &[n as u8; 600]).unwrap();
+        }
+        let is_there = |n: u64| store.get(&n.to_be_bytes()).unwrap().is_some_and(|value| value[0] == n as u8);
+        assert!((0..count + 1000).all(is_there));
+        // Nothing of these is in a checkpoint: at some time there is no more to be had, and no change is half made.
+        let more =
+            (count + 1000..1_000_000).take_while(|n| store.put(&n.to_be_bytes(), &[0; 600]).is_ok()).count() as u64;
+        assert!(more < 20_000, "{more}");
+        assert_eq!(store.len().unwrap(), count + 1000 + more);
+    }
+}
+
 #[test]
 fn large_values_count_by_their_bytes() {
     for (bytes, fit) in [(16 << 20, 0..=0), (5 << 20, 1..=1), ((1 << 20) + 1, 4..=7)] {

@@ -106,6 +106,24 @@ fn a_restore_that_is_cut_off_anywhere_is_whole_or_refused() {
     assert!(changes > 20, "{changes}");
 }
 
+/// As `cp` leaves it, in the system's memory alone.
+#[test]
+fn what_was_copied_here_without_a_sync_is_durable_when_it_is_restored() {
+    let (disk, checkpoint) = backup();
+    let copied = Path::new("/copied").join(checkpoint.file_name().unwrap());
+    let vfs = disk.env().vfs;
+    vfs.create_dir(Path::new("/copied")).unwrap();
+    vfs.create_dir(&copied).unwrap();
+    for path in disk.files().iter().filter(|path| path.starts_with(&checkpoint)) {
+        let bytes = disk.read_file(path).unwrap();
+        let file = vfs.open(&copied.join(path.file_name().unwrap()), OpenMode::CreateNew).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+    }
+    restore(&copied, AGAIN, options(&disk)).unwrap();
+    let (store, _) = WalStateStore::open(AGAIN, options(&disk.crash_lose_all()).create(false)).unwrap();
+    assert_whole(&store);
+}
+
 #[test]
 fn a_repeated_restore_may_be_cut_off_as_well() {
     let (disk, checkpoint) = backup();

@@ -133,6 +133,18 @@ fn a_view_costs_the_owner_no_change_and_no_sync() {
 }
 
 #[test]
+fn checkpoints_that_are_all_damaged_are_not_none() {
+    let disk = SimDisk::new(5);
+    drop(store_with_checkpoint(&disk));
+    for path in disk.files().iter().filter(|path| path.ends_with("MANIFEST")) {
+        let len = disk.read_file(path).unwrap().len();
+        disk.overwrite(path, 32, &vec![0xA5; len - 32]).unwrap();
+    }
+    let error = CheckpointView::newest(DIR, options(&disk)).unwrap_err();
+    assert!(error.is_corrupt(), "{error}");
+}
+
+#[test]
 fn where_there_is_no_checkpoint_there_is_no_view_and_nothing_is_made() {
     let disk = SimDisk::new(4);
     assert!(matches!(CheckpointView::newest("/nowhere", options(&disk)), Err(Error::Foreign { .. })));

@@ -19,7 +19,7 @@ pub struct CheckpointInfo {
     pub wal_position: Lsn,
     /// Runs that it consists of; all parts of the oldest count as one.
     pub runs: usize,
-    /// Entries and tombstones that were written for it.
+    /// Entries and tombstones that were written for it, those of the merge that it adopted among them.
     pub entries_written: u64,
     /// Bytes that were written for it, the manifest among them; what was hard-linked cost nothing. Bytes of the merge that it
     /// adopted are in `bytes_merged`.

@@ -22,14 +22,7 @@ pub(super) fn replace_log(
 ) -> Result<(Wal, PathBuf)> {
     drop(old);
     let vfs = &*options.env.vfs;
-    let mut number = 1;
-    let aside = loop {
-        let aside = dir.join(format!("{WAL_DIR}-given-up-{number}"));
-        if vfs.kind(&aside)?.is_none() {
-            break aside;
-        }
-        number += 1;
-    };
+    let (_, aside) = places(vfs, dir)?;
     // The new log is complete under a name of its own before the old one goes, so that a crash leaves one of the two, and
     // `finish` mends a crash between the two renames.
     let fresh = dir.join(FRESH_WAL_DIR);
@@ -44,19 +37,33 @@ pub(super) fn replace_log(
     Ok((wal, aside))
 }
 
+/// Where the log is that was moved aside last, if one was, and where the next one goes.
+fn places(vfs: &dyn Vfs, dir: &Path) -> Result<(Option<PathBuf>, PathBuf)> {
+    let mut last = None;
+    for number in 1_u64.. {
+        let aside = dir.join(format!("{WAL_DIR}-given-up-{number}"));
+        if vfs.kind(&aside)?.is_none() {
+            return Ok((last, aside));
+        }
+        last = Some(aside);
+    }
+    unreachable!("no directory has so many entries")
+}
+
 /// Puts a complete new log in the place of the one that was moved aside, if a crash came in between; one that came before leaves a
-/// new log that nobody needs, and it is removed.
+/// new log that nobody needs, and it is removed. Returns where the old log is, if nobody was told yet.
 ///
 /// # Errors
 /// `Missing` where there is neither.
-pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<Option<PathBuf>> {
     let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
     match (vfs.kind(&wal)?.is_some(), vfs.kind(&fresh)?.is_some()) {
-        (true, false) => Ok(()),
-        (true, true) => remove_tree(vfs, &fresh),
+        (true, false) => Ok(None),
+        (true, true) => remove_tree(vfs, &fresh).map(|()| None),
         (false, true) => {
             vfs.rename(&fresh, &wal)?;
-            Ok(vfs.sync_dir(dir)?)
+            vfs.sync_dir(dir)?;
+            Ok(places(vfs, dir)?.0)
         }
         (false, false) => Err(Error::Missing { path: wal }),
     }

@@ -34,12 +34,14 @@ pub(crate) struct Sweeping {
     due: usize,
     /// Whether the next tombstone waits for a commit, or for the end of a checkpoint, or there is none.
     waits: bool,
+    /// How often the hand came round while the table was full, with the checkpoint that is attached.
+    rounds: u8,
 }
 
 impl Sweeping {
     /// The table may hold key spaces that are gone: a walk is to come.
     pub(crate) const fn new() -> Self {
-        Self { walking: false, wanted: true, due: 0, waits: false }
+        Self { walking: false, wanted: true, due: 0, waits: false, rounds: 0 }
     }
 
     /// A key space has gone.
@@ -67,13 +69,14 @@ impl WalStateStore {
                 self.sweep_tombstones(STEPS);
             }
         }
-        self.walk(STEPS);
+        self.walk(STEPS, self.is_over_budget());
     }
 
     /// A checkpoint has ended: tombstones that waited for that are looked at, and, where there is a new one to ask, those that the one before made stay.
     pub(super) fn sweep_after_checkpoint(&mut self, is_new: bool) {
         if is_new {
             self.table.requeue_tombstones();
+            self.sweeping.rounds = 0;
         }
         (self.sweeping.due, self.sweeping.waits) = (self.table.queued_tombstones(), false);
     }
@@ -81,8 +84,20 @@ impl WalStateStore {
     /// Drops what some steps find, and has the room of all that is gone given back.
     pub(super) fn make_room(&mut self) {
         self.sweep_tombstones(ROOM_STEPS);
-        self.walk(STEPS);
+        self.walk(STEPS, self.is_over_budget());
         self.table.release();
+    }
+
+    /// Drops some of what is only cached, of a table that is full below its memory budget, or sooner than the hand came by. `false` once all of it is gone: each
+    /// checkpoint has the hand go to the end and round once, and no refused change after that looks for what is not there.
+    pub(super) fn evict(&mut self) -> bool {
+        const ROUNDS: u8 = 2;
+        if self.memory_budget.is_none() || self.attached.is_none() || self.sweeping.rounds == ROUNDS {
+            return false;
+        }
+        self.sweeping.rounds += u8::from(self.walk(RELIEF_STEPS, true));
+        self.table.release();
+        true
     }
 
     /// Where the table takes half as much again as the memory budget, and a checkpoint is being made: waits for it, and drops all that
@@ -101,7 +116,7 @@ impl WalStateStore {
         while self.sweep_tombstones(RELIEF_STEPS) == RELIEF_STEPS {}
         // From wherever the hand stands to the end, and round once.
         for _ in 0..2 {
-            while !self.walk(RELIEF_STEPS) {}
+            while !self.walk(RELIEF_STEPS, self.is_over_budget()) {}
         }
     }
 
@@ -139,13 +154,10 @@ impl WalStateStore {
         done
     }
 
-    /// Looks at so many entries; `true` where the walk came round, or there is nothing to look for.
-    fn walk(&mut self, steps: usize) -> bool {
-        // A budget may be passed at any time.
-        let over_budget = self.is_over_budget();
+    /// Looks at so many entries, also for what is only cached if that is to go; `true` where the walk came round, or there is nothing to look for.
+    fn walk(&mut self, steps: usize, evicts: bool) -> bool {
         if !self.sweeping.walking {
-            let evicting = over_budget && self.attached.is_some();
-            if !evicting && !self.sweeping.wanted {
+            if !self.sweeping.wanted && (!evicts || self.attached.is_none()) {
                 return true;
             }
             // What is still arriving might take its place behind the hand.
@@ -159,7 +171,7 @@ impl WalStateStore {
             }
             // What the attached checkpoint holds too is only cached here.
             let is_covered = || marks.is_covered(entry.mark) || planted("eviction-of-what-is-not-covered");
-            if over_budget && entry.value.is_some() && is_covered() { Keep::No } else { Keep::Yes }
+            if evicts && entry.value.is_some() && is_covered() { Keep::No } else { Keep::Yes }
         });
         self.sweeping.walking = !swept.came_round;
         swept.came_round
