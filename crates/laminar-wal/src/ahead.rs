@@ -136,6 +136,7 @@ impl Log {
                     file
                 }
                 Err(error) if error.is_not_found() => {
+                    let _naming = self.dir.naming();
                     let file = self.dir.create_over(&path)?;
                     self.dir.vfs().sync_dir(&self.dir.path)?;
                     file

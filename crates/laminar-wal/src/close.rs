@@ -1,6 +1,6 @@
 //! The end of a log. The clean one: everything durable, and a file that says where, so that the next opening has nothing to recover.
 
-use laminar_vfs::{planted, publish};
+use laminar_vfs::planted;
 
 use crate::format::CloseMark;
 use crate::log::Log;
@@ -56,13 +56,12 @@ impl Log {
         let published = if whole {
             // Beside a mark, a missing identity is a loss; and what else lies there is taken for durable.
             let proven = self.prove_identity(&mut self.writer.lock()).and_then(|()| self.remove_remains());
-            let path = self.dir.join(name::CLOSED);
-            proven.and_then(|()| publish(self.dir.vfs(), &path, &mark.encode()).map_err(Error::from))
+            proven.and_then(|()| self.dir.publish(name::CLOSED, &mark.encode()).map_err(Error::from))
         } else {
             // An open batch is not part of the log: the next opening has to cut it.
             Ok(())
         };
-        *self.lock.lock() = None;
+        self.give_lock_back();
         published
     }
 
@@ -72,6 +71,12 @@ impl Log {
         // Who waits may be about to write what is left: not any more, once the lock is another's.
         self.writer.lock().closed = true;
         self.buffer.lock().freeze();
+        self.give_lock_back();
+    }
+
+    /// Lets the next owner in, once a truncation that is under way has come to its end.
+    fn give_lock_back(&self) {
+        let _retain = self.retain.lock();
         *self.lock.lock() = None;
     }
 

@@ -177,7 +177,7 @@ impl Log {
     /// after a failed one, could acknowledge what the first has lost. `leads`: it is the leader's, whose turn ends with
     /// it, so that one of those who are told and not served goes on.
     fn sync_and_tell(&self, file: &dyn VfsFile, to: u64, leads: bool) -> Result<()> {
-        let _one_at_a_time = self.sync.lock();
+        let one_at_a_time = self.sync.lock();
         self.check_poison()?;
         let clock = &self.dir.env.clock;
         let started = clock.now();
@@ -210,6 +210,8 @@ impl Log {
             self.tell_all();
             wakers
         };
+        // A waker may run its task at once, which may sync.
+        drop(one_at_a_time);
         wakers.into_iter().for_each(Waker::wake);
         if self.choices.idle_seal.is_some() {
             self.wake_lazily();
@@ -241,7 +243,8 @@ impl Log {
 
     /// Tells followers of unsynced bytes that there are more.
     pub(crate) fn note_written(&self) {
-        if self.eager_followers.load(Ordering::Acquire) > 0 {
+        // Written, as the follower's own count is: one of the two comes first, and the other sees what was before it.
+        if self.eager_followers.fetch_add(0, Ordering::AcqRel) > 0 {
             let wakers: Vec<_> = {
                 let mut turn = self.turn.lock();
                 // No news for those who wait for durability.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use laminar_vfs::{Env, OpenMode, Vfs, VfsFile, publish};
 
 use crate::format::Identity;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::{Result, name};
 
 /// A log's directory.
@@ -16,9 +16,20 @@ pub(crate) struct Dir {
     pub(crate) path: PathBuf,
     /// Whether segments are filled with zeros when they are made.
     pub(crate) zero_filled: bool,
+    naming: Arc<Mutex<()>>,
 }
 
 impl Dir {
+    pub(crate) fn new(env: Env, path: PathBuf, zero_filled: bool) -> Self {
+        Self { env, path, zero_filled, naming: Arc::default() }
+    }
+
+    /// To be held from before a name is changed until a sync of the directory has told whether that is durable: a sync that fails loses the changes of all threads, and
+    /// another's that succeeds after it would vouch for them.
+    pub(crate) fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock()
+    }
+
     pub(crate) fn vfs(&self) -> &dyn Vfs {
         &*self.env.vfs
     }
@@ -55,7 +66,13 @@ impl Dir {
     }
 
     pub(crate) fn publish_identity(&self, identity: &Identity) -> Result<()> {
-        Ok(publish(self.vfs(), &self.join(name::IDENTITY), &identity.file())?)
+        Ok(self.publish(name::IDENTITY, &identity.file())?)
+    }
+
+    /// Puts a small file in place of one that may be there; it is durable when this returns.
+    pub(crate) fn publish(&self, name: &str, bytes: &[u8]) -> laminar_vfs::Result<()> {
+        let _naming = self.naming();
+        publish(self.vfs(), &self.join(name), bytes)
     }
 
     /// The names in the directory, in order.

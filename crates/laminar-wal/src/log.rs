@@ -1,6 +1,6 @@
 //! What all handles of an open log share. The mechanisms are in the files named beside each part.
 //!
-//! Locks are taken in this order: `writer`, then any of `buffer`, `retain`, `ahead`, `sync`, and `turn` last. Under `buffer` nothing is read or written, so an append
+//! Locks are taken in this order: `writer`, then any of `buffer`, `retain`, `ahead`, `sync`, then `naming` (of the directory), and `turn` last. Under `buffer` nothing is read or written, so an append
 //! waits for the disk only where a group or a segment is full.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

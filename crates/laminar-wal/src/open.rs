@@ -61,7 +61,7 @@ impl Listing {
 pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailReport)> {
     options.check()?;
     let zero_filled = options.sync_policy == SyncPolicy::EveryCommit;
-    let dir = Dir { env: options.env.clone(), path: path.to_owned(), zero_filled };
+    let dir = Dir::new(options.env.clone(), path.to_owned(), zero_filled);
     if !has_identity(&dir)? {
         admit_creation(&dir, options)?;
         create_dir_durable(dir.vfs(), path)?;

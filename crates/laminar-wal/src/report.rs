@@ -29,7 +29,7 @@ pub struct TailReport {
     pub segments: usize,
     /// What came after `end` and was cut off: bytes of an unfinished write, or records of an unfinished batch.
     pub cut: Option<Cut>,
-    /// Whether the group that was acknowledged last may be missing. After a stop without `close`, sectors that read as
+    /// Whether the groups that the last sync acknowledged may be missing. After a stop without `close`, sectors that read as
     /// zero at the very end were either never written (and so never acknowledged), or have rotted to zero
     /// since; nothing on disk can tell. False only after a clean close.
     pub possibly_acknowledged: bool,
@@ -65,7 +65,7 @@ pub struct Cut {
 pub struct GivenUp {
     /// Everything before this position was kept.
     pub from: Lsn,
-    /// Nothing was known to exist at or past this position.
+    /// No segment that was there begins at or past this position.
     pub to: Lsn,
     /// What was wrong.
     pub reason: String,

@@ -92,6 +92,7 @@ pub(crate) fn prepare(dir: &Dir, segment: &Segment) -> Result<Arc<dyn VfsFile>> 
     let path = name::segment(&dir.path, segment.first());
     let temporary = name::temporary(&path);
     let made = fill(dir, segment, &temporary).and_then(|file| {
+        let _naming = dir.naming();
         dir.vfs().rename(&temporary, &path)?;
         if !planted("segment-name-not-synced") {
             dir.vfs().sync_dir(&dir.path)?;

@@ -259,6 +259,7 @@ impl Log {
         self.prove_identity(writer)?;
         if writer.begun.close_mark != CloseMarkFile::Gone {
             let path = self.dir.join(name::CLOSED);
+            let _naming = self.dir.naming();
             if writer.begun.close_mark == CloseMarkFile::Doubtful && !planted("log-trusts-second-sync-of-directory") {
                 // Made anew, so that there is something to remove, and a sync of the directory has that to make durable.
                 drop(self.dir.create_over(&path)?);

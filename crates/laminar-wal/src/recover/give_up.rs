@@ -161,7 +161,8 @@ fn walk_whole(dir: &Dir, identity: &Identity, firsts: &[u64]) -> Result<Whole> {
         };
         let scanned = scan(dir, &surveyed, chain, window)?;
         if chain.is_some() && scanned.dirty_to <= surveyed.segment.data() && !is_entered(&surveyed) {
-            // It was never entered: the one before is the last.
+            // It was never entered: the one before is the last. Unless a later one was: then what it had is gone.
+            whole.damage = broken_off(dir, identity, &surveyed, &scanned, rest.as_slice());
             return Ok(whole);
         }
         expected = surveyed.segment.end();

@@ -127,6 +127,8 @@ fn rewrite(dir: &Dir, mut old: Old<'_>, plan: &Plan, has_reserve: bool, report: 
                 Ok(written) => written,
                 // An earlier recovery has written it, and no log goes on without a reserve that is long enough.
                 Err(error) if error.is_no_space() && proven && plan.new.header.cut_from == segment.header.cut_from => {
+                    // It may have been killed before its name was durable.
+                    dir.vfs().sync_dir(&dir.path)?;
                     return Ok(segment);
                 }
                 Err(error) => return Err(error),
