@@ -283,6 +283,40 @@ fn opens_on_a_full_disk(mut disk: SimDisk, options: &WalOptions, mut model: Mode
     }
 }
 
+/// An opening writes again what the one before it left in the system's memory. Killed before that had its name for good, it leaves a file that looks
+/// as if it had.
+#[test]
+fn what_an_opening_shows_is_durable_after_one_that_was_killed_on_a_full_disk() {
+    let disk = SimDisk::new(7);
+    let options = WalOptions::new().segment_bytes(32 << 10).buffer_bytes(4 << 10);
+    let wal = Wal::open("log", options.clone().env(disk.env())).unwrap().0;
+    wal.append(b"committed, and not synced").unwrap();
+    wal.commit().unwrap();
+    drop(wal);
+    let fill = |disk: &SimDisk| disk.set_space(Some(disk.used_bytes()));
+    for at in 0..1000 {
+        let killed = disk.fork();
+        fill(&killed);
+        killed.stop_at(at);
+        let is_open = Wal::open("log", options.clone().env(killed.env())).is_ok();
+        let again = killed.fork();
+        fill(&again);
+        let wal = Wal::open("log", options.clone().env(again.env())).unwrap().0;
+        let durable = wal.durable_lsn();
+        assert_eq!(durable, wal.end_lsn());
+        drop(wal);
+        let after = again.crash_lose_all();
+        after.set_space(None);
+        let wal = Wal::open("log", options.clone().env(after.env())).unwrap().0;
+        assert_eq!(wal.end_lsn(), durable, "stopped at {at}");
+        if is_open {
+            assert!(at > 5, "{at}");
+            return;
+        }
+    }
+    panic!("the opening never ended");
+}
+
 /// Fills the disk while writing; everything refused is kept, and goes on when space returns.
 #[test]
 fn a_full_disk_refuses_opens_and_goes_on() {
