@@ -178,7 +178,9 @@ pub(crate) fn remove_tree(vfs: &dyn Vfs, path: &Path) -> Result<()> {
         None => Ok(()),
         Some(Kind::Dir) => {
             for entry in vfs.list(path)? {
-                remove_tree(vfs, &path.join(&entry.name))?;
+                let inner = path.join(&entry.name);
+                // Not what a symbolic link leads to.
+                if entry.kind == Kind::Dir { remove_tree(vfs, &inner)? } else { vfs.remove_file(&inner)? }
             }
             Ok(vfs.remove_dir(path)?)
         }
