@@ -229,6 +229,33 @@ fn what_is_dropped_leaves_nothing() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_symbolic_link_of_our_name_goes_and_what_it_leads_to_stays() {
+    let scratch = Scratch::new();
+    let manager = scratch.manager();
+    drop(chain(&manager, 2));
+    let other = tempfile::tempdir().unwrap();
+    let kept = other.path().join("kept");
+    scratch.put(&kept, b"not ours");
+    let removed = |id: u64| format!("removed-{id:020}.tmp");
+    let links = [removed(1), removed(7), format!("checkpoint-{:020}.tmp", 8)];
+    for link in &links {
+        std::os::unix::fs::symlink(other.path(), scratch.path.join(link)).unwrap();
+    }
+    let nowhere = removed(9);
+    std::os::unix::fs::symlink("nowhere", scratch.path.join(&nowhere)).unwrap();
+    // One of them is in the way of the checkpoint that goes.
+    let cleanup = manager.cleanup_old(1).unwrap();
+    assert_eq!((cleanup.removed, cleanup.strays), (vec![1], 3));
+    let names = scratch.names(&scratch.path);
+    assert!(!names.iter().any(|name| links.contains(name) || *name == nowhere), "{names:?}");
+    assert_eq!(scratch.read(&kept), b"not ours");
+    std::os::unix::fs::symlink(other.path(), scratch.path.join(removed(5))).unwrap();
+    assert_eq!((manager.sweep().unwrap(), manager.sweep().unwrap()), (1, 0));
+    assert_eq!(scratch.read(&kept), b"not ours");
+}
+
+#[test]
 fn one_owner_at_a_time() {
     let scratch = Scratch::new();
     let (one, other) = (scratch.manager(), scratch.manager());
