@@ -314,14 +314,25 @@ fn misplaced_and_stale_blocks_are_noticed() {
         .read_file(again.files().into_iter().find(|path| path.to_string_lossy().ends_with(".run")).unwrap())
         .unwrap();
     assert_eq!(stale.len(), bytes.len());
+    let replace = |at: usize, other: &[u8]| {
+        let disk = disk.fork();
+        disk.overwrite(&run, at as u64 * PAGE, other).unwrap();
+        assert!(check(&disk, &models, &format!("page {at}")).passed_over.is_empty());
+        manager(&disk).verify(2, &mut |_| {}).unwrap()
+    };
+    let of_stale = |at: usize| &stale[at * PAGE as usize..(at + 1) * PAGE as usize];
     for at in 1..pages - 2 {
         let neighbour = if at + 1 < pages - 2 { at + 1 } else { 1 };
-        for other in [page(neighbour), &stale[at * PAGE as usize..(at + 1) * PAGE as usize], &[0; PAGE as usize]] {
-            let disk = disk.fork();
-            disk.overwrite(&run, at as u64 * PAGE, other).unwrap();
-            assert!(check(&disk, &models, &format!("page {at}")).passed_over.is_empty());
-            assert!(!manager(&disk).verify(2, &mut |_| {}).unwrap().is_whole());
+        for other in [page(neighbour), of_stale(at), &[0; PAGE as usize]] {
+            assert!(!replace(at, other).is_whole(), "page {at}");
         }
+    }
+    // The header, and either copy of the footer: each is whole, and of another run.
+    for (at, part) in [(0, Part::RunHeader), (pages - 2, Part::RunFooter), (pages - 1, Part::RunFooter)] {
+        let report = replace(at, of_stale(at));
+        let damage: Vec<_> = report.damage.iter().map(|damage| (damage.part, damage.offset)).collect();
+        assert_eq!(damage, [(part, at as u64 * PAGE)]);
+        assert!(report.is_readable());
     }
 }
 

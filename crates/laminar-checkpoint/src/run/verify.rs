@@ -4,7 +4,7 @@ use super::file::RunFile;
 use crate::error::Reason;
 use crate::format::block::{Data, Kind, checked, is_fixed, run_seed, stated_crc};
 use crate::format::bytes::{index, is_zero};
-use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC};
+use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, decode_header};
 use crate::format::{PAGE, twin};
 use crate::report::Part;
 use crate::verify::Findings;
@@ -28,7 +28,9 @@ pub(crate) fn verify(run: &RunFile, findings: &mut Findings<'_>) {
         let offset = footer_offset + u64::from(copy) * copy_bytes;
         let mut bytes = vec![0; index(copy_bytes)];
         let checked = run.file.read_exact_at(&mut bytes, offset).map_err(Error::from).and_then(|()| {
-            twin::decode(FOOTER_MAGIC, copy, &bytes).map(drop).map_err(|fault| Error::fault(path, offset, fault))
+            let body = twin::decode(FOOTER_MAGIC, copy, &bytes).map_err(|fault| Error::fault(path, offset, fault))?;
+            let is_ours = twin::body_crc(body) == run.record.footer_crc;
+            if is_ours { Ok(()) } else { Err(Error::corrupt(path, offset, Reason::Mismatch, "the footer of this run")) }
         });
         findings.read(copy_bytes);
         if let Err(error) = checked {
@@ -43,7 +45,11 @@ fn header(run: &RunFile, findings: &mut Findings<'_>) {
     let read = run.file.read_exact_at(&mut page, 0).map_err(Error::from);
     findings.read(PAGE as u64);
     let whole = read.and_then(|()| {
-        crate::format::run::decode_header(&page).map_err(|fault| Error::fault(run.path(), 0, fault))?;
+        let identity = decode_header(&page).map_err(|fault| Error::fault(run.path(), 0, fault))?;
+        // A whole header of another run is as little of use as a damaged one.
+        if identity != run.footer.identity {
+            return Err(Error::corrupt(run.path(), 0, Reason::Mismatch, "the header of this run"));
+        }
         let padding = page.get(crate::format::FILE_HEADER..).unwrap_or_default();
         if is_zero(padding) { Ok(()) } else { Err(Error::corrupt(run.path(), 0, Reason::Reserved, "zero")) }
     });
