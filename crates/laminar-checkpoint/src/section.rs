@@ -61,18 +61,14 @@ impl NewSection {
             table_crc: crc32c::crc32c(&table),
         };
         let file_name = section_name(&self.name);
-        let mut file = Output::create(&*env.vfs, &dir.join(&file_name), is_read_back)?;
         let head = header.encode();
         let zeros = [0; PAGE];
         let padding = |len: usize| zeros.split_at(len.next_multiple_of(PAGE) - len).0;
         let parts: [&[u8]; 7] =
             [&head, &self.archive, padding(self.archive.len()), &parity, &table, padding(table.len()), &head];
-        for part in parts {
-            file.write(part)?;
-        }
-        let file_bytes = file.bytes();
-        file.sync()?;
-        file.verify()?;
+        let file_bytes = Output::whole(&*env.vfs, &dir.join(&file_name), is_read_back, |file| {
+            parts.into_iter().try_for_each(|part| file.write(part))
+        })?;
         let header_crc = u32_at(&head, crate::format::FILE_HEADER_CRC_AT).unwrap_or(0);
         Ok(SectionRecord { name: self.name.clone(), file_name, file_bytes, header_crc, tag: self.tag })
     }

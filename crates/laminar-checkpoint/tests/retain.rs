@@ -288,6 +288,28 @@ fn without_hard_links_runs_are_copied_and_that_is_said() {
 }
 
 #[test]
+fn what_a_draft_could_not_write_is_written_when_there_is_space_again() {
+    for op in [Op::Write, Op::SyncData, Op::Read] {
+        let disk = SimDisk::new(1);
+        let manager = on(&disk);
+        let base = chain(&manager, 1);
+        let mut draft = manager.draft().unwrap();
+        let in_draft = |path: &Path| path.to_string_lossy().contains(".tmp");
+        disk.fail(Fault::new(FaultKind::Unsupported).on(Op::HardLink).sticky());
+        disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(in_draft));
+        assert!(draft.section("numbers", &vec![7u64; 2000]).unwrap_err().is_no_space(), "{op:?}");
+        draft.section("numbers", &vec![7u64; 2000]).unwrap();
+        disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(in_draft));
+        assert!(draft.link_run(&base.runs()[0]).unwrap_err().is_no_space(), "{op:?}");
+        draft.link_run(&base.runs()[0]).unwrap();
+        let checkpoint = draft.publish(Meta::new(1)).unwrap();
+        assert_eq!(contents(&checkpoint).unwrap(), contents(&base).unwrap());
+        assert_eq!(checkpoint.section::<Vec<u64>>("numbers").unwrap().len(), 2000);
+        assert_eq!(checkpoint.stats().copied, 1);
+    }
+}
+
+#[test]
 fn a_merge_leaves_out_what_it_is_told_to() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);
