@@ -24,7 +24,7 @@ mod way;
 mod writer;
 
 pub(crate) use ahead::VerifyAhead;
-pub(crate) use file::{RunFile, open_exact};
+pub(crate) use file::{RunFile, open_exact, room};
 pub(crate) use iter::KeyValue;
 pub use iter::RunIter;
 pub(crate) use parts::{Parts, parts_from};

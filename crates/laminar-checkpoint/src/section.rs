@@ -13,7 +13,7 @@ use crate::format::{FILE_HEADER, Fault, PAGE};
 use crate::name::section_name;
 use crate::output::Output;
 use crate::report::{Healed, Part};
-use crate::run::open_exact;
+use crate::run::{open_exact, room};
 use crate::sync::{Arc, Mutex, OnceLock};
 use crate::verify::Findings;
 use crate::{Error, Result};
@@ -165,6 +165,9 @@ impl SectionFile {
     }
 
     fn load(&self) -> Result<(Region, usize)> {
+        if self.mode == ReadMode::Owned {
+            return Ok((self.owned()?, 0));
+        }
         // Read by calls before it is mapped: a page of a mapping that can't be read is a signal, not an error.
         let whole = matches!(self.archive_crc(), Ok(crc) if crc == self.header.archive_crc);
         if !whole && !planted("section-not-checked") {
@@ -172,6 +175,18 @@ impl SectionFile {
         }
         let region = self.file.map(self.mode)?;
         Ok((region, PAGE))
+    }
+
+    /// The archive in memory of its own, and nothing else of the file: what is checked is what is served.
+    fn owned(&self) -> Result<Region> {
+        let len = room(&*self.file, self.header.archive_bytes)?;
+        let read = Region::filled_by(len, |bytes| self.file.read_exact_at(bytes, PAGE as u64));
+        let is_whole =
+            |bytes: &Region| crc32c::crc32c(bytes) == self.header.archive_crc || planted("section-not-checked");
+        match read.ok().filter(is_whole) {
+            Some(archive) => Ok(archive),
+            None => self.rebuild().map(|bytes| Region::copy_of(&bytes)),
+        }
     }
 
     fn archive_crc(&self) -> Result<u32> {
@@ -269,10 +284,12 @@ impl SectionFile {
             expected.resize(rest.len(), 0);
             expected
         });
-        if expected.is_ok_and(|expected| read.is_err() || expected != rest) {
+        let is_healed = expected.is_ok();
+        if read.is_err() || expected.is_ok_and(|expected| expected != rest) {
             let offset = PAGE as u64 + header.archive_bytes;
-            let error = self.corrupt(offset, Reason::Checksum, "parity that matches its archive");
-            findings.damage(offset, rest.len() as u64, Part::SectionPages, true, error);
+            let differs = || self.corrupt(offset, Reason::Checksum, "parity that matches its archive");
+            let error = read.map_or_else(Error::from, |()| differs());
+            findings.damage(offset, rest.len() as u64, Part::SectionPages, is_healed, error);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
+use laminar_vfs::{Op, OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::ahead::{Touches, VerifyAhead};
 use super::guide::Guide;
@@ -67,7 +67,7 @@ impl RunFile {
             // The footer says all that the header does, and it was found to be the one that the manifest means.
             _ => healed.push(Healed { path: path.to_owned(), offset: 0, bytes: PAGE as u64, part: Part::RunHeader }),
         }
-        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes) } else { file.map(mode)? };
+        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes)? } else { file.map(mode)? };
         if region.len() as u64 != record.file_bytes {
             return Err(Error::corrupt(path, 0, Reason::Length, "a file that keeps its length"));
         }
@@ -286,7 +286,8 @@ impl RunFile {
 }
 
 /// A file in memory of its own. Pages that can't be read are zero, which no block verifies as: parity makes them good.
-fn owned(file: &dyn VfsFile, len: u64) -> Region {
+pub(super) fn owned(file: &dyn VfsFile, len: u64) -> Result<Region> {
+    let len = room(file, len)?;
     let fill = |bytes: &mut [u8]| {
         if file.read_exact_at(bytes, 0).is_err() {
             for (page, bytes) in bytes.chunks_mut(PAGE).enumerate() {
@@ -297,7 +298,15 @@ fn owned(file: &dyn VfsFile, len: u64) -> Region {
         }
         Ok::<(), Infallible>(())
     };
-    Region::filled_by(index(len), fill).unwrap_or_else(|never| match never {})
+    Ok(Region::filled_by(len, fill).unwrap_or_else(|never| match never {}))
+}
+
+/// Refuses to hold more of a file in memory than there is room for.
+pub(crate) fn room(file: &dyn VfsFile, len: u64) -> Result<usize> {
+    let no_room = |error| laminar_vfs::Error::new(Op::Map, file.path(), error);
+    let len = usize::try_from(len).map_err(|_| no_room(std::io::ErrorKind::OutOfMemory.into()))?;
+    Region::expect_room(len).map_err(no_room)?;
+    Ok(len)
 }
 
 /// Opens an existing file of exactly this length.
