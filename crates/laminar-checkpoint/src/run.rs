@@ -74,7 +74,9 @@ impl<'a> Found<'a> {
 
 impl Run {
     pub(crate) fn new(file: Arc<RunFile>, path: &Path) -> Self {
-        Self { file, path: path.into() }
+        let path = path.into();
+        file.add_name(&path);
+        Self { file, path }
     }
 
     /// The first position that the run covers.
@@ -188,7 +190,9 @@ impl Run {
     /// What was damaged and made good since the run was opened.
     #[must_use]
     pub fn healed(&self) -> Vec<Healed> {
-        self.file.healed()
+        let mut healed = self.file.healed();
+        healed.iter_mut().for_each(|healed| healed.path = self.path.to_path_buf());
+        healed
     }
 }
 

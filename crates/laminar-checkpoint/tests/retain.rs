@@ -85,6 +85,31 @@ fn what_a_handle_uses_stays() {
 }
 
 #[test]
+fn damage_is_told_of_a_file_that_is_there() {
+    for damaged in [1, 3] {
+        let disk = SimDisk::new(1);
+        let manager = on(&disk);
+        let first = manager.create(Create::new(1).entries(all(&numbered(400, 2, 70)))).unwrap();
+        let change = [(key(1), Some(value(1, 30)))];
+        let second = manager.create(Create::new(2).base(&first).merge(false).entries(change.clone())).unwrap();
+        let third = manager.create(Create::new(3).base(&second).merge(false).entries(change)).unwrap();
+        // The run was opened by the name in the first, and that in the third is the last it was given.
+        drop((first, third));
+        assert_eq!(manager.cleanup_old(1).unwrap().removed, [1]);
+        manager.create(Create::new(4)).unwrap();
+        assert_eq!(manager.cleanup_old(1).unwrap().removed, [3]);
+        let run = second.runs()[0].path().to_owned();
+        disk.overwrite(&run, 4096, &vec![0x5a; damaged * 4096]).unwrap();
+        let error = second.range(..).find_map(std::result::Result::err);
+        if damaged == 1 {
+            assert!(error.is_none() && second.healed()[0].path == run, "{error:?}");
+        } else {
+            assert!(matches!(&error, Some(Error::Corrupt { path, .. }) if *path == run), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn damaged_checkpoints_do_not_count_as_kept() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);

@@ -1,7 +1,7 @@
 //! An open run file. Owns: which blocks were verified, and what stands in for those that were not whole.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use laminar_vfs::{Op, OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
@@ -17,7 +17,7 @@ use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, LINES_PER_BLOC
 use crate::format::{FILE_HEADER, Fault, PAGE, twin};
 use crate::hash::LINE;
 use crate::report::{Healed, Part};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, Mutex, OnceLock, Weak};
 use crate::{Error, Result};
 
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
@@ -30,7 +30,10 @@ pub(super) const STRETCH_BYTES: usize = 128 << 10;
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
 pub(crate) struct RunFile {
-    path: PathBuf,
+    /// The name that it was opened by.
+    path: Arc<Path>,
+    /// The names that checkpoints have for it, as long as these are in use: that of the first may go before those of the others.
+    names: Mutex<Vec<Weak<Path>>>,
     pub(crate) record: RunRecord,
     pub(super) file: Arc<dyn VfsFile>,
     pub(super) pages: Pages,
@@ -74,7 +77,8 @@ impl RunFile {
         let (first, last) = (footer.first_key().unwrap_or_default(), footer.last_key().unwrap_or_default());
         let prefix = crate::format::run::common_prefix(first, last);
         Ok(Self {
-            path: path.to_owned(),
+            path: path.into(),
+            names: Mutex::default(),
             record: record.clone(),
             file,
             seed: run_seed(record.run_id),
@@ -102,17 +106,26 @@ impl RunFile {
         Arc::new_cyclic(|run| Self { touches: Some(Touches::new(run, verify_ahead)), ..self })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// The name that it was given last of those in use.
+    pub(crate) fn path(&self) -> Arc<Path> {
+        let newest = self.names.lock().iter().rev().find_map(Weak::upgrade);
+        newest.unwrap_or_else(|| Arc::clone(&self.path))
     }
 
-    /// What was damaged and made good so far.
+    /// Notes another name of the file, for as long as that is in use.
+    pub(super) fn add_name(&self, path: &Arc<Path>) {
+        let mut names = self.names.lock();
+        names.retain(|name| name.strong_count() > 0);
+        names.push(Arc::downgrade(path));
+    }
+
+    /// What was damaged and made good so far, in the file by the name that it was opened by.
     pub(crate) fn healed(&self) -> Vec<Healed> {
         self.healed.lock().clone()
     }
 
     pub(super) fn report(&self, block: BlockRef, part: Part) {
-        let report = Healed { path: self.path.clone(), offset: block.offset, bytes: block.bytes as u64, part };
+        let report = Healed { path: self.path.to_path_buf(), offset: block.offset, bytes: block.bytes as u64, part };
         let mut healed = self.healed.lock();
         if !healed.contains(&report) {
             healed.push(report);
@@ -281,7 +294,7 @@ impl RunFile {
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.
     pub(super) fn nonsense(&self, block: BlockRef) -> Error {
-        Error::corrupt(&self.path, block.offset, Reason::Structure, "a block of entries")
+        Error::corrupt(&self.path(), block.offset, Reason::Structure, "a block of entries")
     }
 }
 

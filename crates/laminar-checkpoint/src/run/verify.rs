@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// Checks header, blocks, parity and both footers of `run`, which was opened for this; tells `findings` what it sees.
 pub(crate) fn verify(run: &RunFile, findings: &mut Findings<'_>) {
-    let path = run.path();
+    let path = &*run.path();
     header(run, findings);
     let mut content = 0;
     for (at, chapter) in run.footer.chapters.iter().enumerate() {
@@ -45,13 +45,13 @@ fn header(run: &RunFile, findings: &mut Findings<'_>) {
     let read = run.file.read_exact_at(&mut page, 0).map_err(Error::from);
     findings.read(PAGE as u64);
     let whole = read.and_then(|()| {
-        let identity = decode_header(&page).map_err(|fault| Error::fault(run.path(), 0, fault))?;
+        let identity = decode_header(&page).map_err(|fault| Error::fault(&run.path(), 0, fault))?;
         // A whole header of another run is as little of use as a damaged one.
         if identity != run.footer.identity {
-            return Err(Error::corrupt(run.path(), 0, Reason::Mismatch, "the header of this run"));
+            return Err(Error::corrupt(&run.path(), 0, Reason::Mismatch, "the header of this run"));
         }
         let padding = page.get(crate::format::FILE_HEADER..).unwrap_or_default();
-        if is_zero(padding) { Ok(()) } else { Err(Error::corrupt(run.path(), 0, Reason::Reserved, "zero")) }
+        if is_zero(padding) { Ok(()) } else { Err(Error::corrupt(&run.path(), 0, Reason::Reserved, "zero")) }
     });
     if let Err(error) = whole {
         findings.damage(0, PAGE as u64, Part::RunHeader, true, error);
@@ -79,7 +79,7 @@ fn verify_chapter(run: &RunFile, at: usize, chapter: &Chapter, content: &mut u32
     }
     let ends = last_key.as_deref().is_none_or(|last| last == run.footer.key(&chapter.last_key));
     if damaged.is_empty() && !(ends && entries == chapter.entries as usize) {
-        let error = Error::corrupt(run.path(), chapter.offset, Reason::Mismatch, "the entries that the footer counts");
+        let error = Error::corrupt(&run.path(), chapter.offset, Reason::Mismatch, "the entries that the footer counts");
         findings.damage(chapter.offset, chapter.data_bytes(), Part::Block, false, error);
     }
 }
@@ -94,7 +94,7 @@ fn verify_block(
 ) -> Result<usize> {
     let mut bytes = vec![0; block.bytes];
     run.file.read_exact_at(&mut bytes, block.offset)?;
-    let corrupt = |reason, detail| Error::corrupt(run.path(), block.offset, reason, detail);
+    let corrupt = |reason, detail| Error::corrupt(&run.path(), block.offset, reason, detail);
     let region = laminar_vfs::Region::copy_of(&bytes);
     let payload = checked(&region, block.kind, run_seed(run.footer.identity.run_id), block.offset)
         .ok_or_else(|| corrupt(Reason::Checksum, "a block that matches its checksum"))?;
