@@ -169,21 +169,22 @@ impl SectionFile {
             return Ok((self.owned()?, 0));
         }
         // Read by calls before it is mapped: a page of a mapping that can't be read is a signal, not an error.
-        let whole = matches!(self.archive_crc(), Ok(crc) if crc == self.header.archive_crc);
-        if !whole && !planted("section-not-checked") {
+        if !self.is_archive(self.archive_crc().ok()) {
             return self.rebuild().map(|bytes| (Region::copy_of(&bytes), 0));
         }
         let region = self.file.map(self.mode)?;
         Ok((region, PAGE))
     }
 
+    fn is_archive(&self, crc: Option<u32>) -> bool {
+        crc == Some(self.header.archive_crc) || planted("section-not-checked")
+    }
+
     /// The archive in memory of its own, and nothing else of the file: what is checked is what is served.
     fn owned(&self) -> Result<Region> {
         let len = room(&*self.file, self.header.archive_bytes)?;
         let read = Region::filled_by(len, |bytes| self.file.read_exact_at(bytes, PAGE as u64));
-        let is_whole =
-            |bytes: &Region| crc32c::crc32c(bytes) == self.header.archive_crc || planted("section-not-checked");
-        match read.ok().filter(is_whole) {
+        match read.ok().filter(|bytes| self.is_archive(Some(crc32c::crc32c(bytes)))) {
             Some(archive) => Ok(archive),
             None => self.rebuild().map(|bytes| Region::copy_of(&bytes)),
         }
