@@ -168,7 +168,8 @@ impl Run {
     }
 
     /// Whether the run may hold something for `key`. `false` is certain; `true` is wrong about once in a hundred
-    /// times. Where the filter can't be read the answer is `true`.
+    /// times. Where the filter can't be read, or there is none, it is `true` for any key between the first and the last of a chapter: a base
+    /// run has no filters, and neither has a chapter of a single block.
     #[must_use]
     #[inline]
     pub fn may_contain(&self, hash: u64, key: &[u8]) -> bool {
