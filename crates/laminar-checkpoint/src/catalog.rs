@@ -11,6 +11,7 @@ use crate::format::twin;
 use crate::name::{MANIFEST_NAME, Name, checkpoint_name, parse};
 use crate::options::Verify;
 use crate::report::{Healed, Part};
+use crate::retain::kind_of_name;
 use crate::verify::{Findings, Progress, VerifyReport};
 use crate::{CheckpointOptions, Error, Result, run};
 
@@ -92,7 +93,7 @@ impl CheckpointManager {
     pub fn get(&self, id: u64) -> Result<Checkpoint> {
         let path = self.shared.dir.join(checkpoint_name(id));
         match self.shared.load(id, &path, CheckpointStats::default()) {
-            Err(_) if self.shared.vfs().kind(&path)?.is_none() => {
+            Err(_) if self.shared.is_gone(&path)? => {
                 Err(Error::NotFound { path: self.shared.dir.clone(), what: format!("checkpoint {id}") })
             }
             opened => opened,
@@ -136,7 +137,7 @@ impl CheckpointManager {
                         return Ok(Opened { checkpoint: Some(checkpoint), passed_over, healed });
                     }
                     // Removed by its owner while we looked.
-                    Err(_) if self.shared.vfs().kind(&path)?.is_none() => continue 'list,
+                    Err(_) if self.shared.is_gone(&path)? => continue 'list,
                     Err(reason) if condemns(&reason) && !planted("no-fallback-to-older") => {
                         self.shared.judge(id, false);
                         passed_over.push(PassedOver { id, path, reason });
@@ -163,7 +164,7 @@ impl CheckpointManager {
     /// here: it is in the report.
     pub fn verify(&self, id: u64, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport> {
         let path = self.shared.dir.join(checkpoint_name(id));
-        if self.shared.vfs().kind(&path)?.is_none() {
+        if self.shared.is_gone(&path)? {
             return Err(Error::NotFound { path: self.shared.dir.clone(), what: format!("checkpoint {id}") });
         }
         verify_checkpoint(&path, &self.shared.options, progress)
@@ -182,6 +183,11 @@ impl Shared {
             .collect();
         found.sort_by_key(|info| info.id);
         Ok(found)
+    }
+
+    /// Whether a checkpoint's name is gone from the directory. A symbolic link that leads nowhere is there, and not valid.
+    fn is_gone(&self, path: &Path) -> Result<bool> {
+        Ok(kind_of_name(self.vfs(), path)?.is_none())
     }
 
     fn open_checked(&self, id: u64, path: &Path) -> Result<Checkpoint> {

@@ -184,19 +184,16 @@ impl Draft {
     fn copy(&self, from: &Path, to: &Path) -> Result<u64> {
         let vfs = self.shared.vfs();
         let source = vfs.open(from, OpenMode::Read)?;
-        let mut target = self.create_file(to)?;
         let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = source.read_at(&mut buffer, target.bytes())?;
-            if read == 0 {
-                break;
+        Output::whole(vfs, to, self.shared.options.read_back, |target| {
+            loop {
+                let read = source.read_at(&mut buffer, target.bytes())?;
+                if read == 0 {
+                    return Ok(());
+                }
+                target.write(buffer.split_at(read).0)?;
             }
-            target.write(buffer.split_at(read).0)?;
-        }
-        let bytes = target.bytes();
-        target.sync()?;
-        target.verify()?;
-        Ok(bytes)
+        })
     }
 
     fn create_file(&self, path: &Path) -> Result<Output> {

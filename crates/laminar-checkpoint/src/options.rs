@@ -10,8 +10,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub enum Verify {
-    /// The MANIFEST, the length of every file, and every header and footer: the same cost at any size. Blocks are
-    /// verified when they are touched first. The default.
+    /// The MANIFEST, the length of every file, and every header and footer: the same cost at any size. Of a run that is open already, through
+    /// another checkpoint of the same manager, only the length. Blocks are verified when they are touched first. The default.
     #[default]
     Footers,
     /// Every byte of every file.

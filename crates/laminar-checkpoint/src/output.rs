@@ -54,6 +54,27 @@ impl Output {
         Self::in_pieces(vfs, path, read_back, PIECE_BYTES)
     }
 
+    /// Creates a file that `fill` writes, and makes it durable; returns its length. Where that fails nothing is left of it, so that it can
+    /// be tried again under the same name.
+    pub(crate) fn whole(
+        vfs: &dyn Vfs,
+        path: &Path,
+        read_back: bool,
+        fill: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<u64> {
+        let mut file = Self::create(vfs, path, read_back)?;
+        let written = fill(&mut file).and_then(|()| file.sync()).and_then(|()| {
+            let bytes = file.bytes();
+            file.verify()?;
+            Ok(bytes)
+        });
+        if written.is_err() {
+            // Best effort: it lies in a temporary directory, which goes as a whole.
+            drop(vfs.remove_file(path));
+        }
+        written
+    }
+
     fn in_pieces(vfs: &dyn Vfs, path: &Path, read_back: bool, piece_bytes: u64) -> Result<Self> {
         let file = vfs.open(path, OpenMode::CreateNew)?;
         let none = Piece::default;

@@ -1,7 +1,7 @@
 //! Removes checkpoints that are no longer wanted, and what unfinished work left behind.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use laminar_vfs::{Kind, Vfs, planted};
 
@@ -87,8 +87,13 @@ impl CheckpointManager {
             wanted.push(checkpoint.0.manifest.clone());
         }
         cleanup.bytes = shared.freed_bytes(&doomed, &wanted);
+        // All that could be in the way goes before the first is renamed: where that can't be done, nothing is removed.
         for info in &doomed {
-            shared.retire(info)?;
+            remove_tree(shared.vfs(), &shared.removed_path(info))?;
+        }
+        for info in &doomed {
+            // Takes it out of the list, by its name. Its files go once that is durable.
+            shared.vfs().rename(&info.path, &shared.removed_path(info))?;
             cleanup.removed.push(info.id);
         }
         if !doomed.is_empty() {
@@ -112,11 +117,8 @@ impl CheckpointManager {
 }
 
 impl Shared {
-    /// Takes a checkpoint out of the list, by its name. Its files go once that is durable.
-    fn retire(&self, info: &CheckpointInfo) -> Result<()> {
-        let removed = self.dir.join(removed_name(info.id));
-        remove_tree(self.vfs(), &removed)?;
-        Ok(self.vfs().rename(&info.path, &removed)?)
+    fn removed_path(&self, info: &CheckpointInfo) -> PathBuf {
+        self.dir.join(removed_name(info.id))
     }
 
     fn sweep(&self) -> Result<u64> {
@@ -125,7 +127,7 @@ impl Shared {
             let path = self.dir.join(&entry.name);
             let is_stray = matches!(parse(&entry.name), Some(Name::Draft(_) | Name::Removed(_) | Name::Merge));
             if is_stray && !self.is_busy(&path) {
-                remove_tree(self.vfs(), &path)?;
+                remove_listed(self.vfs(), &path, entry.kind)?;
                 strays += 1;
             }
         }
@@ -150,22 +152,36 @@ impl Shared {
     }
 }
 
+/// What a path is itself, as its directory lists it: a symbolic link is one, wherever it leads, and nothing else.
+pub(crate) fn kind_of_name(vfs: &dyn Vfs, path: &Path) -> Result<Option<Kind>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(vfs.kind(path)?) };
+    match vfs.list(dir) {
+        Ok(listed) => Ok(listed.into_iter().find(|entry| entry.name == name).map(|entry| entry.kind)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Removes a file, or a directory with all that is in it; nothing there is fine.
 pub(crate) fn remove_tree(vfs: &dyn Vfs, path: &Path) -> Result<()> {
-    let gone = |result: laminar_vfs::Result<()>| match result {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
-    };
-    match vfs.kind(path)? {
-        None => {}
-        Some(Kind::Dir) => {
-            for entry in vfs.list(path)? {
-                let inner = path.join(&entry.name);
-                if entry.kind == Kind::Dir { remove_tree(vfs, &inner)? } else { gone(vfs.remove_file(&inner))? }
-            }
-            gone(vfs.remove_dir(path))?;
-        }
-        Some(_) => gone(vfs.remove_file(path))?,
+    match kind_of_name(vfs, path)? {
+        Some(kind) => remove_listed(vfs, path, kind),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// As [`remove_tree`], of what a directory lists as a `kind`. A symbolic link is removed, not what it leads to.
+fn remove_listed(vfs: &dyn Vfs, path: &Path, kind: Kind) -> Result<()> {
+    let removed = if kind == Kind::Dir {
+        for entry in vfs.list(path)? {
+            remove_listed(vfs, &path.join(&entry.name), entry.kind)?;
+        }
+        vfs.remove_dir(path)
+    } else {
+        vfs.remove_file(path)
+    };
+    match removed {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -24,7 +24,7 @@ mod way;
 mod writer;
 
 pub(crate) use ahead::VerifyAhead;
-pub(crate) use file::{RunFile, open_exact};
+pub(crate) use file::{RunFile, open_exact, room};
 pub(crate) use iter::KeyValue;
 pub use iter::RunIter;
 pub(crate) use parts::{Parts, parts_from};
@@ -74,7 +74,9 @@ impl<'a> Found<'a> {
 
 impl Run {
     pub(crate) fn new(file: Arc<RunFile>, path: &Path) -> Self {
-        Self { file, path: path.into() }
+        let path = path.into();
+        file.add_name(&path);
+        Self { file, path }
     }
 
     /// The first position that the run covers.
@@ -166,7 +168,8 @@ impl Run {
     }
 
     /// Whether the run may hold something for `key`. `false` is certain; `true` is wrong about once in a hundred
-    /// times. Where the filter can't be read the answer is `true`.
+    /// times. Where the filter can't be read, or there is none, it is `true` for any key between the first and the last of a chapter: a base
+    /// run has no filters, and neither has a chapter of a single block.
     #[must_use]
     #[inline]
     pub fn may_contain(&self, hash: u64, key: &[u8]) -> bool {
@@ -188,7 +191,9 @@ impl Run {
     /// What was damaged and made good since the run was opened.
     #[must_use]
     pub fn healed(&self) -> Vec<Healed> {
-        self.file.healed()
+        let mut healed = self.file.healed();
+        healed.iter_mut().for_each(|healed| healed.path = self.path.to_path_buf());
+        healed
     }
 }
 

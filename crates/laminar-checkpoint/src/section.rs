@@ -13,7 +13,7 @@ use crate::format::{FILE_HEADER, Fault, PAGE};
 use crate::name::section_name;
 use crate::output::Output;
 use crate::report::{Healed, Part};
-use crate::run::open_exact;
+use crate::run::{open_exact, room};
 use crate::sync::{Arc, Mutex, OnceLock};
 use crate::verify::Findings;
 use crate::{Error, Result};
@@ -61,18 +61,14 @@ impl NewSection {
             table_crc: crc32c::crc32c(&table),
         };
         let file_name = section_name(&self.name);
-        let mut file = Output::create(&*env.vfs, &dir.join(&file_name), is_read_back)?;
         let head = header.encode();
         let zeros = [0; PAGE];
         let padding = |len: usize| zeros.split_at(len.next_multiple_of(PAGE) - len).0;
         let parts: [&[u8]; 7] =
             [&head, &self.archive, padding(self.archive.len()), &parity, &table, padding(table.len()), &head];
-        for part in parts {
-            file.write(part)?;
-        }
-        let file_bytes = file.bytes();
-        file.sync()?;
-        file.verify()?;
+        let file_bytes = Output::whole(&*env.vfs, &dir.join(&file_name), is_read_back, |file| {
+            parts.into_iter().try_for_each(|part| file.write(part))
+        })?;
         let header_crc = u32_at(&head, crate::format::FILE_HEADER_CRC_AT).unwrap_or(0);
         Ok(SectionRecord { name: self.name.clone(), file_name, file_bytes, header_crc, tag: self.tag })
     }
@@ -169,13 +165,29 @@ impl SectionFile {
     }
 
     fn load(&self) -> Result<(Region, usize)> {
+        if self.mode == ReadMode::Owned {
+            return Ok((self.owned()?, 0));
+        }
         // Read by calls before it is mapped: a page of a mapping that can't be read is a signal, not an error.
-        let whole = matches!(self.archive_crc(), Ok(crc) if crc == self.header.archive_crc);
-        if !whole && !planted("section-not-checked") {
+        if !self.is_archive(self.archive_crc().ok()) {
             return self.rebuild().map(|bytes| (Region::copy_of(&bytes), 0));
         }
         let region = self.file.map(self.mode)?;
         Ok((region, PAGE))
+    }
+
+    fn is_archive(&self, crc: Option<u32>) -> bool {
+        crc == Some(self.header.archive_crc) || planted("section-not-checked")
+    }
+
+    /// The archive in memory of its own, and nothing else of the file: what is checked is what is served.
+    fn owned(&self) -> Result<Region> {
+        let len = room(&*self.file, self.header.archive_bytes)?;
+        let read = Region::filled_by(len, |bytes| self.file.read_exact_at(bytes, PAGE as u64));
+        match read.ok().filter(|bytes| self.is_archive(Some(crc32c::crc32c(bytes)))) {
+            Some(archive) => Ok(archive),
+            None => self.rebuild().map(|bytes| Region::copy_of(&bytes)),
+        }
     }
 
     fn archive_crc(&self) -> Result<u32> {
@@ -273,10 +285,12 @@ impl SectionFile {
             expected.resize(rest.len(), 0);
             expected
         });
-        if expected.is_ok_and(|expected| read.is_err() || expected != rest) {
+        let is_healed = expected.is_ok();
+        if read.is_err() || expected.is_ok_and(|expected| expected != rest) {
             let offset = PAGE as u64 + header.archive_bytes;
-            let error = self.corrupt(offset, Reason::Checksum, "parity that matches its archive");
-            findings.damage(offset, rest.len() as u64, Part::SectionPages, true, error);
+            let differs = || self.corrupt(offset, Reason::Checksum, "parity that matches its archive");
+            let error = read.map_or_else(Error::from, |()| differs());
+            findings.damage(offset, rest.len() as u64, Part::SectionPages, is_healed, error);
         }
     }
 }

@@ -91,6 +91,24 @@ fn any_one_file_removed_or_replaced() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_symbolic_link_that_leads_nowhere_is_passed_over() {
+    let scratch = Scratch::new();
+    let manager = scratch.manager();
+    drop(manager.create(Create::new(1).entries([("a", Some("1"))])).unwrap());
+    let link = scratch.path.join(format!("checkpoint-{:020}", 2));
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let opened = manager.open_newest_valid().unwrap();
+    assert_eq!(opened.checkpoint.unwrap().id(), 1);
+    assert!(matches!(&opened.passed_over[0].reason, Error::Missing { path } if path.starts_with(&link)));
+    assert!(matches!(manager.latest_checkpoint(), Err(Error::Missing { .. })));
+    assert!(matches!(manager.get(2), Err(Error::Missing { .. })));
+    assert!(matches!(manager.verify(2, &mut |_| {}), Err(Error::Missing { .. })));
+    assert!(matches!(manager.get(3), Err(Error::NotFound { .. })));
+    assert!(matches!(manager.verify(3, &mut |_| {}), Err(Error::NotFound { .. })));
+}
+
+#[test]
 fn any_one_file_cut_at_every_length() {
     let (disk, older, newer) = prepared();
     for path in newest_files(&disk) {

@@ -314,14 +314,25 @@ fn misplaced_and_stale_blocks_are_noticed() {
         .read_file(again.files().into_iter().find(|path| path.to_string_lossy().ends_with(".run")).unwrap())
         .unwrap();
     assert_eq!(stale.len(), bytes.len());
+    let replace = |at: usize, other: &[u8]| {
+        let disk = disk.fork();
+        disk.overwrite(&run, at as u64 * PAGE, other).unwrap();
+        assert!(check(&disk, &models, &format!("page {at}")).passed_over.is_empty());
+        manager(&disk).verify(2, &mut |_| {}).unwrap()
+    };
+    let of_stale = |at: usize| &stale[at * PAGE as usize..(at + 1) * PAGE as usize];
     for at in 1..pages - 2 {
         let neighbour = if at + 1 < pages - 2 { at + 1 } else { 1 };
-        for other in [page(neighbour), &stale[at * PAGE as usize..(at + 1) * PAGE as usize], &[0; PAGE as usize]] {
-            let disk = disk.fork();
-            disk.overwrite(&run, at as u64 * PAGE, other).unwrap();
-            assert!(check(&disk, &models, &format!("page {at}")).passed_over.is_empty());
-            assert!(!manager(&disk).verify(2, &mut |_| {}).unwrap().is_whole());
+        for other in [page(neighbour), of_stale(at), &[0; PAGE as usize]] {
+            assert!(!replace(at, other).is_whole(), "page {at}");
         }
+    }
+    // The header, and either copy of the footer: each is whole, and of another run.
+    for (at, part) in [(0, Part::RunHeader), (pages - 2, Part::RunFooter), (pages - 1, Part::RunFooter)] {
+        let report = replace(at, of_stale(at));
+        let damage: Vec<_> = report.damage.iter().map(|damage| (damage.part, damage.offset)).collect();
+        assert_eq!(damage, [(part, at as u64 * PAGE)]);
+        assert!(report.is_readable());
     }
 }
 
@@ -391,6 +402,46 @@ fn a_section_heals_one_page_in_each_group() {
         assert!(matches!(whole(&checkpoint), Err(Error::Corrupt { reason: Reason::Checksum, .. })), "{pages:?}");
         assert!(!manager(&disk).verify(1, &mut |_| {}).unwrap().is_readable());
     }
+}
+
+#[test]
+fn a_section_does_without_what_the_disk_cannot_read() {
+    let disk = SimDisk::new(6);
+    let numbers: Vec<u64> = (0..20 * 512).collect();
+    manager(&disk).create(Create::new(0).section("numbers", &numbers)).unwrap();
+    let path = disk.files().into_iter().find(|path| path.to_string_lossy().ends_with(".section")).unwrap();
+    let pages = disk.read_file(&path).unwrap().len() as u64 / PAGE;
+    let on_section = |path: &Path| path.to_string_lossy().ends_with(".section");
+    for mode in [ReadMode::Mapped, ReadMode::Owned] {
+        for page in 0..pages {
+            let disk = disk.fork();
+            let bad = page * PAGE + 100..page * PAGE + 101;
+            disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(on_section).bytes(bad.clone()).sticky());
+            if mode == ReadMode::Owned {
+                // A file that is read whole fails by one page of it.
+                disk.fail(Fault::new(FaultKind::Io).on(Op::Map).path(on_section).bytes(bad).sticky());
+            }
+            let manager = CheckpointManager::open(DIR, options(&disk).read_mode(mode)).unwrap();
+            let checkpoint = manager.get(1).unwrap();
+            let section = checkpoint.section::<Vec<u64>>("numbers").unwrap_or_else(|error| panic!("{page}: {error}"));
+            assert!(section.iter().zip(&numbers).all(|(a, b)| a.to_native() == *b));
+            let report = manager.verify(1, &mut |_| {}).unwrap();
+            assert!(!report.is_whole() && report.is_readable(), "{mode:?}, page {page}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_section_in_memory_is_what_was_checked() {
+    let disk = SimDisk::new(6);
+    manager(&disk).create(Create::new(0).section("numbers", &vec![5u64; 2000])).unwrap();
+    let checkpoint = CheckpointManager::open(DIR, options(&disk).read_mode(ReadMode::Owned)).unwrap().get(1).unwrap();
+    // One read is all: a second one could find something else.
+    let is_section = |path: &Path| path.to_string_lossy().ends_with(".section");
+    disk.fail(Fault::new(FaultKind::Io).on(Op::Read).path(is_section).after(1).sticky());
+    disk.fail(Fault::new(FaultKind::Io).on(Op::Map).path(is_section).sticky());
+    assert_eq!(checkpoint.section::<Vec<u64>>("numbers").unwrap().len(), 2000);
+    assert_eq!(disk.faults_struck(), 0);
 }
 
 #[test]

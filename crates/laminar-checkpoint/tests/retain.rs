@@ -85,6 +85,31 @@ fn what_a_handle_uses_stays() {
 }
 
 #[test]
+fn damage_is_told_of_a_file_that_is_there() {
+    for damaged in [1, 3] {
+        let disk = SimDisk::new(1);
+        let manager = on(&disk);
+        let first = manager.create(Create::new(1).entries(all(&numbered(400, 2, 70)))).unwrap();
+        let change = [(key(1), Some(value(1, 30)))];
+        let second = manager.create(Create::new(2).base(&first).merge(false).entries(change.clone())).unwrap();
+        let third = manager.create(Create::new(3).base(&second).merge(false).entries(change)).unwrap();
+        // The run was opened by the name in the first, and that in the third is the last it was given.
+        drop((first, third));
+        assert_eq!(manager.cleanup_old(1).unwrap().removed, [1]);
+        manager.create(Create::new(4)).unwrap();
+        assert_eq!(manager.cleanup_old(1).unwrap().removed, [3]);
+        let run = second.runs()[0].path().to_owned();
+        disk.overwrite(&run, 4096, &vec![0x5a; damaged * 4096]).unwrap();
+        let error = second.range(..).find_map(std::result::Result::err);
+        if damaged == 1 {
+            assert!(error.is_none() && second.healed()[0].path == run, "{error:?}");
+        } else {
+            assert!(matches!(&error, Some(Error::Corrupt { path, .. }) if *path == run), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn damaged_checkpoints_do_not_count_as_kept() {
     let disk = SimDisk::new(1);
     let manager = on(&disk);
@@ -229,6 +254,33 @@ fn what_is_dropped_leaves_nothing() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_symbolic_link_of_our_name_goes_and_what_it_leads_to_stays() {
+    let scratch = Scratch::new();
+    let manager = scratch.manager();
+    drop(chain(&manager, 2));
+    let other = tempfile::tempdir().unwrap();
+    let kept = other.path().join("kept");
+    scratch.put(&kept, b"not ours");
+    let removed = |id: u64| format!("removed-{id:020}.tmp");
+    let links = [removed(1), removed(7), format!("checkpoint-{:020}.tmp", 8)];
+    for link in &links {
+        std::os::unix::fs::symlink(other.path(), scratch.path.join(link)).unwrap();
+    }
+    let nowhere = removed(9);
+    std::os::unix::fs::symlink("nowhere", scratch.path.join(&nowhere)).unwrap();
+    // One of them is in the way of the checkpoint that goes.
+    let cleanup = manager.cleanup_old(1).unwrap();
+    assert_eq!((cleanup.removed, cleanup.strays), (vec![1], 3));
+    let names = scratch.names(&scratch.path);
+    assert!(!names.iter().any(|name| links.contains(name) || *name == nowhere), "{names:?}");
+    assert_eq!(scratch.read(&kept), b"not ours");
+    std::os::unix::fs::symlink(other.path(), scratch.path.join(removed(5))).unwrap();
+    assert_eq!((manager.sweep().unwrap(), manager.sweep().unwrap()), (1, 0));
+    assert_eq!(scratch.read(&kept), b"not ours");
+}
+
+#[test]
 fn one_owner_at_a_time() {
     let scratch = Scratch::new();
     let (one, other) = (scratch.manager(), scratch.manager());
@@ -258,6 +310,28 @@ fn without_hard_links_runs_are_copied_and_that_is_said() {
     drop((base, next));
     manager.cleanup_old(1).unwrap();
     assert_eq!(contents(&manager.latest_checkpoint().unwrap().unwrap()).unwrap(), expected);
+}
+
+#[test]
+fn what_a_draft_could_not_write_is_written_when_there_is_space_again() {
+    for op in [Op::Write, Op::SyncData, Op::Read] {
+        let disk = SimDisk::new(1);
+        let manager = on(&disk);
+        let base = chain(&manager, 1);
+        let mut draft = manager.draft().unwrap();
+        let in_draft = |path: &Path| path.to_string_lossy().contains(".tmp");
+        disk.fail(Fault::new(FaultKind::Unsupported).on(Op::HardLink).sticky());
+        disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(in_draft));
+        assert!(draft.section("numbers", &vec![7u64; 2000]).unwrap_err().is_no_space(), "{op:?}");
+        draft.section("numbers", &vec![7u64; 2000]).unwrap();
+        disk.fail(Fault::new(FaultKind::NoSpace).on(op).path(in_draft));
+        assert!(draft.link_run(&base.runs()[0]).unwrap_err().is_no_space(), "{op:?}");
+        draft.link_run(&base.runs()[0]).unwrap();
+        let checkpoint = draft.publish(Meta::new(1)).unwrap();
+        assert_eq!(contents(&checkpoint).unwrap(), contents(&base).unwrap());
+        assert_eq!(checkpoint.section::<Vec<u64>>("numbers").unwrap().len(), 2000);
+        assert_eq!(checkpoint.stats().copied, 1);
+    }
 }
 
 #[test]

@@ -57,7 +57,10 @@ impl Region {
 
     /// Refuses a length that there is no memory for, which `filled_by` would die of. The length of a file is the file
     /// system's word, and a sparse file of any length costs an attacker nothing.
-    pub(crate) fn expect_room(len: usize) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn expect_room(len: usize) -> io::Result<()> {
         Vec::<u8>::new().try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory.into())
     }
 

@@ -1,9 +1,9 @@
 //! An open run file. Owns: which blocks were verified, and what stands in for those that were not whole.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use laminar_vfs::{OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
+use laminar_vfs::{Op, OpenMode, ReadMode, Region, Vfs, VfsFile, planted};
 
 use super::ahead::{Touches, VerifyAhead};
 use super::guide::Guide;
@@ -17,7 +17,7 @@ use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, Footer, LINES_PER_BLOC
 use crate::format::{FILE_HEADER, Fault, PAGE, twin};
 use crate::hash::LINE;
 use crate::report::{Healed, Part};
-use crate::sync::{Arc, Mutex, OnceLock};
+use crate::sync::{Arc, Mutex, OnceLock, Weak};
 use crate::{Error, Result};
 
 /// Blocks up to this size are verified in a buffer on the stack: the usual ones, so that a lookup allocates nothing.
@@ -30,7 +30,10 @@ pub(super) const STRETCH_BYTES: usize = 128 << 10;
 /// The open file of a run, shared by all checkpoints that refer to it.
 #[derive(Debug)]
 pub(crate) struct RunFile {
-    path: PathBuf,
+    /// The name that it was opened by.
+    path: Arc<Path>,
+    /// The names that checkpoints have for it, as long as these are in use: that of the first may go before those of the others.
+    names: Mutex<Vec<Weak<Path>>>,
     pub(crate) record: RunRecord,
     pub(super) file: Arc<dyn VfsFile>,
     pub(super) pages: Pages,
@@ -67,14 +70,15 @@ impl RunFile {
             // The footer says all that the header does, and it was found to be the one that the manifest means.
             _ => healed.push(Healed { path: path.to_owned(), offset: 0, bytes: PAGE as u64, part: Part::RunHeader }),
         }
-        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes) } else { file.map(mode)? };
+        let region = if mode == ReadMode::Owned { owned(&*file, record.file_bytes)? } else { file.map(mode)? };
         if region.len() as u64 != record.file_bytes {
             return Err(Error::corrupt(path, 0, Reason::Length, "a file that keeps its length"));
         }
         let (first, last) = (footer.first_key().unwrap_or_default(), footer.last_key().unwrap_or_default());
         let prefix = crate::format::run::common_prefix(first, last);
         Ok(Self {
-            path: path.to_owned(),
+            path: path.into(),
+            names: Mutex::default(),
             record: record.clone(),
             file,
             seed: run_seed(record.run_id),
@@ -102,17 +106,26 @@ impl RunFile {
         Arc::new_cyclic(|run| Self { touches: Some(Touches::new(run, verify_ahead)), ..self })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// The name that it was given last of those in use.
+    pub(crate) fn path(&self) -> Arc<Path> {
+        let newest = self.names.lock().iter().rev().find_map(Weak::upgrade);
+        newest.unwrap_or_else(|| Arc::clone(&self.path))
     }
 
-    /// What was damaged and made good so far.
+    /// Notes another name of the file, for as long as that is in use.
+    pub(super) fn add_name(&self, path: &Arc<Path>) {
+        let mut names = self.names.lock();
+        names.retain(|name| name.strong_count() > 0);
+        names.push(Arc::downgrade(path));
+    }
+
+    /// What was damaged and made good so far, in the file by the name that it was opened by.
     pub(crate) fn healed(&self) -> Vec<Healed> {
         self.healed.lock().clone()
     }
 
     pub(super) fn report(&self, block: BlockRef, part: Part) {
-        let report = Healed { path: self.path.clone(), offset: block.offset, bytes: block.bytes as u64, part };
+        let report = Healed { path: self.path.to_path_buf(), offset: block.offset, bytes: block.bytes as u64, part };
         let mut healed = self.healed.lock();
         if !healed.contains(&report) {
             healed.push(report);
@@ -281,12 +294,13 @@ impl RunFile {
 
     /// The error for a block whose checksum matches and whose content can't be: our own bug, or forged.
     pub(super) fn nonsense(&self, block: BlockRef) -> Error {
-        Error::corrupt(&self.path, block.offset, Reason::Structure, "a block of entries")
+        Error::corrupt(&self.path(), block.offset, Reason::Structure, "a block of entries")
     }
 }
 
 /// A file in memory of its own. Pages that can't be read are zero, which no block verifies as: parity makes them good.
-fn owned(file: &dyn VfsFile, len: u64) -> Region {
+pub(super) fn owned(file: &dyn VfsFile, len: u64) -> Result<Region> {
+    let len = room(file, len)?;
     let fill = |bytes: &mut [u8]| {
         if file.read_exact_at(bytes, 0).is_err() {
             for (page, bytes) in bytes.chunks_mut(PAGE).enumerate() {
@@ -297,7 +311,15 @@ fn owned(file: &dyn VfsFile, len: u64) -> Region {
         }
         Ok::<(), Infallible>(())
     };
-    Region::filled_by(index(len), fill).unwrap_or_else(|never| match never {})
+    Ok(Region::filled_by(len, fill).unwrap_or_else(|never| match never {}))
+}
+
+/// Refuses to hold more of a file in memory than there is room for.
+pub(crate) fn room(file: &dyn VfsFile, len: u64) -> Result<usize> {
+    let no_room = |error| laminar_vfs::Error::new(Op::Map, file.path(), error);
+    let len = usize::try_from(len).map_err(|_| no_room(std::io::ErrorKind::OutOfMemory.into()))?;
+    Region::expect_room(len).map_err(no_room)?;
+    Ok(len)
 }
 
 /// Opens an existing file of exactly this length.

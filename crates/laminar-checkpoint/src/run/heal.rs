@@ -95,7 +95,7 @@ impl RunFile {
             self.chapter(at).map_or_else(Default::default, |chapter| self.keys_of(chapter, block));
         let identity = &self.footer.identity;
         Error::Corrupt {
-            path: self.path().to_owned(),
+            path: self.path().to_path_buf(),
             offset: block.offset,
             reason: Reason::Block,
             detail: "more is damaged than parity can rebuild",

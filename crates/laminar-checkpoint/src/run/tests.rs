@@ -47,6 +47,16 @@ fn fixed_blocks(disk: &SimDisk, path: &Path, record: &RunRecord) -> Vec<u64> {
     fixed.map(|block| block.offset / PAGE as u64).collect()
 }
 
+#[test]
+fn a_file_that_there_is_no_memory_for_is_an_error() {
+    let file = SimDisk::new(1).env().vfs.open(Path::new("run"), OpenMode::CreateNew).unwrap();
+    for bytes in [1 << 60, u64::MAX] {
+        let error = super::file::owned(&*file, bytes).unwrap_err();
+        let crate::Error::Io(error) = &error else { panic!("{error}") };
+        assert_eq!(error.io().kind(), std::io::ErrorKind::OutOfMemory);
+    }
+}
+
 /// Asks for everything; only the absence of panics and of endless loops is looked at.
 fn exercise(vfs: &dyn Vfs, record: &RunRecord) {
     for mode in [ReadMode::Mapped, ReadMode::Owned] {

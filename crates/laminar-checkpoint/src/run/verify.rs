@@ -4,7 +4,7 @@ use super::file::RunFile;
 use crate::error::Reason;
 use crate::format::block::{Data, Kind, checked, is_fixed, run_seed, stated_crc};
 use crate::format::bytes::{index, is_zero};
-use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC};
+use crate::format::run::{BlockRef, Chapter, FOOTER_MAGIC, decode_header};
 use crate::format::{PAGE, twin};
 use crate::report::Part;
 use crate::verify::Findings;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// Checks header, blocks, parity and both footers of `run`, which was opened for this; tells `findings` what it sees.
 pub(crate) fn verify(run: &RunFile, findings: &mut Findings<'_>) {
-    let path = run.path();
+    let path = &*run.path();
     header(run, findings);
     let mut content = 0;
     for (at, chapter) in run.footer.chapters.iter().enumerate() {
@@ -28,7 +28,9 @@ pub(crate) fn verify(run: &RunFile, findings: &mut Findings<'_>) {
         let offset = footer_offset + u64::from(copy) * copy_bytes;
         let mut bytes = vec![0; index(copy_bytes)];
         let checked = run.file.read_exact_at(&mut bytes, offset).map_err(Error::from).and_then(|()| {
-            twin::decode(FOOTER_MAGIC, copy, &bytes).map(drop).map_err(|fault| Error::fault(path, offset, fault))
+            let body = twin::decode(FOOTER_MAGIC, copy, &bytes).map_err(|fault| Error::fault(path, offset, fault))?;
+            let is_ours = twin::body_crc(body) == run.record.footer_crc;
+            if is_ours { Ok(()) } else { Err(Error::corrupt(path, offset, Reason::Mismatch, "the footer of this run")) }
         });
         findings.read(copy_bytes);
         if let Err(error) = checked {
@@ -43,9 +45,13 @@ fn header(run: &RunFile, findings: &mut Findings<'_>) {
     let read = run.file.read_exact_at(&mut page, 0).map_err(Error::from);
     findings.read(PAGE as u64);
     let whole = read.and_then(|()| {
-        crate::format::run::decode_header(&page).map_err(|fault| Error::fault(run.path(), 0, fault))?;
+        let identity = decode_header(&page).map_err(|fault| Error::fault(&run.path(), 0, fault))?;
+        // A whole header of another run is as little of use as a damaged one.
+        if identity != run.footer.identity {
+            return Err(Error::corrupt(&run.path(), 0, Reason::Mismatch, "the header of this run"));
+        }
         let padding = page.get(crate::format::FILE_HEADER..).unwrap_or_default();
-        if is_zero(padding) { Ok(()) } else { Err(Error::corrupt(run.path(), 0, Reason::Reserved, "zero")) }
+        if is_zero(padding) { Ok(()) } else { Err(Error::corrupt(&run.path(), 0, Reason::Reserved, "zero")) }
     });
     if let Err(error) = whole {
         findings.damage(0, PAGE as u64, Part::RunHeader, true, error);
@@ -73,7 +79,7 @@ fn verify_chapter(run: &RunFile, at: usize, chapter: &Chapter, content: &mut u32
     }
     let ends = last_key.as_deref().is_none_or(|last| last == run.footer.key(&chapter.last_key));
     if damaged.is_empty() && !(ends && entries == chapter.entries as usize) {
-        let error = Error::corrupt(run.path(), chapter.offset, Reason::Mismatch, "the entries that the footer counts");
+        let error = Error::corrupt(&run.path(), chapter.offset, Reason::Mismatch, "the entries that the footer counts");
         findings.damage(chapter.offset, chapter.data_bytes(), Part::Block, false, error);
     }
 }
@@ -88,7 +94,7 @@ fn verify_block(
 ) -> Result<usize> {
     let mut bytes = vec![0; block.bytes];
     run.file.read_exact_at(&mut bytes, block.offset)?;
-    let corrupt = |reason, detail| Error::corrupt(run.path(), block.offset, reason, detail);
+    let corrupt = |reason, detail| Error::corrupt(&run.path(), block.offset, reason, detail);
     let region = laminar_vfs::Region::copy_of(&bytes);
     let payload = checked(&region, block.kind, run_seed(run.footer.identity.run_id), block.offset)
         .ok_or_else(|| corrupt(Reason::Checksum, "a block that matches its checksum"))?;

@@ -1,4 +1,5 @@
-//! Writes a run in one pass and in bounded memory: some MiB of output that wait to be written, and the index of one chapter.
+//! Writes a run in one pass. In memory are some MiB of output that wait to be written, the index of one chapter, and the list of the chapters
+//! before it, which grows with the run: about its first and last key for each.
 
 use std::path::{Path, PathBuf};
 

@@ -42,7 +42,7 @@ fn what_is_fetched_ahead_is_what_is_read() {
         let run = shaped.map_or_else(|| varied(&disk, 70_000, false, |len| Some(len as usize * 3)), of_shape);
         let keys: Vec<Vec<u8>> = run.iter().map(|entry| entry.unwrap().0.to_vec()).collect();
         assert!(keys.len() > 3000);
-        let untouched = RunFile::open(&*disk.env().vfs, run.file.path(), &run.file.record, ReadMode::Mapped).unwrap();
+        let untouched = RunFile::open(&*disk.env().vfs, &run.file.path(), &run.file.record, ReadMode::Mapped).unwrap();
         assert_eq!(named(&Run::new(Arc::new(untouched), Path::new("untouched")), &keys), (0, 0));
         for key in &keys {
             let hash = run.hash(key);
