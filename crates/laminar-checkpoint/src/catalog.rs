@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{Kind, planted};
+use laminar_vfs::{Kind, kind_of_name, planted};
 
 use crate::checkpoint::{Checkpoint, CheckpointStats, Registry, read_manifest};
 use crate::checkpoints::{CheckpointManager, Shared};
@@ -11,7 +11,6 @@ use crate::format::twin;
 use crate::name::{MANIFEST_NAME, Name, checkpoint_name, parse};
 use crate::options::Verify;
 use crate::report::{Healed, Part};
-use crate::retain::kind_of_name;
 use crate::verify::{Findings, Progress, VerifyReport};
 use crate::{CheckpointOptions, Error, Result, run};
 

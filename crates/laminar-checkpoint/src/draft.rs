@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::{OpenMode, planted};
+use laminar_vfs::{OpenMode, planted, remove_tree};
 
 use crate::archive::ToSection;
 use crate::checkpoint::{Checkpoint, CheckpointStats};
@@ -15,7 +15,6 @@ use crate::key::KeyBuf;
 use crate::merge::MergedRun;
 use crate::name::{MANIFEST_NAME, checkpoint_name, draft_name, removed_name};
 use crate::output::Output;
-use crate::retain::remove_tree;
 use crate::run::{FinishedRun, Run, RunWriter};
 use crate::section::NewSection;
 use crate::sync::Arc;

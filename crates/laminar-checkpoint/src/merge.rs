@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Bound, Deref, Range};
 use std::path::Path;
 
-use laminar_vfs::planted;
+use laminar_vfs::{planted, remove_tree};
 
 use crate::checkpoint::Checkpoint;
 use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
@@ -132,7 +132,7 @@ impl MergePlan {
     fn create(&self, shared: &Arc<Shared>, part: usize) -> Result<OpenPart> {
         let path = shared.dir.join(merge_name(self.from(), self.to(), part));
         let busy = shared.begin(path).ok_or(Error::InvalidOption { name: "plan", why: "this merge is under way" })?;
-        crate::retain::remove_tree(shared.vfs(), &busy.path)?;
+        remove_tree(shared.vfs(), &busy.path)?;
         let options = &shared.options;
         let hash_seed = self.runs().next().map_or_else(|| random_seed(options.env.random.id()), Run::hash_seed);
         let (from, to, is_base) = (self.from(), self.to(), self.is_base);

@@ -1,9 +1,9 @@
 //! Removes checkpoints that are no longer wanted, and what unfinished work left behind.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use laminar_vfs::{Kind, Vfs, planted};
+use laminar_vfs::{planted, remove_tree};
 
 use crate::catalog::{CheckpointInfo, condemns};
 use crate::checkpoint::{CheckpointStats, read_manifest};
@@ -127,7 +127,7 @@ impl Shared {
             let path = self.dir.join(&entry.name);
             let is_stray = matches!(parse(&entry.name), Some(Name::Draft(_) | Name::Removed(_) | Name::Merge));
             if is_stray && !self.is_busy(&path) {
-                remove_listed(self.vfs(), &path, entry.kind)?;
+                remove_tree(self.vfs(), &path)?;
                 strays += 1;
             }
         }
@@ -149,39 +149,5 @@ impl Shared {
             runs.remove(&shared.run_id);
         }
         bytes + runs.values().sum::<u64>()
-    }
-}
-
-/// What a path is itself, as its directory lists it: a symbolic link is one, wherever it leads, and nothing else.
-pub(crate) fn kind_of_name(vfs: &dyn Vfs, path: &Path) -> Result<Option<Kind>> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(vfs.kind(path)?) };
-    match vfs.list(dir) {
-        Ok(listed) => Ok(listed.into_iter().find(|entry| entry.name == name).map(|entry| entry.kind)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Removes a file, or a directory with all that is in it; nothing there is fine.
-pub(crate) fn remove_tree(vfs: &dyn Vfs, path: &Path) -> Result<()> {
-    match kind_of_name(vfs, path)? {
-        Some(kind) => remove_listed(vfs, path, kind),
-        None => Ok(()),
-    }
-}
-
-/// As [`remove_tree`], of what a directory lists as a `kind`. A symbolic link is removed, not what it leads to.
-fn remove_listed(vfs: &dyn Vfs, path: &Path, kind: Kind) -> Result<()> {
-    let removed = if kind == Kind::Dir {
-        for entry in vfs.list(path)? {
-            remove_listed(vfs, &path.join(&entry.name), entry.kind)?;
-        }
-        vfs.remove_dir(path)
-    } else {
-        vfs.remove_file(path)
-    };
-    match removed {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, planted, publish};
+use laminar_vfs::{DirEntry, Env, Kind, Lock, OpenMode, Vfs, create_dir_durable, planted, publish, remove_tree};
 
 use crate::format::{BadIdentity, IDENTITY_BYTES, Identity, SECOND_COPY_OFFSET, STORE_BYTES, VERSION};
 use crate::name::{CHECKPOINTS_DIR, CREATING, LOCK, RESTORING, STORE, WAL_DIR, is_marker, is_unfinished};
@@ -170,20 +170,4 @@ fn sweep(vfs: &dyn Vfs, dir: &Path, entries: &[DirEntry]) -> Result<()> {
         vfs.sync_dir(dir)?;
     }
     Ok(())
-}
-
-/// Removes what an unfinished creation made, with everything in it. Only ever called for what was never used.
-pub(crate) fn remove_tree(vfs: &dyn Vfs, path: &Path) -> Result<()> {
-    match vfs.kind(path)? {
-        None => Ok(()),
-        Some(Kind::Dir) => {
-            for entry in vfs.list(path)? {
-                let inner = path.join(&entry.name);
-                // Not what a symbolic link leads to.
-                if entry.kind == Kind::Dir { remove_tree(vfs, &inner)? } else { vfs.remove_file(&inner)? }
-            }
-            Ok(vfs.remove_dir(path)?)
-        }
-        Some(_) => Ok(vfs.remove_file(path)?),
-    }
 }

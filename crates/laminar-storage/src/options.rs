@@ -230,7 +230,7 @@ impl StoreOptions {
     /// The most bytes of memory that entries of the table may take, to within 4 MiB. A change for which there may be no room is refused with
     /// [`TableFull`](Error::TableFull) before it is logged; room comes back as a checkpoint covers entries, where there is a
     /// [`memory_budget`](Self::memory_budget). A recovery that has more to replay fails with the same error: open with a higher limit,
-    /// or with a memory budget. A delete takes room until it is swept, also of a key that is not there. What fits into the room of what it replaces, as the
+    /// or with a memory budget below what there is to replay. A delete takes room until it is swept, also of a key that is not there. What fits into the room of what it replaces, as the
     /// delete of a key that is in memory does, is never refused. From 8 MiB to 63 GiB, which is the default.
     #[must_use]
     pub fn table_limit_bytes(mut self, bytes: u64) -> Self {

@@ -42,6 +42,7 @@ pub mod sim;
 pub mod sync;
 #[cfg(not(laminar_model))]
 mod sync;
+mod tree;
 mod vfs;
 
 pub use completion::{Completer, Completion, completion};
@@ -58,4 +59,5 @@ pub use prefetch::prefetch;
 pub use publish::{TEMPORARY_SUFFIX, create_dir_durable, is_temporary, publish, temporary_name};
 pub use real::{RealClock, RealDisk, RealRandom};
 pub use region::{ReadMode, Region};
+pub use tree::{kind_of_name, remove_tree};
 pub use vfs::{DirEntry, Kind, Lock, OpenMode, Vfs, VfsFile};

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "sim")]
 use laminar_vfs::sim::SimDisk;
-use laminar_vfs::{Kind, Op, OpenMode, ReadMode, RealDisk, Result, Vfs, VfsFile, create_dir_durable, publish};
+use laminar_vfs::{
+    Kind, Op, OpenMode, ReadMode, RealDisk, Result, Vfs, VfsFile, create_dir_durable, publish, remove_tree,
+};
 
 #[cfg(all(feature = "sim", target_os = "linux"))]
 #[path = "contract/compare.rs"]
@@ -38,6 +40,7 @@ macro_rules! contract {
 }
 
 contract! {
+    a_tree_is_removed_with_all_that_is_in_it_and_nothing_else,
     a_file_is_opened_as_asked,
     bytes_go_where_they_are_put,
     long_writes_cross_pages,
@@ -60,6 +63,39 @@ contract! {
     errors_carry_operation_and_path,
     odd_paths_are_paths,
     publication_and_durable_directories_work,
+}
+
+fn a_tree_is_removed_with_all_that_is_in_it_and_nothing_else(vfs: &dyn Vfs, dir: &Path) {
+    let (tree, beside) = (dir.join("tree"), dir.join("beside"));
+    for made in [&tree, &tree.join("empty"), &tree.join("full"), &beside] {
+        vfs.create_dir(made).unwrap();
+    }
+    for path in [tree.join("file"), tree.join("full/file"), beside.join("file")] {
+        create(vfs, &path, b"x");
+    }
+    remove_tree(vfs, &tree).unwrap();
+    remove_tree(vfs, &tree).unwrap();
+    assert_eq!(vfs.list(dir).unwrap().len(), 1);
+    remove_tree(vfs, &beside.join("file")).unwrap();
+    assert_eq!((vfs.list(dir).unwrap().len(), vfs.list(&beside).unwrap().len()), (1, 0));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_symbolic_link_is_removed_and_not_what_it_leads_to() {
+    let (scratch, vfs) = (tempfile::tempdir().unwrap(), RealDisk::new());
+    let (tree, kept) = (scratch.path().join("tree"), scratch.path().join("kept"));
+    vfs.create_dir(&kept).unwrap();
+    vfs.create_dir(&tree).unwrap();
+    create(&vfs, &kept.join("file"), b"not ours");
+    for link in [tree.join("link"), scratch.path().join("top")] {
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+    }
+    remove_tree(&vfs, &tree).unwrap();
+    remove_tree(&vfs, &scratch.path().join("top")).unwrap();
+    let left = vfs.list(scratch.path()).unwrap();
+    assert_eq!(left.iter().map(|entry| entry.name.to_str().unwrap()).collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(vfs.list(&kept).unwrap().len(), 1);
 }
 
 fn create(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Arc<dyn VfsFile> {

@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use laminar_vfs::Vfs;
+use laminar_vfs::{Vfs, remove_tree};
 use laminar_wal::{CreateMode, Lsn, Wal};
 
 use super::log_options;
 use crate::format::Identity;
-use crate::identity::remove_tree;
 use crate::name::{FRESH_WAL_DIR, WAL_DIR};
 use crate::{Error, Result, StoreOptions};
 
@@ -59,7 +58,10 @@ pub(super) fn finish(vfs: &dyn Vfs, dir: &Path) -> Result<Option<PathBuf>> {
     let (fresh, wal) = (dir.join(FRESH_WAL_DIR), dir.join(WAL_DIR));
     match (vfs.kind(&wal)?.is_some(), vfs.kind(&fresh)?.is_some()) {
         (true, false) => Ok(None),
-        (true, true) => remove_tree(vfs, &fresh).map(|()| None),
+        (true, true) => {
+            remove_tree(vfs, &fresh)?;
+            Ok(None)
+        }
         (false, true) => {
             vfs.rename(&fresh, &wal)?;
             vfs.sync_dir(dir)?;
