@@ -119,6 +119,8 @@ pub const CHECKPOINT_CHANGED_BYTES: &str = "checkpoint/changed/bytes";
 pub const WRITER_QUIET: &str = "writer/quiet";
 /// Puts while a checkpoint runs: latencies.
 pub const WRITER_CHECKPOINT: &str = "writer/checkpoint";
+/// The writer beside a thread of the lowest priority that only counts: what losing the second processor costs it.
+pub const WRITER_SPINNING: &str = "writer/spinning";
 
 /// From the call that opens a store with an empty log tail to the first value: ns.
 pub const OPEN_EMPTY_TAIL: &str = "open/empty-tail";

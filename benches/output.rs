@@ -136,12 +136,14 @@ impl Figures {
 
 /// A row as one line for people.
 fn describe(row: &Row) -> String {
-    let Row { bench, store, keys, unit, median, low, high, rounds, note } = row;
-    let of = |value: &f64| quantity::with_unit(*value, unit);
+    let Row { bench, store, keys, unit, rounds, note } = row;
+    let (low, high) = row.range();
+    let of = |value: f64| quantity::with_unit(value, unit);
     let size = if *keys == 0 { String::new() } else { format!(" at {} keys", quantity::short(*keys as f64)) };
-    let range = if low == high { String::new() } else { format!("  ({} to {}, {rounds} rounds)", of(low), of(high)) };
+    let range =
+        if low == high { String::new() } else { format!("  ({} to {}, {} rounds)", of(low), of(high), rounds.len()) };
     let note = if note.is_empty() { String::new() } else { format!("; {note}") };
-    format!("{bench:<34} {store:<14} {:>16}{size}{range}{note}", of(median))
+    format!("{bench:<34} {store:<14} {:>16}{size}{range}{note}", of(row.median()))
 }
 
 #[cfg(test)]

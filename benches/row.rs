@@ -14,14 +14,8 @@ pub struct Row {
     pub keys: u64,
     /// Unit of the figures: `ops/s`, `ns`, `bytes`.
     pub unit: String,
-    /// The median of the rounds.
-    pub median: f64,
-    /// The lowest of the rounds.
-    pub low: f64,
-    /// The highest of the rounds.
-    pub high: f64,
-    /// How many rounds.
-    pub rounds: usize,
+    /// The figure of each round, in their order: at least one. Those of one round are of contenders that took turns in it.
+    pub rounds: Vec<f64>,
     /// What one has to know to read it: settings, what was left out.
     pub note: String,
 }
@@ -39,21 +33,27 @@ impl Row {
     /// If there are none.
     #[must_use]
     pub fn of_many(bench: &str, store: &str, keys: u32, unit: &str, rounds: &[f64]) -> Self {
-        let mut rounds = rounds.to_vec();
-        rounds.sort_by(f64::total_cmp);
-        let (low, high) = (rounds.first().copied(), rounds.last().copied());
-        let median = rounds.get(rounds.len() / 2).copied();
+        assert!(!rounds.is_empty(), "at least one round");
         Self {
             bench: bench.to_owned(),
             store: store.to_owned(),
             keys: keys.into(),
             unit: unit.to_owned(),
-            median: median.expect("at least one round"),
-            low: low.expect("at least one round"),
-            high: high.expect("at least one round"),
-            rounds: rounds.len(),
+            rounds: rounds.to_vec(),
             note: String::new(),
         }
+    }
+
+    /// The median of the rounds.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        median(self.rounds.iter().copied()).unwrap_or_default()
+    }
+
+    /// The lowest and the highest of the rounds.
+    #[must_use]
+    pub fn range(&self) -> (f64, f64) {
+        range(&self.rounds)
     }
 
     /// The same row with a note.
@@ -61,6 +61,19 @@ impl Row {
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
+}
+
+/// The median of some figures: of an even number the mean of the two in the middle. Nothing where there are none.
+pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    let (upper, lower) = (figures.len() / 2, figures.len().checked_sub(1)? / 2);
+    Some((figures.get(lower)? + figures.get(upper)?) / 2.0)
+}
+
+/// The lowest and the highest of some figures.
+pub(crate) fn range(figures: &[f64]) -> (f64, f64) {
+    figures.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), figure| (low.min(*figure), high.max(*figure)))
 }
 
 /// Points of a plot, of one contender.
@@ -164,7 +177,8 @@ mod tests {
     #[test]
     fn a_row_has_the_median_and_the_range() {
         let row = Row::of_many("get", "laminar", 10, "ops/s", &[3.0, 1.0, 2.0]);
-        assert_eq!((row.low, row.median, row.high), (1.0, 2.0, 3.0));
+        assert_eq!((row.range(), row.median()), ((1.0, 3.0), 2.0));
+        assert_eq!(Row::of_many("get", "laminar", 10, "ops/s", &[9.0, 1.0, 4.0, 2.0]).median(), 3.0);
     }
 
     #[test]
@@ -174,7 +188,7 @@ mod tests {
         rows.insert("peers", Row::of_one("get", "laminar", 10, "ops/s", 2.0));
         rows.insert("store", Row::of_one("get", "laminar", 10, "ops/s", 3.0));
         assert_eq!(rows.iter().count(), 2);
-        assert_eq!(rows.find("store", "get", "laminar", 10).unwrap().median, 3.0);
+        assert_eq!(rows.find("store", "get", "laminar", 10).unwrap().median(), 3.0);
         assert_eq!(rows.sizes("peers", "get", "laminar"), [10]);
         assert_eq!(rows.find("peers", "get", "laminar", 11), None);
     }

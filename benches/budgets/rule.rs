@@ -2,12 +2,14 @@
 
 use crate::names::LAMINAR;
 use crate::quantity;
-use crate::row::{Row, Rows};
+use crate::row::{self, Row, Rows};
 
 /// A budget.
 #[derive(Debug, Clone)]
 pub struct Budget {
     text: String,
+    /// The budget that this is a part of.
+    whole: &'static str,
     bench: String,
     /// A program, or the beginning of the names of several.
     program: String,
@@ -63,22 +65,61 @@ pub struct Finding {
     pub keys: u64,
     /// Unit of the figures.
     pub unit: String,
-    /// Our figure.
+    /// Our figure: the median of the rounds.
     pub measured: Option<f64>,
     /// The figure that it is held against, with its name.
     pub against: Option<(String, f64)>,
     /// What our figure may be at most, or must be at least.
     pub limit: Option<f64>,
+    /// Our figure over the one it is held against, in each round; over the limit where there is no such figure. Of figures that were not
+    /// measured in the same rounds it is one ratio, of their medians.
+    pub ratios: Vec<f64>,
+    /// Our figure over the limit: the median of the rounds. Whether it is above or below one is the verdict.
+    pub share: Option<f64>,
     /// Whether it holds.
     pub verdict: Verdict,
 }
 
 impl Finding {
-    /// Our figure over the one it is held against, or over the limit where there is no such figure.
+    /// Our figure over the one it is held against: the median of the [`ratios`](Self::ratios), which what disturbs a machine for longer
+    /// than a round leaves alone.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
-        let base = self.against.as_ref().map(|(_, value)| *value).or(self.limit)?;
-        (base != 0.0).then_some(self.measured? / base)
+        row::median(self.ratios.iter().copied())
+    }
+
+    /// The lowest and the highest of the ratios, where they differ.
+    #[must_use]
+    pub fn ratio_range(&self) -> Option<(f64, f64)> {
+        let (low, high) = row::range(&self.ratios);
+        (low < high).then_some((low, high))
+    }
+}
+
+/// What our figure is held against.
+struct Base {
+    name: String,
+    rounds: Vec<f64>,
+    /// Whether its rounds were those of our figure.
+    is_in_turns: bool,
+}
+
+impl Base {
+    fn of(row: &Row) -> Self {
+        let name = if row.store == LAMINAR { row.bench.clone() } else { row.store.clone() };
+        Self { name, rounds: row.rounds.clone(), is_in_turns: true }
+    }
+
+    fn median(&self) -> f64 {
+        row::median(self.rounds.iter().copied()).unwrap_or_default()
+    }
+
+    /// Our figure and this one, a pair a round.
+    fn pairs(&self, ours: &Row) -> Vec<(f64, f64)> {
+        if self.is_in_turns && self.rounds.len() == ours.rounds.len() {
+            return ours.rounds.iter().copied().zip(self.rounds.iter().copied()).collect();
+        }
+        vec![(ours.median(), self.median())]
     }
 }
 
@@ -96,6 +137,7 @@ fn budget(text: &str, bench: &str, program: &str, sense: Sense) -> Budget {
     let (text, bench, program) = (text.to_owned(), bench.to_owned(), program.to_owned());
     Budget {
         text,
+        whole: "",
         bench,
         program,
         sense,
@@ -141,6 +183,17 @@ impl Budget {
         Self { only: Some(keys), ..self }
     }
 
+    /// As a part of the budget of this name, which holds where all of its parts do.
+    pub(super) fn part_of(self, whole: &'static str) -> Self {
+        Self { whole, ..self }
+    }
+
+    /// The budget that it is a part of.
+    #[must_use]
+    pub fn whole(&self) -> &'static str {
+        self.whole
+    }
+
     /// What it is about.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -184,12 +237,16 @@ impl Budget {
         findings.sort_by_key(|finding| finding.keys);
         if findings.is_empty() {
             let verdict = Verdict::NotMeasured;
+            let unit = String::new();
+            let (ratios, share) = (Vec::new(), None);
             findings.push(Finding {
                 keys: 0,
-                unit: String::new(),
+                unit,
                 measured: None,
                 against: None,
                 limit: None,
+                ratios,
+                share,
                 verdict,
             });
         }
@@ -202,39 +259,51 @@ impl Budget {
 
     /// Nothing where the size has no smaller one to be held against.
     fn judge_one(&self, rows: &Rows, program: &str, ours: &Row) -> Option<Finding> {
-        let against = match &self.against {
-            Against::Nothing => None,
-            Against::Row { bench, store } => self.figure(rows.find(program, bench, store, ours.keys)),
+        let base = match &self.against {
+            Against::Nothing => return Some(self.finding(ours, None)),
+            Against::Row { bench, store } => rows.find(program, bench, store, ours.keys).map(Base::of),
             Against::Best(stores) => {
                 let known = stores.iter().filter_map(|store| rows.find(program, &self.bench, store, ours.keys));
-                let order = |a: &&Row, b: &&Row| a.median.total_cmp(&b.median);
-                self.figure(if self.sense == Sense::AtMost { known.min_by(order) } else { known.max_by(order) })
+                let order = |a: &&Row, b: &&Row| a.median().total_cmp(&b.median());
+                let best = if self.sense == Sense::AtMost { known.min_by(order) } else { known.max_by(order) };
+                best.map(Base::of)
             }
             Against::SmallerSize => {
                 let sizes = rows.sizes(program, &self.bench, LAMINAR);
                 let smaller = sizes.into_iter().rfind(|size| *size < ours.keys)?;
                 let row = rows.find(program, &self.bench, LAMINAR, smaller)?;
-                Some((format!("{smaller} keys"), row.median))
+                Some(Base { name: format!("{smaller} keys"), is_in_turns: false, ..Base::of(row) })
             }
         };
-        let base = match (&self.against, &against) {
-            (Against::Nothing, _) => Some(0.0),
-            (_, against) => against.as_ref().map(|(_, value)| self.factor * value),
-        };
-        let limit = base.map(|base| base + self.plus + self.per_key * ours.keys as f64);
-        let verdict = match (limit, self.sense) {
-            (None, _) => Verdict::NotMeasured,
-            (Some(limit), Sense::AtMost) if ours.median <= limit => Verdict::Met,
-            (Some(limit), Sense::AtLeast) if ours.median >= limit => Verdict::Met,
-            _ => Verdict::Missed,
-        };
-        Some(Finding { keys: ours.keys, unit: ours.unit.clone(), measured: Some(ours.median), against, limit, verdict })
+        Some(match base {
+            Some(base) => self.finding(ours, Some(&base)),
+            None => Finding { verdict: Verdict::NotMeasured, limit: None, ..self.finding(ours, None) },
+        })
     }
 
-    fn figure(&self, row: Option<&Row>) -> Option<(String, f64)> {
-        let row = row?;
-        let name = if row.store == LAMINAR { row.bench.clone() } else { row.store.clone() };
-        Some((name, row.median))
+    /// The limit, where our figure is held against one of `base`.
+    fn limit(&self, base: f64, keys: u64) -> f64 {
+        self.factor * base + self.plus + self.per_key * keys as f64
+    }
+
+    fn finding(&self, ours: &Row, base: Option<&Base>) -> Finding {
+        let limit = |base: f64| self.limit(base, ours.keys);
+        let (pairs, ratios): (Vec<(f64, f64)>, Vec<f64>) = match base {
+            Some(base) => base.pairs(ours).into_iter().map(|(ours, base)| ((ours, limit(base)), ours / base)).unzip(),
+            None => ours.rounds.iter().map(|ours| ((*ours, limit(0.0)), ours / limit(0.0))).unzip(),
+        };
+        let share = row::median(pairs.into_iter().map(|(ours, limit)| ours / limit));
+        let is_met = share.is_some_and(|share| if self.sense == Sense::AtMost { share <= 1.0 } else { share >= 1.0 });
+        Finding {
+            keys: ours.keys,
+            unit: ours.unit.clone(),
+            measured: Some(ours.median()),
+            against: base.map(|base| (base.name.clone(), base.median())),
+            limit: Some(limit(base.map_or(0.0, Base::median))),
+            ratios,
+            share,
+            verdict: if is_met { Verdict::Met } else { Verdict::Missed },
+        }
     }
 }
 
@@ -261,6 +330,38 @@ mod tests {
         let elsewhere = rows(&[("log", "append", "laminar", 0, 1.0), ("store", "append", "floor", 0, 15.0)]);
         assert_eq!(budget.judge(&elsewhere)[0].verdict, Verdict::NotMeasured);
         assert_eq!(budget.rule(), "<= 2 x floor + 20 ns");
+    }
+
+    #[test]
+    fn what_slows_a_round_down_slows_down_both() {
+        let budget = at_least("get", "get", "store").times(1.2, "get", "map");
+        let judge = |ours: &[f64], map: &[f64]| {
+            let mut rows = Rows::default();
+            rows.insert("store", Row::of_many("get", LAMINAR, 7, "ops/s", ours));
+            rows.insert("store", Row::of_many("get", "map", 7, "ops/s", map));
+            budget.judge(&rows).remove(0)
+        };
+        // The medians, 4 and 6, would say that it is missed by far.
+        let finding = judge(&[13.0, 4.0, 2.6], &[10.0, 6.0, 2.0]);
+        assert_eq!((finding.ratio(), finding.verdict), (Some(1.3), Verdict::Met));
+        assert_eq!(finding.ratio_range(), Some((4.0 / 6.0, 1.3)));
+        assert_eq!((finding.measured, finding.against), (Some(4.0), Some(("map".to_owned(), 6.0))));
+        // One that left after a round has no pairs.
+        let finding = judge(&[13.0, 4.0, 2.6], &[2.0]);
+        assert_eq!((finding.ratio(), finding.ratio_range()), (Some(2.0), None));
+    }
+
+    #[test]
+    fn what_is_added_to_a_floor_is_added_in_each_round() {
+        let budget = at_most("put", "max", "writer").times(1.0, "quiet", LAMINAR).plus(1.0, "ns");
+        let mut rows = Rows::default();
+        rows.insert("writer", Row::of_many("max", LAMINAR, 7, "ns", &[1.9, 4.9, 8.1]));
+        rows.insert("writer", Row::of_many("quiet", LAMINAR, 7, "ns", &[1.0, 4.0, 7.0]));
+        let finding = budget.judge(&rows).remove(0);
+        assert_eq!((finding.verdict, finding.limit), (Verdict::Met, Some(5.0)));
+        assert!(finding.share.is_some_and(|share| share < 1.0));
+        rows.insert("writer", Row::of_many("max", LAMINAR, 7, "ns", &[1.9, 5.1, 8.1]));
+        assert_eq!(budget.judge(&rows).remove(0).verdict, Verdict::Missed);
     }
 
     #[test]

@@ -42,8 +42,8 @@ fn main() {
         for Measured { bench, unit, rounds, .. } in measure(&settings.at(keys), keys) {
             let row = Row::of_many(&bench, LAMINAR, keys, &unit, &rounds);
             match bench.as_str() {
-                OPEN_EMPTY_TAIL => empty.push((f64::from(keys), row.median / 1e6)),
-                OPEN_TAIL => tail.push((f64::from(keys), row.median / 1e6)),
+                OPEN_EMPTY_TAIL => empty.push((f64::from(keys), row.median() / 1e6)),
+                OPEN_TAIL => tail.push((f64::from(keys), row.median() / 1e6)),
                 _ => {}
             }
             output.row(row);

@@ -19,6 +19,8 @@ pub(crate) const BUDGET_COLUMNS: [&str; 7] = ["what", "budget", "keys", "measure
 /// A line of the table of budgets.
 pub(crate) struct Line {
     pub(crate) section: &'static str,
+    /// The budget that it is a part of.
+    whole: &'static str,
     pub(crate) text: String,
     rule: String,
     finding: Finding,
@@ -41,10 +43,10 @@ impl Line {
 
     /// What was measured, what it had to be, and the one over the other.
     pub(crate) fn shortfall(&self) -> [String; 5] {
-        let Finding { keys, unit, measured, limit, .. } = &self.finding;
+        let Finding { keys, unit, measured, limit, share, .. } = &self.finding;
         let quantity = |value: &Option<f64>| value.map(|value| quantity::with_unit(value, unit)).unwrap_or_default();
         let sense = self.rule.split(' ').next().unwrap_or_default();
-        let share = measured.zip(*limit).map(|(measured, limit)| match measured / limit {
+        let share = share.map(|share| match share {
             // Else it looks as if it were met.
             share if (share - 1.0).abs() < 0.01 => format!("{share:.3}"),
             share => quantity::ratio(share),
@@ -58,6 +60,15 @@ impl Line {
         self.is_missed().then(|| self.because.as_deref().unwrap_or(UNEXPLAINED))
     }
 
+    /// The ratio, and how far it went to both sides.
+    fn ratio(&self) -> String {
+        let ratio = self.finding.ratio().map(quantity::ratio).unwrap_or_default();
+        match self.finding.ratio_range() {
+            Some((low, high)) => format!("{ratio} ({} to {})", quantity::ratio(low), quantity::ratio(high)),
+            None => ratio,
+        }
+    }
+
     pub(crate) fn cells(&self) -> [String; 7] {
         let Finding { keys, unit, measured, against, limit, .. } = &self.finding;
         let quantity = |value: f64| quantity::with_unit(value, unit);
@@ -68,7 +79,7 @@ impl Line {
             size(*keys),
             measured.map(quantity).unwrap_or_default(),
             against.or_else(|| Some(format!("{} (the limit)", quantity((*limit)?)))).unwrap_or_default(),
-            self.finding.ratio().map(quantity::ratio).unwrap_or_default(),
+            self.ratio(),
             self.verdict().to_owned(),
         ]
     }
@@ -121,18 +132,35 @@ impl Document {
         self.explained().filter_map(|(line, because)| Some((line.text.as_str(), because?)))
     }
 
-    /// How many budgets are met, missed and not measured.
+    /// How many budgets are met and missed, and how many of their parts.
     pub(crate) fn summary(&self) -> String {
-        let [met, missed, unknown] = self.counts();
-        format!("{met} met, {missed} missed, {unknown} not measured")
+        let ([met, missed, unknown], [whole_met, whole_missed, whole_unknown]) = (self.counts(), self.whole_counts());
+        let budgets = whole_met + whole_missed + whole_unknown;
+        format!(
+            "{whole_met} of {budgets} budgets met, {whole_missed} missed, {whole_unknown} not measured \
+             (of their parts and sizes {met} met, {missed} missed, {unknown} not measured)"
+        )
+    }
+
+    /// Budgets that are met in all parts, missed in one, and neither.
+    pub(crate) fn whole_counts(&self) -> [usize; 3] {
+        let mut wholes: BTreeMap<&str, Verdict> = BTreeMap::new();
+        for line in &self.lines {
+            let verdict = wholes.entry(line.whole).or_insert(line.finding.verdict);
+            if line.is_missed() || *verdict == Verdict::Met {
+                *verdict = line.finding.verdict;
+            }
+        }
+        VERDICTS.map(|verdict| wholes.values().filter(|known| **known == verdict).count())
     }
 
     /// Lines that are met, missed and not measured.
     pub(crate) fn counts(&self) -> [usize; 3] {
-        [Verdict::Met, Verdict::Missed, Verdict::NotMeasured]
-            .map(|verdict| self.lines.iter().filter(|line| line.finding.verdict == verdict).count())
+        VERDICTS.map(|verdict| self.lines.iter().filter(|line| line.finding.verdict == verdict).count())
     }
 }
+
+const VERDICTS: [Verdict; 3] = [Verdict::Met, Verdict::Missed, Verdict::NotMeasured];
 
 fn lines(figures: &Figures, explanations: &BTreeMap<String, String>) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -141,7 +169,7 @@ fn lines(figures: &Figures, explanations: &BTreeMap<String, String>) -> Vec<Line
             for finding in budget.judge(&figures.rows) {
                 let because = explanations.get(budget.text()).cloned();
                 let (text, rule) = (budget.text().to_owned(), budget.rule());
-                lines.push(Line { section, text, rule, finding, because });
+                lines.push(Line { section, whole: budget.whole(), text, rule, finding, because });
             }
         }
     }
@@ -200,6 +228,25 @@ pub(crate) mod tests {
         let hit = document.lines.iter().find(|line| line.text == "get, hit, in memory, against LMDB").unwrap();
         assert_eq!(hit.cells()[3..], ["3 ops/s", "4 ops/s (lmdb)", "0.75", "MISSED"].map(str::to_owned));
         assert!(document.summary().contains("not measured"));
+    }
+
+    #[test]
+    fn a_budget_is_met_where_all_of_its_parts_are() {
+        let counts = |lmdb: f64, opened: f64, map: f64| {
+            let mut figures = Figures::default();
+            for (bench, ours, store, other) in [("get/hit", 6.0, "lmdb", lmdb), ("get/hit/opened", 4.0, "lmdb", opened)]
+            {
+                figures.rows.insert("peers-stores", Row::of_one(bench, LAMINAR, 7, "ops/s", ours));
+                figures.rows.insert("peers-stores", Row::of_one(bench, store, 7, "ops/s", other));
+            }
+            figures.rows.insert("store", Row::of_one("get/hit", LAMINAR, 7, "ops/s", 6.0));
+            figures.rows.insert("store", Row::of_one("get/hit", "hashbrown", 7, "ops/s", map));
+            Document::new(figures).whole_counts()
+        };
+        let [met, missed, unknown] = counts(1.0, 1.0, 5.0);
+        assert_eq!((met, missed), (1, 0));
+        assert_eq!(counts(1.0, 2.0, 5.0), [0, 1, unknown]);
+        assert_eq!(counts(2.0, 1.0, 6.0), [0, 1, unknown]);
     }
 
     #[test]

@@ -70,12 +70,12 @@ impl GridRow {
         let more_is_better = is_more_better(ours)?;
         let others = |are_peers: bool| {
             let figures =
-                rows().filter(|row| row.store != LAMINAR && is_peer(&row.store) == are_peers).map(|row| row.median);
+                rows().filter(|row| row.store != LAMINAR && is_peer(&row.store) == are_peers).map(Row::median);
             if more_is_better { figures.max_by(f64::total_cmp) } else { figures.min_by(f64::total_cmp) }
         };
         let of_peers = others(true);
         let best = of_peers.or_else(|| others(false))?;
-        let ratio = if more_is_better { ours.median / best } else { best / ours.median };
+        let ratio = if more_is_better { ours.median() / best } else { best / ours.median() };
         ratio.is_finite().then_some(Standing { ratio, is_of_peers: of_peers.is_some() })
     }
 }

@@ -12,21 +12,24 @@ const STYLE: &str = include_str!("style.css");
 
 /// The whole report.
 pub(crate) fn render(document: &Document) -> String {
-    let [met, missed, unknown] = document.counts();
+    let [met, missed, unknown] = document.whole_counts();
+    let [parts_met, parts_missed, parts_unknown] = document.counts();
     let mut parts = vec![
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">".to_owned(),
         "<meta name=\"viewport\" content=\"width=device-width\"><title>What laminar costs</title>".to_owned(),
         format!("<style>{STYLE}</style></head><body><h1>What laminar costs</h1>"),
-        "<p class=\"lead\">Every figure is the median of the rounds of one run in which all contenders took turns; every ratio is of two \
-         figures of the same run. A longest latency is the median of the longest of each round, because on a shared machine the longest \
+        "<p class=\"lead\">Every figure is the median of the rounds of one run in which all contenders took turns. A longest latency is the median of the longest of each round, because on a shared machine the longest \
          of all is the machine's.</p>"
             .to_owned(),
         format!(
             "<p class=\"counts\"><span class=\"good\"><b>{met}</b> budgets met</span> <span class=\"bad\"><b>{missed}</b> missed</span> \
-             <span class=\"unknown\"><b>{unknown}</b> not measured</span></p>"
+             <span class=\"unknown\"><b>{unknown}</b> not measured</span></p><p>A budget is met where all of its parts are, at every size: \
+             of the lines below {parts_met} are met, {parts_missed} missed, {parts_unknown} not measured.</p>"
         ),
         "<h2>Budgets</h2><p>What an operation may cost, held against what the machine needs for the same bytes, a map without \
-         durability, or the best peer. A ratio is of the measured figure to the one it is held against.</p>"
+         durability, or the best peer. A ratio is of the measured figure to the one it is held against: the median of the ratios of \
+         the rounds, with the lowest and the highest, which what disturbs the machine for longer than a round leaves alone. It says whether \
+         a budget is met.</p>"
             .to_owned(),
         budgets(document),
     ];

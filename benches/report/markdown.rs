@@ -15,9 +15,9 @@ use crate::grid::{Grid, GridRow};
 pub(crate) fn render(document: &Document) -> String {
     let mut text = String::from("# What laminar costs\n\n");
     text.push_str(
-        "Made by `cargo xtask bench`: medians of the rounds of one run in which all contenders took turns; every ratio is of two\n\
-         figures of the same run, and a longest latency is the median of the longest of each round. With plots:\n\
-         [report.html](report.html). Settings of every contender: [peers/README.md](peers/README.md); our store has its\n\
+        "Made by `cargo xtask bench`: medians of the rounds of one run in which all contenders took turns. A ratio in the tables of\n\
+         budgets is the median of the ratios of the rounds, with the lowest and the highest, and says whether the budget is met. A\n\
+         longest latency is the median of the longest of each round. With plots: [report.html](report.html). Settings of every contender: [peers/README.md](peers/README.md); our store has its\n\
          defaults, but `value_alignment(8)`.\n\n",
     );
     for (name, value) in &document.machine.facts {
@@ -71,7 +71,7 @@ pub(crate) fn with_summary(readme: &str, document: &Document) -> Option<String> 
     line(
         &mut text,
         &format!(
-            "Measured {} on {}, {}: {} of the budgets. All figures, and why budgets are missed: \
+            "Measured {} on {}, {}: {}. All figures, and why budgets are missed: \
              [benches/REPORT.md](benches/REPORT.md), with plots [benches/report.html](benches/report.html).",
             fact("date").unwrap_or_default(),
             fact("processor").unwrap_or_default(),
@@ -150,7 +150,7 @@ fn grid_row(text: &mut String, bench: &GridRow, of_row: impl Fn(&Row) -> String)
 
 /// The median.
 pub(crate) fn value(row: &Row) -> String {
-    quantity::with_unit(row.median, &row.unit)
+    quantity::with_unit(row.median(), &row.unit)
 }
 
 /// The lowest and the highest of the rounds, where there are several.
@@ -158,7 +158,8 @@ pub(crate) fn range(row: &Row) -> Option<String> {
     // In the unit of each; that of a speed is said by the median.
     let unit = if row.unit.contains('/') { "" } else { &row.unit };
     let of = |value: f64| quantity::with_unit(value, unit);
-    (row.low != row.high).then(|| format!("{} to {}", of(row.low), of(row.high)))
+    let (low, high) = row.range();
+    (low != high).then(|| format!("{} to {}", of(low), of(high)))
 }
 
 pub(crate) fn note(row: &Row) -> String {

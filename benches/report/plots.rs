@@ -98,7 +98,8 @@ fn throughput(figures: &Figures) -> Vec<Plot> {
 }
 
 fn bars<'a>(title: &str, rows: impl Iterator<Item = &'a Row>) -> Drawing {
-    let values = rows.map(|row| (row.store.clone(), row.median, quantity::with_unit(row.median, &row.unit))).collect();
+    let values =
+        rows.map(|row| (row.store.clone(), row.median(), quantity::with_unit(row.median(), &row.unit))).collect();
     Drawing { title: title.to_owned(), form: Form::Bars(values) }
 }
 
@@ -161,7 +162,7 @@ fn recovery(figures: &Figures) -> Plot {
             y: "ms to the first value".to_owned(),
             points: rows()
                 .filter(|(_, row)| row.store == store)
-                .map(|(_, row)| (row.keys as f64, row.median / 1e6))
+                .map(|(_, row)| (row.keys as f64, row.median() / 1e6))
                 .collect(),
             marks: Vec::new(),
         };

@@ -1,26 +1,28 @@
 //! What a checkpoint costs the writer.
 //!
 //! A store of 16-byte keys and 100-byte values, all of them in a checkpoint; one thread puts random keys that are there, as
-//! fast as it can, and hands a commit to the operating system every 1,000 puts. Quiet stretches of a second and stretches with a
-//! checkpoint of what they changed take turns. Unit: ns for a put; commits have rows of their own.
+//! fast as it can, and hands a commit to the operating system every 1,000 puts. In each round it does so for a second, while a
+//! checkpoint of what has changed runs, and then for as long as that took without one: the longest of more puts is longer. Unit: ns
+//! for a put; commits have rows of their own.
 //!
-//! Held against: the same puts in the quiet stretches of the same run.
+//! Held against: the same puts in the quiet stretches of the same round, and beside a thread of the lowest priority that only counts.
 //!
 //! `cargo bench -p laminar-benches --bench writer -- [--quick] [--large] [--keys N] [--rounds N]`
 
 use std::time::{Duration, Instant};
 
 use laminar_benches::loaded::{self, COMMIT_CHANGES};
-use laminar_benches::names::{LAMINAR, PLOT_WRITER, WRITER_CHECKPOINT, WRITER_QUIET};
+use laminar_benches::names::{LAMINAR, PLOT_WRITER, WRITER_CHECKPOINT, WRITER_QUIET, WRITER_SPINNING};
 use laminar_benches::workload::{self, Key, Values};
 use laminar_benches::{Figure, Latency, Measured, Output, Row, Series, Settings, directory, progress, time};
 use laminar_storage::{StateStore, WalStateStore};
+use laminar_vfs::{Job, Spawn, Step, Threads};
 
 /// The plot has a point for each slot: its longest put.
 const SLOT: Duration = Duration::from_millis(10);
 
-/// Of a quiet stretch; in a quick run a third of it.
-const QUIET: Duration = Duration::from_millis(1_000);
+/// How long changes are gathered for a checkpoint; in a quick run a third of it.
+const CHANGES: Duration = Duration::from_millis(1_000);
 
 fn main() {
     let settings = Settings::from_arguments();
@@ -37,24 +39,28 @@ fn measure(settings: &Settings, count: u32, output: &Output) {
     loaded::put_all(&mut writer.store, &keys, &writer.values, 0);
     loaded::checkpoint(&mut writer.store);
     let bar = progress(&format!("writer, {count} keys"), settings.rounds as u64);
-    let length = if settings.quick { QUIET / 3 } else { QUIET };
+    let length = if settings.quick { CHANGES / 3 } else { CHANGES };
     // What the first puts fault in is no part of any stretch.
     writer.stretch(length, None);
     loaded::checkpoint(&mut writer.store);
     writer.begin();
     let mut figures: Vec<Figure> = Vec::new();
     for _ in 0..settings.rounds {
-        let quiet = writer.stretch(length, None);
-        figures.extend(quiet.figures(WRITER_QUIET));
+        // What the checkpoint has to do.
+        writer.stretch(length, None);
         let ticket = writer.store.checkpoint().expect("there is a thread");
         let during = writer.stretch(Duration::ZERO, Some(&ticket));
         let info = ticket.wait().expect("there is space");
+        // What changed meanwhile goes into another one, so that all measured ones have the same to do.
+        writer.settle();
+        let quiet = writer.stretch(during.length, None);
+        let spinning = writer.beside_a_spinning_thread(during.length);
+        writer.settle();
+        figures.extend(quiet.figures(WRITER_QUIET));
         figures.extend(during.figures(WRITER_CHECKPOINT));
+        figures.extend(spinning.figures(WRITER_SPINNING));
         figures.push(("writer/checkpoint/time", "ns", during.length.as_secs_f64() * 1e9).into());
         figures.push(("writer/checkpoint/entries", "entries", info.entries_written as f64).into());
-        // What changed meanwhile goes into another one, so that all measured ones have the same to do.
-        drop(writer.store.commit().expect("there is space"));
-        loaded::checkpoint(&mut writer.store);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -96,9 +102,25 @@ impl<'a> Writer<'a> {
         Self { store, keys, values: Values::new(), rng, puts: 0, begun: time::now(), points, marks }
     }
 
+    /// All that changed is in a checkpoint.
+    fn settle(&mut self) {
+        drop(self.store.commit().expect("there is space"));
+        loaded::checkpoint(&mut self.store);
+    }
+
     /// The plot begins here.
     fn begin(&mut self) {
         (self.begun, self.points, self.marks) = (time::now(), Vec::new(), Vec::new());
+    }
+
+    /// Puts for at least `length`, while a thread as that of a checkpoint does nothing but count. No part of the plot.
+    fn beside_a_spinning_thread(&mut self, length: Duration) -> Stretch {
+        let spinning = Threads::new().spawn("spinning", Box::new(Spinning)).expect("there is a thread");
+        let points = self.points.len();
+        let stretch = self.stretch(length, None);
+        self.points.truncate(points);
+        spinning.stop();
+        stretch
     }
 
     /// Puts for at least `length`, or until a checkpoint is done.
@@ -133,6 +155,24 @@ impl<'a> Writer<'a> {
             self.marks.push((from, from + stretch.length.as_secs_f64()));
         }
         stretch
+    }
+}
+
+/// Takes a processor, and nothing else of the machine.
+struct Spinning;
+
+impl Job for Spinning {
+    fn step(&mut self) -> Step {
+        const STEP: Duration = Duration::from_micros(100);
+        let begun = time::now();
+        while begun.elapsed() < STEP {
+            std::hint::spin_loop();
+        }
+        Step::Again
+    }
+
+    fn is_spare(&self) -> bool {
+        true
     }
 }
 
