@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use laminar_vfs::{Lock, Vfs, create_dir_durable};
+use laminar_vfs::{Lock, Op, Vfs, create_dir_durable};
 
 use crate::checkpoint::{Checkpoint, CheckpointStats, Inner, Registry};
 use crate::create::Pending;
@@ -37,22 +38,44 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) options: CheckpointOptions,
     pub(crate) registry: Registry,
-    /// Checkpoints that were handed out, by id.
-    live: Mutex<Vec<(u64, Weak<Inner>)>>,
+    /// Checkpoints that were handed out, by id. While it is locked, none begins to be in use.
+    pub(crate) live: Mutex<Vec<(u64, Weak<Inner>)>>,
     /// Temporaries that are being written: not strays.
     busy: Mutex<HashSet<PathBuf>>,
     /// Ids that an opening has passed over: how much is looked at differs, and what was found out once stays known.
     condemned: Mutex<BTreeSet<u64>>,
     /// The highest id that was given out.
     last_id: AtomicU64,
-    lock: Mutex<Weak<Lock>>,
+    held: Arc<Mutex<Held>>,
+    /// `retain.rs`: one removal of checkpoints or leftovers at a time.
+    pub(crate) removing: Mutex<()>,
     /// Workers of calls that are under way.
     pub(crate) pending: Mutex<Vec<Pending>>,
 }
 
 /// The right to write in the directory, shared by all work of one manager.
-#[derive(Debug, Clone)]
-pub(crate) struct Owner(#[expect(dead_code, reason = "held for its Drop")] Option<Arc<Lock>>);
+#[derive(Debug)]
+pub(crate) struct Owner(Option<Arc<Mutex<Held>>>);
+
+/// The directory's lock, and how much work shares it: there is one as long as there is the other.
+#[derive(Debug, Default)]
+struct Held {
+    owners: usize,
+    lock: Option<Lock>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(held) = &self.0 {
+            let mut held = held.lock();
+            held.owners -= 1;
+            if held.owners == 0 {
+                // Before anybody else of this manager asks for it, who would find it taken.
+                held.lock = None;
+            }
+        }
+    }
+}
 
 /// A temporary file or directory that is being written.
 pub(crate) struct Busy {
@@ -98,7 +121,8 @@ impl CheckpointManager {
             busy: Mutex::default(),
             condemned: Mutex::default(),
             last_id: AtomicU64::new(0),
-            lock: Mutex::default(),
+            held: Arc::default(),
+            removing: Mutex::default(),
             pending: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -145,18 +169,17 @@ impl Shared {
         if !self.options.hold_lock {
             return Ok(Owner(None));
         }
-        let mut held = self.lock.lock();
-        if let Some(lock) = held.upgrade() {
-            return Ok(Owner(Some(lock)));
+        let mut held = self.held.lock();
+        if held.lock.is_none() {
+            let path = self.dir.join(LOCK_NAME);
+            let lock = self.vfs().lock(&path).map_err(|error| match error.is_locked() {
+                true => Error::Locked { path: path.clone() },
+                false => Error::Io(error),
+            })?;
+            held.lock = Some(lock);
         }
-        let path = self.dir.join(LOCK_NAME);
-        let lock = self.vfs().lock(&path).map_err(|error| match error.is_locked() {
-            true => Error::Locked { path: path.clone() },
-            false => Error::Io(error),
-        })?;
-        let lock = Arc::new(lock);
-        *held = Arc::downgrade(&lock);
-        Ok(Owner(Some(lock)))
+        held.owners += 1;
+        Ok(Owner(Some(Arc::clone(&self.held))))
     }
 
     /// Marks a temporary as being written; nothing if it is already.
@@ -209,14 +232,13 @@ impl Shared {
             return Err(Error::corrupt(&path, 0, crate::Reason::Mismatch, "the id that the directory is named by"));
         }
         let mut live = self.live.lock();
+        // A removal that has not seen this one in use has renamed it by now.
+        if self.vfs().kind(dir)?.is_none() {
+            return Err(Error::Io(laminar_vfs::Error::new(Op::Open, dir, ErrorKind::NotFound.into())));
+        }
         live.retain(|(_, handle)| handle.strong_count() > 0);
         live.push((id, Arc::downgrade(&checkpoint.0)));
         Ok(checkpoint)
-    }
-
-    /// The checkpoints of this manager that are in use.
-    pub(crate) fn live(&self) -> Vec<Checkpoint> {
-        self.live.lock().iter().filter_map(|(_, handle)| handle.upgrade()).map(Checkpoint).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use laminar_vfs::{OpenMode, planted, remove_tree};
 use crate::archive::ToSection;
 use crate::checkpoint::{Checkpoint, CheckpointStats};
 use crate::checkpoints::{Busy, CheckpointManager, Owner, Shared};
-use crate::format::manifest::{Manifest, RunRecord, SectionRecord, run_file_name};
+use crate::format::manifest::{MAX_MANIFEST_BYTES, Manifest, RunRecord, SectionRecord, run_file_name};
 use crate::format::run::Identity;
 use crate::key::KeyBuf;
 use crate::merge::MergedRun;
@@ -349,8 +349,13 @@ impl Draft {
     /// It is written before the runs are synced, and they are read back after the directory is synced: one commit of the file
     /// system's journal can serve all of these syncs, and the disk reads meanwhile.
     fn write_manifest(&mut self, manifest: &Manifest) -> Result<u64> {
+        let encoded = manifest.encode();
+        if encoded.len() as u64 > MAX_MANIFEST_BYTES {
+            let why = "with its source offsets and sections the MANIFEST would be longer than 1 GiB, which no reader believes";
+            return Err(Error::InvalidOption { name: "meta", why });
+        }
         let mut file = self.create_file(&self.dir().join(MANIFEST_NAME))?;
-        file.write(&manifest.encode())?;
+        file.write(&encoded)?;
         let bytes = file.bytes();
         let mut written = std::mem::take(&mut self.written);
         written.iter_mut().try_for_each(FinishedRun::sync)?;

@@ -55,6 +55,7 @@ impl CheckpointManager {
         }
         let shared = &self.shared;
         let _owner = shared.own()?;
+        let _one_at_a_time = shared.removing.lock();
         let mut cleanup = Cleanup::default();
         let (mut wanted, mut doomed) = (Vec::new(), Vec::new());
         let mut valid = 0;
@@ -80,11 +81,14 @@ impl CheckpointManager {
                 Err(error) => return Err(error),
             }
         }
-        for checkpoint in shared.live() {
-            if let Some(at) = doomed.iter().position(|info| info.id == checkpoint.id()) {
+        // Until the last is renamed: what is opened from now on is not there any more.
+        let live = shared.live.lock();
+        for (id, handle) in live.iter() {
+            let Some(handle) = handle.upgrade() else { continue };
+            if let Some(at) = doomed.iter().position(|info| info.id == *id) {
                 cleanup.kept_in_use.push(doomed.remove(at).id);
             }
-            wanted.push(checkpoint.0.manifest.clone());
+            wanted.push(handle.manifest.clone());
         }
         cleanup.bytes = shared.freed_bytes(&doomed, &wanted);
         // All that could be in the way goes before the first is renamed: where that can't be done, nothing is removed.
@@ -96,6 +100,7 @@ impl CheckpointManager {
             shared.vfs().rename(&info.path, &shared.removed_path(info))?;
             cleanup.removed.push(info.id);
         }
+        drop(live);
         if !doomed.is_empty() {
             shared.vfs().sync_dir(&shared.dir)?;
         }
@@ -112,6 +117,7 @@ impl CheckpointManager {
     /// [`Error::Locked`], and those of the disk.
     pub fn sweep(&self) -> Result<u64> {
         let _owner = self.shared.own()?;
+        let _one_at_a_time = self.shared.removing.lock();
         self.shared.sweep()
     }
 }
@@ -141,13 +147,13 @@ impl Shared {
         for info in doomed {
             // Only a figure: what can't be read is left out of it.
             let Ok(read) = read_manifest(self.vfs(), &info.path) else { continue };
-            bytes += read.bytes.len() as u64;
-            bytes += read.manifest.sections.iter().map(|section| section.file_bytes).sum::<u64>();
+            let sections = read.manifest.sections.iter().map(|section| section.file_bytes).sum::<u64>();
+            bytes = sections.saturating_add(read.bytes.len() as u64).saturating_add(bytes);
             runs.extend(read.manifest.runs.iter().map(|run| (run.run_id, run.file_bytes)));
         }
         for shared in wanted.iter().flat_map(|manifest| &manifest.runs) {
             runs.remove(&shared.run_id);
         }
-        bytes + runs.values().sum::<u64>()
+        runs.into_values().fold(bytes, u64::saturating_add)
     }
 }

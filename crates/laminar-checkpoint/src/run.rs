@@ -112,7 +112,8 @@ impl Run {
     /// The bytes of all keys and values.
     #[must_use]
     pub fn payload_bytes(&self) -> u64 {
-        self.file.footer.counts.key_bytes + self.file.footer.counts.value_bytes
+        let counts = &self.file.footer.counts;
+        counts.key_bytes.saturating_add(counts.value_bytes)
     }
 
     /// The file's length in bytes.

@@ -447,3 +447,35 @@ fn a_reader_lists_again_when_its_checkpoint_goes() {
     assert_eq!(reader(&disk.fork()).latest_checkpoint().unwrap().unwrap().id(), 2);
     assert!(matches!(reader(&disk.fork()).get(3), Err(Error::NotFound { .. })));
 }
+
+#[test]
+fn calls_of_one_manager_may_overlap() {
+    const ROUNDS: u64 = 60;
+    let scratch = tempfile::tempdir().unwrap();
+    let manager = CheckpointManager::open(scratch.path(), CheckpointOptions::new()).unwrap();
+    manager.create(Create::new(1).entries([("a", Some("0"))])).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    manager.cleanup_old(1).unwrap();
+                    manager.sweep().unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let newest = manager.latest_checkpoint().unwrap().unwrap();
+                // Opened in time it is kept, also what is read of it only now.
+                assert_eq!(contents(&newest).unwrap().len(), 1);
+            }
+        });
+        for round in 2..ROUNDS {
+            manager.create(Create::new(round).entries([("a", Some("1"))])).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    manager.cleanup_old(1).unwrap();
+    assert_eq!(manager.list().unwrap().len(), 1);
+}

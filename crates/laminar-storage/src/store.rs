@@ -457,7 +457,7 @@ impl StateStore for WalStateStore {
     /// counts several times.
     fn size_bytes(&self) -> u64 {
         let runs = self.attached.as_ref().map(Checkpoint::runs).unwrap_or_default();
-        self.table.bytes() + runs.iter().map(Run::payload_bytes).sum::<u64>()
+        runs.iter().map(Run::payload_bytes).fold(self.table.bytes(), u64::saturating_add)
     }
 
     fn clear(&mut self) -> Result<()> {

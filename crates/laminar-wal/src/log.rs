@@ -105,6 +105,17 @@ impl Log {
         self.poison.get().map_or(Ok(()), |cause| Err(Error::poisoned(cause)))
     }
 
+    /// What a reader is told that found this. Once the log has ended its files are the next owner's, who truncates them and writes them anew:
+    /// what they lack then is no damage.
+    #[cold]
+    pub(crate) fn unless_ended(&self, found: Error) -> Error {
+        let is_gone = match &found {
+            Error::Io(error) => error.is_not_found(),
+            found => found.is_corrupt(),
+        };
+        if is_gone && self.lock.lock().is_none() { Error::Closed } else { found }
+    }
+
     /// Ends all acknowledging, and tells everyone who waits. The first failure is the one that is told.
     pub(crate) fn poison_with(&self, cause: laminar_vfs::Error) -> Error {
         let cause = Arc::clone(self.poison.get_or_init(|| Arc::new(cause)));

@@ -63,7 +63,11 @@ pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailR
     let zero_filled = options.sync_policy == SyncPolicy::EveryCommit;
     let dir = Dir::new(options.env.clone(), path.to_owned(), zero_filled);
     if !has_identity(&dir)? {
-        admit_creation(&dir, options)?;
+        let listing = match dir.vfs().kind(path)? {
+            Some(_) => Listing::read(&dir)?,
+            None => Listing::default(),
+        };
+        admit(&dir, options, &listing)?;
         create_dir_durable(dir.vfs(), path)?;
     } else if options.create == CreateMode::Only {
         return Err(Error::AlreadyThere { path: path.to_owned() });
@@ -74,6 +78,7 @@ pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailR
     };
     // What was seen before the lock was taken may have changed since.
     let listing = Listing::read(&dir)?;
+    admit(&dir, options, &listing)?;
     if !listing.identity {
         return create(dir, options, &listing, lock);
     }
@@ -100,23 +105,17 @@ fn has_identity(dir: &Dir) -> Result<bool> {
     }
 }
 
-/// Refuses to create where there is anything, before a byte changes.
-fn admit_creation(dir: &Dir, options: &WalOptions) -> Result<()> {
-    let listing = match dir.vfs().kind(&dir.path)? {
-        Some(_) => Listing::read(dir)?,
-        None => Listing::default(),
-    };
-    if listing.identity {
-        return Ok(());
-    }
-    if listing.other && !listing.has_log() {
-        return Err(Error::foreign(&dir.path, "it holds files but no log"));
-    }
-    if options.create == CreateMode::Never {
-        if listing.has_log() {
-            return Err(identity_is_missing(dir, &listing));
+/// Refuses what [`CreateMode`] or something that is no log forbids.
+fn admit(dir: &Dir, options: &WalOptions, listing: &Listing) -> Result<()> {
+    match (options.create, listing.identity) {
+        (CreateMode::Only, true) => return Err(Error::AlreadyThere { path: dir.path.clone() }),
+        (_, true) => return Ok(()),
+        (_, false) if listing.other && !listing.has_log() => {
+            return Err(Error::foreign(&dir.path, "it holds files but no log"));
         }
-        return Err(Error::NothingThere { path: dir.path.clone() });
+        (CreateMode::Never, false) if listing.has_log() => return Err(identity_is_missing(dir, listing)),
+        (CreateMode::Never, false) => return Err(Error::NothingThere { path: dir.path.clone() }),
+        (_, false) => {}
     }
     Ok(())
 }
@@ -127,9 +126,6 @@ fn identity_is_missing(dir: &Dir, listing: &Listing) -> Error {
 }
 
 fn create(dir: Dir, options: &WalOptions, listing: &Listing, lock: Lock) -> Result<(Arc<Log>, TailReport)> {
-    if listing.other && !listing.has_log() {
-        return Err(Error::foreign(&dir.path, "it holds files but no log"));
-    }
     if listing.has_log() {
         remove_unfinished_creation(&dir, listing)?;
     }

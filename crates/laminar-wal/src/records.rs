@@ -184,10 +184,13 @@ impl Reader {
             let Self { log, window, trail } = self;
             let segment = trail.walk.segment;
             let corrupt = |bad: Bad| bad.error(&log.dir.path, &segment, limit.min(segment.end()));
-            match trail.advance(window, limit, &corrupt)? {
+            let stop = trail.advance(window, limit, &corrupt).map_err(|found| log.unless_ended(found))?;
+            match stop {
                 Stop::Record(spot) => return Ok(Some(spot)),
                 Stop::End => return Ok(None),
-                Stop::Enter(first, chain) => self.enter(first, chain, limit)?,
+                Stop::Enter(first, chain) => {
+                    self.enter(first, chain, limit).map_err(|found| self.log.unless_ended(found))?;
+                }
             }
         }
     }
@@ -273,7 +276,7 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt` where what stands on disk is not what was written; `BadPosition` where it was truncated meanwhile;
-    /// `Io`.
+    /// `Closed` where the log has ended since, and its next owner has truncated it or written it anew; `Io`.
     #[expect(clippy::should_implement_trait, reason = "a record borrows from the reader, which no iterator's item can")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Record<'_>>> {

@@ -3,7 +3,7 @@
 
 use laminar_vfs::Env;
 use laminar_vfs::sim::SimDisk;
-use laminar_wal::{BatchPart, Error, LogId, LogView, Lsn, RecoverTo, SyncPolicy, Wal, WalOptions};
+use laminar_wal::{BatchPart, Error, LogId, LogView, Lsn, Records, RecoverTo, SyncPolicy, Wal, WalOptions};
 use proptest::prelude::*;
 
 fn small() -> WalOptions {
@@ -457,6 +457,43 @@ fn a_log_that_was_released_takes_nothing_more() {
     assert!(matches!(other.append(b"after"), Err(Error::Closed)));
     assert!(matches!(other.append_batch(&[b"after", b"after"]), Err(Error::Closed)));
     assert!(matches!(other.commit(), Err(Error::Closed)));
+}
+
+/// Why a reader ended before the end of the log.
+fn why_it_ended(mut records: Records) -> Option<Error> {
+    loop {
+        match records.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_outlives_its_log_takes_the_next_owners_files_for_no_damage() {
+    let disk = SimDisk::new(1);
+    let wal = Wal::open("log", small().env(disk.env())).unwrap().0;
+    let mut firsts = Vec::new();
+    while firsts.len() < 3 {
+        wal.append(&[7; 500]).unwrap();
+        wal.sync().unwrap();
+        firsts = wal.view(wal.start_lsn()..wal.durable_lsn()).unwrap().segments().map(Lsn::get).collect();
+    }
+    let begun = || {
+        let mut records = wal.replay(wal.start_lsn()).unwrap();
+        records.next().unwrap().unwrap();
+        records
+    };
+    let [before, rewritten, removed] = [begun(), begun(), begun()];
+    let third = format!("log/{:020}.wal", firsts[1]);
+    let len = disk.read_file(&third).unwrap().len();
+    disk.write_file(&third, &vec![0; len]).unwrap();
+    assert!(why_it_ended(before).unwrap().is_corrupt(), "the log is still this one's");
+    wal.release();
+    assert!(matches!(why_it_ended(rewritten), Some(Error::Closed)));
+    disk.remove(&third).unwrap();
+    assert!(matches!(why_it_ended(removed), Some(Error::Closed)));
 }
 
 #[test]

@@ -193,7 +193,17 @@ impl Manifest {
             manifest.sections.push(SectionRecord::decode(&mut fields)?);
         }
         let ascends = manifest.sections.is_sorted_by(|a, b| a.name < b.name);
-        (flags & !FLAG_VERIFIED == 0 && fields.remaining() == 0 && ascends && manifest.is_tiling()).then_some(manifest)
+        let is_sound = flags & !FLAG_VERIFIED == 0 && fields.remaining() == 0 && ascends;
+        (is_sound && manifest.is_tiling() && manifest.is_countable()).then_some(manifest)
+    }
+
+    /// Whether what is counted of its files can be: no run has more tombstones than entries, and what all have together is a number.
+    fn is_countable(&self) -> bool {
+        let lengths = self.runs.iter().map(|run| run.file_bytes);
+        let lengths =
+            lengths.chain(self.sections.iter().map(|section| section.file_bytes)).try_fold(0, u64::checked_add);
+        let entries = self.runs.iter().map(|run| run.entries).try_fold(0, u64::checked_add);
+        lengths.is_some() && entries.is_some() && self.runs.iter().all(|run| run.tombstones <= run.entries)
     }
 
     /// How many runs, from the first on, are the parts of the oldest: those that begin where it does.

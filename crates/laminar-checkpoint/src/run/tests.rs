@@ -313,15 +313,29 @@ fn made_up_manifests_are_refused_or_harmless() {
         runs: vec![RunRecord { from: 0, to: 3, ..record.clone() }, record],
         ..Manifest::default()
     };
+    let decoded = |manifest: &Manifest| {
+        let bytes = manifest.encode();
+        let body = twin::decode(crate::format::manifest::MANIFEST_MAGIC, 0, &bytes).unwrap();
+        Manifest::decode(body)
+    };
     let bytes = manifest.encode();
     let body = twin::decode(crate::format::manifest::MANIFEST_MAGIC, 0, &bytes).unwrap();
-    assert_eq!(Manifest::decode(body), Ok(manifest));
+    assert_eq!(decoded(&manifest), Ok(manifest.clone()));
+    let changed = |change: &dyn Fn(&mut RunRecord)| {
+        let mut changed = manifest.clone();
+        changed.runs.iter_mut().for_each(change);
+        decoded(&changed)
+    };
+    assert!(changed(&|run| run.entries = u64::MAX / 2).is_ok());
+    assert!(changed(&|run| run.entries = u64::MAX / 2 + 1).is_err(), "all entries of it are no number");
+    assert!(changed(&|run| run.tombstones = run.entries + 1).is_err());
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..20_000 {
         let mut body = body.to_vec();
         mutate(&mut random, &mut body);
         if let Ok(manifest) = Manifest::decode(&body) {
             assert!(manifest.is_tiling());
+            assert!(manifest.runs.iter().map(|run| run.file_bytes).try_fold(0, u64::checked_add).is_some());
             for run in &manifest.runs {
                 assert!(run.footer_bytes < run.file_bytes && run.footer_offset >= PAGE as u64);
             }
