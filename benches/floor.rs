@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use laminar_vfs::Pages;
+
 use crate::workload::Values;
 use crate::{Latency, time};
 
@@ -110,6 +112,15 @@ pub fn bandwidth(dir: &Path, bytes: u64) -> Duration {
     });
     std::fs::remove_file(&path).expect("a file can be removed");
     elapsed
+}
+
+/// [`F_MEM`](crate::names::F_MEM): touches so many bytes of memory, and as many again when they were given back; nanoseconds for each 4 KiB.
+#[must_use]
+pub fn touches(bytes: usize) -> [f64; 2] {
+    [(); 2].map(|()| {
+        let mut pages = Pages::huge(bytes);
+        time::nanos_per(bytes / 4096, || pages.touch())
+    })
 }
 
 fn random_bytes(count: usize) -> Vec<u8> {

@@ -35,6 +35,13 @@ pub const F_SYNC: &str = "F_sync";
 pub const F_SYNC_GROWING: &str = "F_sync growing";
 /// The floor of the disk: the same bytes written in sequence to a new file, and `fdatasync`.
 pub const F_BW: &str = "F_bw";
+/// Memory that a process has not had before, in huge pages, touched: nanoseconds for each 4 KiB. Where a virtual machine gives free memory
+/// back to its host, this is what getting it again costs.
+pub const F_MEM: &str = "F_mem";
+/// What [`F_MEM`] measures first.
+pub const MEMORY_FRESH: &str = "memory/fresh";
+/// The same again, of memory that was given back just now.
+pub const MEMORY_AGAIN: &str = "memory/again";
 
 /// The stores of others that survive what ours does.
 pub const DURABLE_PEERS: [&str; 4] = [ROCKSDB, LMDB, REDB, FJALL];

@@ -1,12 +1,16 @@
 //! Operations on a store that is in memory whole, its log on.
 
 use laminar_benches::names::{
-    BTREEMAP, DELETE, GET_HIT, GET_HIT_BATCH, GET_MISS, HASHBROWN, LAMINAR, PUT, PUT_SCANNED, SCAN, ZIPF,
+    BTREEMAP, DELETE, F_MEM, GET_HIT, GET_HIT_BATCH, GET_MISS, HASHBROWN, LAMINAR, MEMORY_AGAIN, MEMORY_FRESH, PUT,
+    PUT_SCANNED, SCAN, ZIPF,
 };
 use laminar_benches::workload::{self, GROUP_KEYS, Key, Prefix, Values};
-use laminar_benches::{Figure, Output, Rounds, Settings, time};
+use laminar_benches::{Figure, Output, Rounds, Settings, floor, time};
 
 use crate::contenders::{Contender, Hash, Laminar, Tree, batch_rate};
+
+/// As much as a store of a million keys takes.
+const TOUCHED_BYTES: usize = 256 << 20;
 
 /// What all contenders are asked, in the same order.
 pub(crate) struct Questions {
@@ -48,6 +52,10 @@ pub(crate) fn measure(settings: &Settings, keys: u32, output: &Output) {
     if keys < Settings::LARGE_KEYS {
         rounds.add(BTREEMAP, || run(Tree::default(), Tree::default, &questions));
     }
+    rounds.add(F_MEM, || {
+        let [fresh, again] = floor::touches(TOUCHED_BYTES);
+        vec![(MEMORY_FRESH, "ns", fresh), (MEMORY_AGAIN, "ns", again)]
+    });
     output.rows(rounds.run(), keys);
 }
 

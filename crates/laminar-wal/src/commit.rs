@@ -319,7 +319,8 @@ impl Turn {
 }
 
 /// A wait for durability, made by [`Wal::durable`](crate::Wal::durable). It needs no runtime: the log's own thread
-/// syncs and wakes it. Dropping it only ends the wait.
+/// syncs and wakes it. Dropping it only ends the wait. It may be woken by a thread that is in the middle of a write: a waker schedules its task,
+/// as those of runtimes do, and must not poll it there and then.
 ///
 /// ```
 /// # let scratch = tempfile::tempdir().unwrap();

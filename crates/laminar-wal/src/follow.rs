@@ -88,7 +88,7 @@ impl Follower {
     }
 
     /// The same as [`next`](Self::next) without blocking, on any runtime. What is read was written lately, so that it
-    /// comes from the operating system's cache.
+    /// comes from the operating system's cache. Of its waker the same is asked as by a [`DurableWait`](crate::DurableWait).
     ///
     /// # Errors
     /// As [`next`](Self::next).
