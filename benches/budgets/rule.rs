@@ -81,6 +81,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    fn not_measured() -> Self {
+        Self {
+            keys: 0,
+            unit: String::new(),
+            measured: None,
+            against: None,
+            limit: None,
+            ratios: Vec::new(),
+            share: None,
+            verdict: Verdict::NotMeasured,
+        }
+    }
+
     /// Our figure over the one it is held against: the median of the [`ratios`](Self::ratios), which what disturbs a machine for longer
     /// than a round leaves alone.
     #[must_use]
@@ -236,19 +249,7 @@ impl Budget {
             ours.into_iter().filter_map(|(program, row)| self.judge_one(rows, program, row)).collect();
         findings.sort_by_key(|finding| finding.keys);
         if findings.is_empty() {
-            let verdict = Verdict::NotMeasured;
-            let unit = String::new();
-            let (ratios, share) = (Vec::new(), None);
-            findings.push(Finding {
-                keys: 0,
-                unit,
-                measured: None,
-                against: None,
-                limit: None,
-                ratios,
-                share,
-                verdict,
-            });
+            findings.push(Finding::not_measured());
         }
         findings
     }
@@ -277,7 +278,10 @@ impl Budget {
         };
         Some(match base {
             Some(base) => self.finding(ours, Some(&base)),
-            None => Finding { verdict: Verdict::NotMeasured, limit: None, ..self.finding(ours, None) },
+            None => {
+                let (unit, measured) = (ours.unit.clone(), Some(ours.median()));
+                Finding { keys: ours.keys, unit, measured, ..Finding::not_measured() }
+            }
         })
     }
 
@@ -328,7 +332,8 @@ mod tests {
         assert_eq!(judge(50.5)[0].verdict, Verdict::Missed);
         assert_eq!(judge(30.0)[0].ratio(), Some(2.0));
         let elsewhere = rows(&[("log", "append", "laminar", 0, 1.0), ("store", "append", "floor", 0, 15.0)]);
-        assert_eq!(budget.judge(&elsewhere)[0].verdict, Verdict::NotMeasured);
+        let finding = budget.judge(&elsewhere).remove(0);
+        assert_eq!((finding.verdict, finding.measured, finding.ratio()), (Verdict::NotMeasured, Some(1.0), None));
         assert_eq!(budget.rule(), "<= 2 x floor + 20 ns");
     }
 

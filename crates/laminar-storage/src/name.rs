@@ -19,6 +19,18 @@ pub(crate) const CHECKPOINTS_DIR: &str = "checkpoints";
 /// A log that is about to take the place of one that was given up.
 pub(crate) const FRESH_WAL_DIR: &str = "wal-fresh";
 
+const GIVEN_UP_PREFIX: &str = "wal-given-up-";
+
+/// A log that was given up, counted from 1.
+pub(crate) fn given_up_wal(number: u64) -> String {
+    format!("{GIVEN_UP_PREFIX}{number}")
+}
+
+/// Whether an entry is a log that was given up.
+pub(crate) fn is_given_up_wal(entry: &DirEntry) -> bool {
+    entry.kind == Kind::Dir && entry.name.to_str().is_some_and(|name| name.starts_with(GIVEN_UP_PREFIX))
+}
+
 /// Whether a name is that of a marker.
 pub(crate) fn is_marker(name: &OsStr) -> bool {
     name == CREATING || name == RESTORING

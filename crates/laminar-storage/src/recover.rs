@@ -123,6 +123,8 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let lock = identity::lock(&*env.vfs, dir)?;
     // The parts were made before `STORE` was published: one that is not there now was lost.
     let given_up = given_up::finish(&*env.vfs, dir)?;
+    let mut given_up_before = given_up::remaining(&*env.vfs, dir)?;
+    given_up_before.retain(|before| Some(before) != given_up.as_ref());
     let checkpoints = dir.join(CHECKPOINTS_DIR);
     if env.vfs.kind(&checkpoints)?.is_none() {
         return Err(Error::Missing { path: checkpoints });
@@ -142,6 +144,7 @@ fn recover(dir: &Path, options: StoreOptions) -> Result<(WalStateStore, Recovery
     let mut report = RecoveryReport::new(tail, wal.start_lsn());
     report.identity_degraded = identity_degraded;
     report.log_given_up = given_up;
+    report.log_given_up_before = given_up_before;
     let from = position_to_replay_from(dir, &wal, &opened)?;
     if from > wal.end_lsn() {
         if options.recover_to != RecoverTo::LastGood {
@@ -356,6 +359,7 @@ impl RecoveryReport {
             commits_replayed: 0,
             source_offsets: BTreeMap::new(),
             log_given_up: None,
+            log_given_up_before: Vec::new(),
             duration: std::time::Duration::ZERO,
         }
     }

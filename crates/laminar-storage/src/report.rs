@@ -43,6 +43,9 @@ pub struct RecoveryReport {
     pub source_offsets: BTreeMap<String, u64>,
     /// The log that was given up because it ends before the checkpoint does; only with `RecoverTo::LastGood`.
     pub log_given_up: Option<PathBuf>,
+    /// Logs that earlier openings gave up for that, and nobody has removed since: whoever gave up may have been killed before it said so.
+    /// Of a log that was given up in part, [`TailReport::given_up_before`] says the same.
+    pub log_given_up_before: Vec<PathBuf>,
     /// How long it took.
     pub duration: Duration,
 }

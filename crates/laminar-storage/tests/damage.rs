@@ -325,6 +325,7 @@ fn a_log_that_ends_before_the_checkpoint_is_given_up_on_request() {
     drop(store);
     let (mut store, report) = try_open(&disk.crash_lose_all(), RecoverTo::Whole).unwrap();
     assert_eq!((number(&store), report.is_degraded()), (70, false));
+    assert_eq!(report.log_given_up_before, [aside]);
     store.checkpoint().unwrap().wait().unwrap();
     drop(store);
 }
@@ -346,10 +347,16 @@ fn giving_up_a_log_is_all_or_nothing_at_every_disk_operation() {
             let (store, report) = try_open(&crashed, RecoverTo::LastGood).unwrap();
             assert_eq!(number(&store), 60, "stopped at {at}, cut {cut}");
             if is_moved {
-                let moved = report.log_given_up.expect("nobody was told of it yet");
+                let moved = report.log_given_up.as_ref().expect("nobody was told of it yet");
                 assert!(moved.ends_with("wal-given-up-1"), "{}", moved.display());
+                assert!(report.log_given_up_before.is_empty(), "{report:?}");
                 moved_before += 1;
             }
+            drop(store);
+            // Whoever was killed before it could say so is no reason not to know.
+            let (_, report) = try_open(&crashed, RecoverTo::Whole).unwrap();
+            let [before] = report.log_given_up_before.as_slice() else { panic!("{report:?}") };
+            assert!(before.ends_with("wal-given-up-1") && report.log_given_up.is_none(), "{report:?}");
         }
         if opened.is_ok() {
             assert!(at > 10 && moved_before > 0, "{at}, {moved_before}");

@@ -29,6 +29,8 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<u64>,
     temporaries: Vec<OsString>,
     aside: bool,
+    /// Of what is aside, what was given up.
+    given_up: Vec<OsString>,
     other: bool,
 }
 
@@ -42,7 +44,11 @@ impl Listing {
                 Name::Reserve => listing.reserve = true,
                 Name::Segment(first) => listing.segments.push(first),
                 Name::Temporary => listing.temporaries.push(file),
-                Name::Cut(_) | Name::Aside => listing.aside = true,
+                Name::Cut(_) => listing.aside = true,
+                Name::Aside => {
+                    listing.aside = true;
+                    listing.given_up.push(file);
+                }
                 Name::Lock => {}
                 Name::Other => listing.other = true,
             }
@@ -82,7 +88,8 @@ pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailR
     if !listing.identity {
         return create(dir, options, &listing, lock);
     }
-    let mut report = TailReport::default();
+    let given_up_before = listing.given_up.iter().map(|file| dir.path.join(file)).collect();
+    let mut report = TailReport { given_up_before, ..TailReport::default() };
     let identity = read_identity(&dir, options.log_id, &mut report)?;
     sweep(&dir, &listing, &mut report)?;
     let recovered = recover::recover(&dir, identity, options, &listing, &mut report)?;

@@ -38,7 +38,7 @@ pub enum CreateMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RecoverTo {
-    /// It is an error, and nothing is changed.
+    /// It is an error, and no segment is changed.
     #[default]
     Whole,
     /// Every record is read and verified; the log ends at the last whole batch before the first damage, and what is

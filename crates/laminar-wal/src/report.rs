@@ -43,6 +43,8 @@ pub struct TailReport {
     pub swept: usize,
     /// What was moved aside because [`RecoverTo::LastGood`](crate::RecoverTo::LastGood) was asked for.
     pub given_up: Option<GivenUp>,
+    /// What earlier openings moved aside for that, and nobody has removed since: whoever gave up may have been killed before it said so.
+    pub given_up_before: Vec<PathBuf>,
 }
 
 /// What recovery cut from the end of a log. None of it was ever acknowledged as durable, save for the doubt that

@@ -92,8 +92,8 @@ impl Wal {
     /// log holds is durable, and it ends with a whole batch.
     ///
     /// # Errors
-    /// `Locked`, `Foreign`, `Version`, `Missing` and `Corrupt` by what stands there, and nothing is changed then;
-    /// `NothingThere` and `AlreadyThere` by [`CreateMode`](crate::CreateMode); `InvalidOption`; `NoSpace`; `Io`.
+    /// `Locked`, `Foreign`, `Version`, `Missing` and `Corrupt` by what stands there: no segment is changed then, though unfinished files may be
+    /// gone, and a damaged copy of the log's identity is written anew; `NothingThere` and `AlreadyThere` by [`CreateMode`](crate::CreateMode); `InvalidOption`; `NoSpace`; `Io`.
     pub fn open(dir: impl AsRef<Path>, options: WalOptions) -> Result<(Self, TailReport)> {
         let (log, report) = open::open(dir.as_ref(), &options)?;
         Ok((Self { handles: Arc::new(Handles(Arc::clone(&log))), log }, report))

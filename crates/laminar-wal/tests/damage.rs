@@ -3,7 +3,7 @@
 //! an unclean stop, where its sectors read as zero; the report says so. And the way out: `RecoverTo::LastGood`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use laminar_vfs::sim::SimDisk;
@@ -135,7 +135,7 @@ impl Reference {
         }
     }
 
-    fn files(&self) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let files = self.disk.files().into_iter();
         files.map(|file| (file.clone(), self.disk.read_file(&file).unwrap())).collect()
     }
@@ -390,6 +390,39 @@ fn damage_can_be_given_up_on_request() {
             }
         }
     }
+}
+
+#[test]
+fn what_was_given_up_is_told_until_it_is_removed() {
+    let reference = reference(Left::Busy);
+    let first = reference.files().into_iter().map(|(file, _)| file).find(|file| is_segment(file)).unwrap();
+    let damaged = reference.disk.fork();
+    damaged.overwrite(&first, 5000, &[0xa5; 512]).unwrap();
+    let (mut before, mut told) = (0, 0);
+    for at in 0.. {
+        let killed = damaged.fork();
+        killed.stop_at(at);
+        let is_open = Wal::open("log", options().recover_to(RecoverTo::LastGood).env(killed.env())).is_ok();
+        let again = killed.fork();
+        let is_lost = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lost-"));
+        let lost: Vec<PathBuf> = again.files().into_iter().filter(is_lost).collect();
+        match Wal::open("log", options().env(again.env())) {
+            Err(error) => assert!(error.is_corrupt(), "stopped at {at}: {error:?}"),
+            Ok((wal, report)) => {
+                drop(wal);
+                assert_eq!(report.given_up_before.len(), lost.len(), "stopped at {at}: {report:?}");
+                assert!(report.given_up_before.iter().all(|told| lost.iter().any(|lost| lost.ends_with(told))));
+                report.given_up_before.iter().for_each(|file| again.remove(file).unwrap());
+                let report = Wal::open("log", options().env(again.env())).unwrap().1;
+                assert!(report.given_up_before.is_empty(), "{report:?}");
+                *(if lost.is_empty() { &mut before } else { &mut told }) += 1;
+            }
+        }
+        if is_open {
+            break;
+        }
+    }
+    assert!(before > 5 && told > 1, "{before} {told}");
 }
 
 /// Every bit takes a minute: by default every third, where anything is written.

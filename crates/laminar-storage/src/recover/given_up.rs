@@ -8,7 +8,7 @@ use laminar_wal::{CreateMode, Lsn, Wal};
 
 use super::log_options;
 use crate::format::Identity;
-use crate::name::{FRESH_WAL_DIR, WAL_DIR};
+use crate::name::{FRESH_WAL_DIR, WAL_DIR, given_up_wal, is_given_up_wal};
 use crate::{Error, Result, StoreOptions};
 
 /// Moves `DIR/wal` to the first free `DIR/wal-given-up-N` and creates a log at `position`. Returns it and where the old one is.
@@ -40,13 +40,19 @@ pub(super) fn replace_log(
 fn places(vfs: &dyn Vfs, dir: &Path) -> Result<(Option<PathBuf>, PathBuf)> {
     let mut last = None;
     for number in 1_u64.. {
-        let aside = dir.join(format!("{WAL_DIR}-given-up-{number}"));
+        let aside = dir.join(given_up_wal(number));
         if vfs.kind(&aside)?.is_none() {
             return Ok((last, aside));
         }
         last = Some(aside);
     }
     unreachable!("no directory has so many entries")
+}
+
+/// The logs that were given up and are still there.
+pub(super) fn remaining(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = vfs.list(dir)?.into_iter().filter(is_given_up_wal);
+    Ok(entries.map(|entry| dir.join(entry.name)).collect())
 }
 
 /// Puts a complete new log in the place of the one that was moved aside, if a crash came in between; one that came before leaves a
