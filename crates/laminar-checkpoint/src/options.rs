@@ -122,7 +122,8 @@ impl CheckpointOptions {
     }
 
     /// Whether the directory's lock is held while a checkpoint is made and while old ones are removed. Default: yes. An
-    /// owner above that holds a lock of its own can do without.
+    /// owner above that holds a lock of its own can do without. Other managers don't see such an owner: in its directory they may read, while
+    /// a [`sweep`](crate::CheckpointManager::sweep) of theirs would remove what it is writing.
     #[must_use]
     pub fn hold_lock(mut self, hold: bool) -> Self {
         self.hold_lock = hold;
