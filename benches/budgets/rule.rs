@@ -110,29 +110,25 @@ impl Finding {
 }
 
 /// What our figure is held against.
-struct Base {
+struct Base<'a> {
     name: String,
-    rounds: Vec<f64>,
+    row: &'a Row,
     /// Whether its rounds were those of our figure.
     is_in_turns: bool,
 }
 
-impl Base {
-    fn of(row: &Row) -> Self {
+impl<'a> Base<'a> {
+    fn of(row: &'a Row) -> Self {
         let name = if row.store == LAMINAR { row.bench.clone() } else { row.store.clone() };
-        Self { name, rounds: row.rounds.clone(), is_in_turns: true }
-    }
-
-    fn median(&self) -> f64 {
-        row::median(self.rounds.iter().copied()).unwrap_or_default()
+        Self { name, row, is_in_turns: true }
     }
 
     /// Our figure and this one, a pair a round.
     fn pairs(&self, ours: &Row) -> Vec<(f64, f64)> {
-        if self.is_in_turns && self.rounds.len() == ours.rounds.len() {
-            return ours.rounds.iter().copied().zip(self.rounds.iter().copied()).collect();
+        if self.is_in_turns && self.row.rounds.len() == ours.rounds.len() {
+            return ours.rounds.iter().copied().zip(self.row.rounds.iter().copied()).collect();
         }
-        vec![(ours.median(), self.median())]
+        vec![(ours.median(), self.row.median())]
     }
 }
 
@@ -290,7 +286,7 @@ impl Budget {
         self.factor * base + self.plus + self.per_key * keys as f64
     }
 
-    fn finding(&self, ours: &Row, base: Option<&Base>) -> Finding {
+    fn finding(&self, ours: &Row, base: Option<&Base<'_>>) -> Finding {
         let limit = |base: f64| self.limit(base, ours.keys);
         let (pairs, ratios): (Vec<(f64, f64)>, Vec<f64>) = match base {
             Some(base) => base.pairs(ours).into_iter().map(|(ours, base)| ((ours, limit(base)), ours / base)).unzip(),
@@ -302,8 +298,8 @@ impl Budget {
             keys: ours.keys,
             unit: ours.unit.clone(),
             measured: Some(ours.median()),
-            against: base.map(|base| (base.name.clone(), base.median())),
-            limit: Some(limit(base.map_or(0.0, Base::median))),
+            against: base.map(|base| (base.name.clone(), base.row.median())),
+            limit: Some(limit(base.map_or(0.0, |base| base.row.median()))),
             ratios,
             share,
             verdict: if is_met { Verdict::Met } else { Verdict::Missed },

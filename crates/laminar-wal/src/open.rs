@@ -68,15 +68,14 @@ pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<(Arc<Log>, TailR
     options.check()?;
     let zero_filled = options.sync_policy == SyncPolicy::EveryCommit;
     let dir = Dir::new(options.env.clone(), path.to_owned(), zero_filled);
-    if !has_identity(&dir)? {
-        let listing = match dir.vfs().kind(path)? {
-            Some(_) => Listing::read(&dir)?,
-            None => Listing::default(),
-        };
-        admit(&dir, options, &listing)?;
+    let is_there = has_identity(&dir)?;
+    let seen = match is_there || dir.vfs().kind(path)?.is_none() {
+        true => Listing { identity: is_there, ..Listing::default() },
+        false => Listing::read(&dir)?,
+    };
+    admit(&dir, options, &seen)?;
+    if !is_there {
         create_dir_durable(dir.vfs(), path)?;
-    } else if options.create == CreateMode::Only {
-        return Err(Error::AlreadyThere { path: path.to_owned() });
     }
     let lock = match planted("log-lock-not-taken") {
         true => Lock::new(Box::new(())),
