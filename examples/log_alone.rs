@@ -1,4 +1,4 @@
-//! The log alone: append from several threads, wait for durability, follow, truncate, close, crash, open again.
+//! The log alone: append from several threads, wait for durability, follow, truncate, close, crash, open again, give up what is damaged.
 //!
 //! `cargo run --release --example log_alone [directory]`; without a directory it works in a temporary one, which it
 //! removes at the end. It prints what it does and what the log says about it, one line a step.
@@ -14,8 +14,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use laminar_vfs::Env;
-use laminar_wal::{Lsn, Wal, WalOptions};
+use laminar_vfs::{Env, remove_tree};
+use laminar_wal::{Lsn, RecoverTo, Wal, WalOptions};
 
 const THREADS: u32 = 4;
 const ORDERS: u32 = 500;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     println!("{}", "-".repeat(96));
     tell(&dir)?;
     if given.is_none() {
-        remove(&dir)?;
+        remove_tree(&*Env::real().vfs, &dir)?;
     }
     Ok(())
 }
@@ -85,7 +85,8 @@ fn tell(dir: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     drop(wal);
     line("follow", following.join().map_err(|_| "the follower has panicked")?, "records seen as they became durable");
 
-    open_again(dir)
+    open_again(dir)?;
+    give_up(dir)
 }
 
 fn append_from_threads(wal: &Wal) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -130,6 +131,25 @@ fn open_again(dir: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
+/// One byte of the first segment is damaged, and what comes from there on is given up.
+fn give_up(dir: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let files = std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path());
+    let segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "wal"));
+    let first = segments.min().ok_or("a log has a segment")?;
+    let mut bytes = std::fs::read(&first)?;
+    *bytes.get_mut(5000).ok_or("a segment is longer")? ^= 1;
+    std::fs::write(&first, bytes)?;
+
+    let (wal, report) = Wal::open(dir, options().recover_to(RecoverTo::LastGood))?;
+    let given_up = report.given_up.ok_or("the damage was found")?;
+    line("a damaged byte", given_up.files.len(), &format!("files moved aside; given up: {} on", given_up.from));
+    wal.close()?;
+    let (wal, report) = Wal::open(dir, options())?;
+    line("open again", report.given_up_before.len(), "of them are there, and told until somebody removes them");
+    wal.close()?;
+    Ok(())
+}
+
 /// Runs a future on this thread alone.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
@@ -146,12 +166,4 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
             Poll::Pending => thread::park(),
         }
     }
-}
-
-fn remove(dir: &Path) -> laminar_vfs::Result<()> {
-    let vfs = Env::real().vfs;
-    for entry in vfs.list(dir)? {
-        vfs.remove_file(&dir.join(entry.name))?;
-    }
-    vfs.remove_dir(dir)
 }
